@@ -1,0 +1,158 @@
+"""A program that has passed every check: what the checker hands on, and only the checker makes.
+
+It says in the policy's terms what later stages need: relations with what a case may say of them, rules with the
+criteria they state, the policy's phases. Nothing later reads an annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from policy_kb.diagnostics import Diagnostic
+from policy_kb.parse.tree import Atom, Constant, Literal, Value
+from policy_kb.source import Span
+
+
+@dataclass(frozen=True)
+class Domain:
+    """`@[in(product, ingredient)]`: the values are those of `relation`'s first attribute, or `other: NAME` where NAME,
+    letter case ignored, is in none of the columns `reserved` (the first attribute is always among them)."""
+
+    relation: str
+    reserved: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """`kind` is the primitive type below `type`: `number`, `float` or `symbol`."""
+
+    name: str
+    type: str
+    kind: str
+    is_date: bool = False
+    one_of: tuple[Value, ...] | None = None
+    domain: Domain | None = None
+    at_least: int | float | None = None
+    may_be_ongoing: bool = False
+    any_case: bool = False
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a policy, as the root relation's `@[policy(...)]` declares it."""
+
+    policy: str
+    name: str
+    title: str
+    revised: str
+    root: str
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A paragraph of the guideline, within a phase: `initiation`, `2.a.i`."""
+
+    phase: str
+    number: str
+
+    def __str__(self) -> str:
+        return f"{self.phase} {self.number}"
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A declared relation.
+
+    `sentence` is the `.decl`'s doc comment with `{attribute}` places. A case relation's first attribute is the case.
+    `is_input`: rows come from a case or a table, not from rules.
+    """
+
+    name: str
+    attributes: tuple[Attribute, ...]
+    sentence: str
+    span: Span
+    is_case: bool = False
+    is_input: bool = False
+    is_closed: bool = False
+    is_single: bool = False
+    ask: str | None = None
+    always_open: str | None = None
+    """Why what is not there is asked for (`document`), whatever the case says; None for other relations."""
+    is_refusal: bool = False
+    criteria: tuple[Criterion, ...] = ()
+    phase: Phase | None = None
+
+    @property
+    def arity(self) -> int:
+        return len(self.attributes)
+
+    @property
+    def can_be_listed_incomplete(self) -> bool:
+        return self.is_case and self.is_input and not self.is_single and self.arity > 1 and self.name != "request"
+
+
+@dataclass(frozen=True)
+class Possible:
+    """`@[possible("document", relation)]`: the rule makes its head possible, never certain."""
+
+    why: str
+    relation: str | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule with one head, as written. `number` counts the program's rules from 0, in file order."""
+
+    number: int
+    head: Atom
+    body: tuple[Literal, ...]
+    span: Span
+    doc: str = ""
+    possible: Possible | None = None
+    criteria: tuple[Criterion, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """Where the rows of an input relation stand: `.input r(filename=..., delimiter=..., headers=...)`.
+
+    `folder` is the folder of the rule file that says so."""
+
+    relation: str
+    filename: str
+    delimiter: str
+    headers: bool
+    folder: str
+    span: Span
+    is_named: bool = False
+    """Whether the rule file names the file itself."""
+
+
+@dataclass(frozen=True)
+class CheckedProgram:
+    """`strata` lists the names of the relations, those a relation depends on before it; relations that depend on each
+    other stand in one stratum. `facts` are the ground facts of known relations, in file order."""
+
+    entry: str
+    files: dict[str, str]
+    relations: dict[str, Relation]
+    rules: tuple[Rule, ...]
+    facts: tuple[tuple[Atom, Span], ...]
+    strata: tuple[tuple[str, ...], ...]
+    tables: tuple[Table, ...]
+    outputs: tuple[Table, ...]
+    phases: tuple[Phase, ...]
+    warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
+
+    def rules_for(self, relation: str) -> Iterator[Rule]:
+        return (rule for rule in self.rules if rule.head.relation == relation)
+
+    def inputs(self) -> Iterator[Relation]:
+        """The case relations whose rows a case gives, in the order of declaration."""
+        return (relation for relation in self.relations.values() if relation.is_case and relation.is_input)
+
+
+def constants(atom: Atom) -> tuple[Value, ...]:
+    """The values of a ground atom."""
+    return tuple(argument.value for argument in atom.arguments if isinstance(argument, Constant))

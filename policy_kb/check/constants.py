@@ -1,0 +1,135 @@
+"""Values written in rules: a drug that the table does not list, a choice no reading has, a date that does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from policy_kb.check.checked import Attribute, CheckedProgram, Domain
+from policy_kb.check.declarations import Report, atoms_in, expressions_in
+from policy_kb.dates import BadDate, parse_date
+from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed
+from policy_kb.parse import tree
+from policy_kb.parse.tree import Value
+from policy_kb.source import Span
+
+Known = Mapping[str, AbstractSet[tuple[Value, ...]]]
+"""The rows of every known relation."""
+
+OTHER = "other: "
+"""How a case names what a table does not list: `other: NAME`."""
+
+
+def check_constants(program: CheckedProgram, known: Known) -> list[Diagnostic]:
+    """Everything wrong with the values in a program's rules, facts and tables, `known` being the rows of its known
+    relations."""
+    report = Report(program.files)
+    for rule in program.rules:
+        _check_dates((rule.head, *rule.body), report)
+        domains: dict[str, Attribute] = {}
+        for atom in (rule.head, *(a for literal in rule.body for a in atoms_in(literal))):
+            for argument, attribute in zip(atom.arguments, program.relations[atom.relation].attributes, strict=True):
+                if isinstance(argument, tree.Constant):
+                    check_value(argument.value, attribute, argument.span, known, report)
+                elif isinstance(argument, tree.Variable) and (attribute.one_of or attribute.domain):
+                    domains[argument.name] = attribute
+        for constant, attribute in _compared(rule.body, domains):
+            check_value(constant.value, attribute, constant.span, known, report)
+    for atom, _ in program.facts:
+        for argument, attribute in zip(atom.arguments, program.relations[atom.relation].attributes, strict=True):
+            if isinstance(argument, tree.Constant) and _is_foreign(attribute, atom.relation):
+                check_value(argument.value, attribute, argument.span, known, report)
+    _check_readings(program, known, report)
+    return report.problems
+
+
+def _is_foreign(attribute: Attribute, relation: str) -> bool:
+    """Whether the attribute's values are listed elsewhere than in the relation itself."""
+    return attribute.domain is None or attribute.domain.relation != relation
+
+
+def _compared(
+    body: tuple[tree.Literal, ...], domains: dict[str, Attribute]
+) -> Iterator[tuple[tree.Constant, Attribute]]:
+    for literal in body:
+        for inner in (literal, *(part for aggregate in tree.aggregates(literal) for part in aggregate.body)):
+            if isinstance(inner, tree.Comparison) and inner.operator in ("=", "!="):
+                for one, other in ((inner.left, inner.right), (inner.right, inner.left)):
+                    if isinstance(one, tree.Variable) and isinstance(other, tree.Constant) and one.name in domains:
+                        yield other, domains[one.name]
+
+
+def check_value(value: Value, attribute: Attribute, span: Span, known: Known, report: Report) -> None:
+    """Report a value that its attribute does not allow."""
+    if attribute.one_of is not None and value not in attribute.one_of:
+        report(Kind.VALUE_OUTSIDE_SET, span, f"`{value}` is no value of `{attribute.name}`",
+               did_you_mean(str(value), map(str, attribute.one_of)) or f"it is {listed(map(str, attribute.one_of))}")
+    elif attribute.any_case and isinstance(value, str) and value != value.casefold():
+        report(Kind.VALUE_OUTSIDE_SET, span, f"`{attribute.name}` is compared without letter case, and read as lower "
+               "case", f"write `{value.casefold()}`")
+    elif attribute.domain is not None and isinstance(value, str) and not is_in_domain(value, attribute.domain, known):
+        names = {str(row[0]) for row in known.get(attribute.domain.relation, ())}
+        report(Kind.VALUE_OUTSIDE_SET, span, f"`{value}` is not listed in `{attribute.domain.relation}`",
+               did_you_mean(value, names) or f"the values are those of `{attribute.domain.relation}`")
+
+
+def is_in_domain(value: str, domain: Domain, known: Known) -> bool:
+    """Whether a value is listed, or names something else as `other: NAME`."""
+    if value.startswith(OTHER) and value[len(OTHER) :].strip():
+        return not any(
+            str(row[column]).casefold() == value[len(OTHER) :].strip().casefold()
+            for row in known.get(domain.relation, ())
+            for column in domain.reserved
+        )
+    return any(row[0] == value for row in known.get(domain.relation, ()))
+
+
+def _check_dates(nodes: tuple[tree.Literal, ...], report: Report) -> None:
+    for node in nodes:
+        for call in expressions_in(node, lambda inner: isinstance(inner, tree.Call)):
+            assert isinstance(call, tree.Call)
+            if call.function == "@date" and isinstance(call.arguments[0], tree.Constant):
+                try:
+                    parse_date(str(call.arguments[0].value))
+                except BadDate as problem:
+                    report(Kind.BAD_DATE, call.arguments[0].span, str(problem), 'write `@date("2025-07-15")`')
+
+
+def choices(known: Known) -> dict[str, list[str]]:
+    """Every reading with the choices it allows, the one in force first."""
+    result: dict[str, list[str]] = {}
+    for relation in ("reading", "alternative"):
+        for name, choice in sorted(known.get(relation, ())):  # type: ignore[misc]
+            allowed = result.setdefault(str(name), [])
+            if choice not in allowed:
+                allowed.append(str(choice))
+    return result
+
+
+def _check_readings(program: CheckedProgram, known: Known, report: Report) -> None:
+    if "reading" not in program.relations or not program.phases:
+        return
+    allowed = choices(known)
+    in_force: dict[Value, Value] = {}
+    for atom, span in program.facts:
+        if atom.relation == "reading":
+            name, choice = (argument.value for argument in atom.arguments if isinstance(argument, tree.Constant))
+            if name in in_force:
+                report(Kind.BAD_READING, span, f"the reading `{name}` is chosen twice", "leave one out")
+            in_force[name] = choice
+        elif atom.relation == "alternative":
+            name = next(argument.value for argument in atom.arguments if isinstance(argument, tree.Constant))
+            if not any(row[0] == name for row in known.get("reading", ())):
+                report(Kind.BAD_READING, span, f"no reading is called `{name}`",
+                       did_you_mean(str(name), map(str, in_force)) or f'write `reading("{name}", ...)` too')
+    for rule in program.rules:
+        for atom in (a for literal in rule.body for a in atoms_in(literal) if a.relation == "reading"):
+            name_, choice_ = atom.arguments
+            if not isinstance(name_, tree.Constant) or not isinstance(choice_, tree.Constant):
+                continue
+            if name_.value not in allowed:
+                report(Kind.BAD_READING, name_.span, f"no reading is called `{name_.value}`",
+                       did_you_mean(str(name_.value), allowed) or "declare it with a `reading` fact")
+            elif choice_.value not in allowed[str(name_.value)]:
+                report(Kind.BAD_READING, choice_.span, f"`{choice_.value}` is no choice of `{name_.value}`",
+                       f"its choices are {listed(allowed[str(name_.value)], 'and')}")

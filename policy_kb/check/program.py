@@ -1,0 +1,94 @@
+"""The checks, in order. Only `check_program` makes a CheckedProgram."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from policy_kb.check.annotations import check_criteria, read_relations, read_rule_annotations
+from policy_kb.check.cases import (
+    check_cases,
+    check_fixed_names,
+    check_recursion,
+    check_worlds,
+    openable,
+)
+from policy_kb.check.checked import CheckedProgram, Relation, Rule, Table
+from policy_kb.check.declarations import Declarations, Report, check_references, collect_declarations
+from policy_kb.check.safety import check_safety
+from policy_kb.check.strata import check_stratified, dependencies, reachable, stratify
+from policy_kb.check.types import check_types
+from policy_kb.check.usage import check_usage
+from policy_kb.diagnostics import Diagnostic, RulesRefused
+from policy_kb.parse.tree import Atom, Constant, Directive, Program
+from policy_kb.source import Span
+
+
+def check_program(program: Program, found_by_parser: list[Diagnostic]) -> CheckedProgram:
+    """The program, checked; its warnings are kept.
+
+    Raises RulesRefused with everything that is wrong, the parser's findings included. Checks that need a sound rule
+    see only the rules that earlier checks left.
+    """
+    report = Report(program.files)
+    found = collect_declarations(program, report)
+    relations = read_relations(found, report)
+    check_fixed_names(relations, report)
+    check_references(found, report)
+    check_types(found, report)
+    check_safety(found, report)
+    rules, facts = _rules_and_facts(found, relations, report)
+    edges = list(dependencies((rule.head, rule.body) for rule in rules))
+    strata = stratify(relations, edges)
+    check_stratified(strata, edges, report)
+    check_recursion(strata, edges, relations, report)
+    check_cases(relations, rules, report)
+    check_worlds(rules, openable(relations, rules, strata), report)
+    phases = check_criteria(relations, rules, partial(reachable, edges=edges), report)
+    if not found_by_parser:  # a rule that could not be read may be the one that defines or reads a relation
+        check_usage(found, relations, edges, report)
+    problems = [*found_by_parser, *report.problems]
+    if any(not problem.is_warning for problem in problems):
+        raise RulesRefused(problems)
+    return CheckedProgram(
+        entry=program.entry,
+        files=program.files,
+        relations=relations,
+        rules=rules,
+        facts=facts,
+        strata=strata,
+        tables=tuple(_table(directive) for directive in found.directives if directive.kind == "input"),
+        outputs=tuple(_table(directive) for directive in found.directives if directive.kind == "output"),
+        phases=phases,
+        warnings=tuple(problems),
+    )
+
+
+def _rules_and_facts(
+    found: Declarations, relations: dict[str, Relation], report: Report
+) -> tuple[tuple[Rule, ...], tuple[tuple[Atom, Span], ...]]:
+    rules, facts = [], []
+    for rule in found.rules:
+        head = rule.heads[0]
+        is_fact = not rule.body and all(isinstance(argument, Constant) for argument in head.arguments)
+        if is_fact and not relations[head.relation].is_case:
+            facts.append((head, rule.span))
+            if rule.annotations:
+                read_rule_annotations(rule, 0, relations, report)
+        else:
+            rules.append(read_rule_annotations(rule, len(rules), relations, report))
+    return tuple(rules), tuple(facts)
+
+
+def _table(directive: Directive) -> Table:
+    settings = dict(directive.parameters)
+    suffix = "facts" if directive.kind == "input" else "csv"
+    return Table(
+        relation=directive.relation,
+        filename=settings.get("filename", f"{directive.relation}.{suffix}"),
+        delimiter=settings.get("delimiter", "\t"),
+        headers=settings.get("headers") == "true",
+        folder=str(Path(directive.span.file).parent),
+        span=directive.span,
+        is_named="filename" in settings,
+    )

@@ -1,0 +1,199 @@
+"""Safety: every variable of a rule is bound by its body, so that every rule has finitely many answers.
+
+A variable is bound by a positive atom, or by `=` with an expression whose variables are bound. Variables that occur
+only inside an aggregate are its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from policy_kb.check.declarations import Declarations, Report, expressions_in
+from policy_kb.diagnostics import Kind
+from policy_kb.parse import tree
+
+
+def bound_variables(body: Iterable[tree.Literal], already: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The names of the variables a body binds, together with those bound `already`."""
+    body = tuple(body)
+    bound = set(already)
+    for literal in body:
+        if isinstance(literal, tree.Atom):
+            bound.update(argument.name for argument in literal.arguments if isinstance(argument, tree.Variable))
+    equalities = [literal for literal in body if isinstance(literal, tree.Comparison) and literal.operator == "="]
+    changed = True
+    while changed:
+        changed = False
+        for equality in equalities:
+            for one, other in ((equality.left, equality.right), (equality.right, equality.left)):
+                if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, body) <= bound:
+                    bound.add(one.name)
+                    changed = True
+    return frozenset(bound)
+
+
+def needs(
+    node: tree.Expression | tree.Literal, bound: Iterable[str], body: tuple[tree.Literal, ...] = ()
+) -> frozenset[str]:
+    """The variables that must be bound before a literal or an expression can be evaluated.
+
+    An aggregate needs those of its variables that its own body does not bind, and those the rest of the rule (`body`)
+    uses as well.
+    """
+    match node:
+        case tree.Variable(name=name):
+            return frozenset((name,))
+        case tree.Call(arguments=arguments) | tree.Atom(arguments=arguments):
+            return frozenset().union(*(needs(argument, bound, body) for argument in arguments))
+        case tree.Negation(atom=atom):
+            return needs(atom, bound, body)
+        case tree.Comparison(left=left, right=right):
+            return needs(left, bound, body) | needs(right, bound, body)
+        case tree.Aggregate():
+            return outer_variables(node, body)
+    return frozenset()
+
+
+def outer_variables(aggregate: tree.Aggregate, body: Iterable[tree.Literal]) -> frozenset[str]:
+    """The variables an aggregate shares with the rest of the rule, and those its own body leaves unbound."""
+    inner = tree.names(aggregate)
+    elsewhere: set[str] = set()
+    for literal in body:
+        elsewhere |= _names_outside(literal, aggregate)
+    return frozenset(inner & elsewhere) | (inner - bound_variables(aggregate.body))
+
+
+def _names_outside(node: tree.Literal | tree.Expression, aggregate: tree.Aggregate) -> set[str]:
+    """The variables of a literal that occur outside of any aggregate."""
+    found: set[str] = set()
+    own = set()
+    for other in tree.aggregates(node):
+        own.update(id(variable) for variable in tree.variables(other))
+    for variable in tree.variables(node):
+        if id(variable) not in own:
+            found.add(variable.name)
+    return found
+
+
+def check_safety(found: Declarations, report: Report) -> None:
+    """Report unbound variables, `_` where it has no meaning, and variables that occur only once."""
+    for rule in found.rules:
+        before = len(report.problems)
+        _check_wildcards(rule, report)
+        _check_bound(rule, report)
+        if len(report.problems) == before:
+            _check_singletons(rule, report)
+        for variable in (v for node in (*rule.heads, *rule.body) for v in tree.variables(node)):
+            if variable.name == "ongoing":
+                report(Kind.RESERVED_NAME, variable.span, "`ongoing` is a word of the case format",
+                       'write `@date("9999-12-31")` for it, or choose another name')
+                break
+
+
+def _check_bound(rule: tree.Rule, report: Report) -> None:
+    bound = bound_variables(rule.body)
+    reported: set[str] = set()
+
+    def unbound(variable: tree.Variable) -> None:
+        if variable.name in reported:
+            return
+        reported.add(variable.name)
+        if not rule.body:
+            report(Kind.UNBOUND_VARIABLE, variable.span, f"`{variable.name}` is a variable in a fact",
+                   f'write a constant, such as `"{variable.name}"`')
+        else:
+            report(Kind.UNBOUND_VARIABLE, variable.span, f"`{variable.name}` is not bound by the body",
+                   f"name `{variable.name}` in a positive atom{_suggestion(rule)}")
+
+    for literal in (*rule.heads, *rule.body):
+        if isinstance(literal, tree.Atom) and literal not in rule.heads:
+            outside = [a for a in literal.arguments if not isinstance(a, tree.Variable)]
+        else:
+            outside = [literal]  # type: ignore[list-item]
+        for node in outside:
+            local = {name for aggregate in tree.aggregates(node)
+                     for name in tree.names(aggregate) - outer_variables(aggregate, (*rule.body, *rule.heads))}
+            for variable in tree.variables(node):
+                if variable.name not in bound and variable.name not in local:
+                    unbound(variable)
+            for aggregate in tree.aggregates(node):
+                _check_aggregate(aggregate, bound, unbound)
+
+
+def _check_aggregate(aggregate: tree.Aggregate, outer: frozenset[str], unbound: object) -> None:
+    inner = bound_variables(aggregate.body, outer)
+    for node in (*aggregate.body, *((aggregate.target,) if aggregate.target is not None else ())):
+        for nested in tree.aggregates(node):
+            _check_aggregate(nested, inner, unbound)
+        nested_names = {name for nested in tree.aggregates(node) for name in tree.names(nested)}
+        for variable in tree.variables(node):
+            if variable.name not in inner and variable.name not in nested_names:
+                unbound(variable)  # type: ignore[operator]
+
+
+def _suggestion(rule: tree.Rule) -> str:
+    atom = next((literal for literal in rule.body if isinstance(literal, tree.Atom) and literal.arguments), None)
+    return f", such as `{atom.relation}(...)`" if atom else ""
+
+
+def _check_wildcards(rule: tree.Rule, report: Report) -> None:
+    for head in rule.heads:
+        for wildcard in expressions_in(head, lambda node: isinstance(node, tree.Wildcard)):
+            if not any(True for aggregate in tree.aggregates(head) for _ in tree.variables(aggregate)):
+                report(Kind.WILDCARD, wildcard.span, "`_` stands in a head" if rule.body else "`_` stands in a fact",
+                       "write a value or a variable that the body binds")
+    for literal in rule.body:
+        _check_body_wildcards(literal, report)
+
+
+def _check_body_wildcards(literal: tree.Literal, report: Report) -> None:
+    if isinstance(literal, tree.Comparison):
+        for side in (literal.left, literal.right):
+            for wildcard in _outside_aggregates(side):
+                report(Kind.WILDCARD, wildcard.span, "`_` stands in a comparison",
+                       "write a variable that the body binds")
+    if isinstance(literal, tree.Atom | tree.Negation):
+        atom = literal if isinstance(literal, tree.Atom) else literal.atom
+        for argument in atom.arguments:
+            if not isinstance(argument, tree.Wildcard):
+                for wildcard in _outside_aggregates(argument):
+                    report(Kind.WILDCARD, wildcard.span, "`_` stands in an expression",
+                           "write a variable that the body binds")
+    for aggregate in tree.aggregates(literal):
+        positive = [inner for inner in aggregate.body if isinstance(inner, tree.Atom)]
+        if aggregate.target is not None:
+            for wildcard in _outside_aggregates(aggregate.target):
+                report(Kind.WILDCARD, wildcard.span, "`_` stands in an expression", "write a variable of the body")
+        for inner in aggregate.body:
+            _check_body_wildcards(inner, report)
+            if isinstance(inner, tree.Atom) and len(positive) > 1:
+                for argument in inner.arguments:
+                    if isinstance(argument, tree.Wildcard):
+                        report(Kind.WILDCARD, argument.span, "`_` stands in an aggregate with several atoms",
+                               "name it: such an aggregate would count without it")
+
+
+def _outside_aggregates(node: tree.Expression) -> list[tree.Wildcard]:
+    match node:
+        case tree.Wildcard():
+            return [node]
+        case tree.Call(arguments=arguments):
+            return [wildcard for argument in arguments for wildcard in _outside_aggregates(argument)]
+    return []
+
+
+def _check_singletons(rule: tree.Rule, report: Report) -> None:
+    nodes = (*rule.heads, *rule.body)
+    occurrences = Counter(variable.name for node in nodes for variable in tree.variables(node))
+    local = {
+        name
+        for node in nodes
+        for aggregate in tree.aggregates(node)
+        for name in tree.names(aggregate)
+    }
+    for literal in rule.body:
+        for variable in tree.variables(literal):
+            if occurrences[variable.name] == 1 and variable.name not in local and variable.name[0] != "_":
+                report.warn(Kind.SINGLETON_VARIABLE, variable.span, f"`{variable.name}` occurs only once in this rule",
+                            "write `_` if its value does not matter")

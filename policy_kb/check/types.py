@@ -1,0 +1,251 @@
+"""Types: every variable has one, every value fits the attribute it stands in.
+
+A variable's type is the lowest of the types of the attributes it stands in; these must lie on one chain, so that a
+`Date` is never a product. Numbers written as such, and results of arithmetic, fit every type of their kind; an integer
+fits a float.
+"""
+
+from __future__ import annotations
+
+from policy_kb.check.declarations import BUILT_IN, FUNCTORS, Declarations, Report
+from policy_kb.diagnostics import Kind
+from policy_kb.parse import tree
+
+_ARITHMETIC = ("+", "-", "*", "/", "min", "max")
+_TEXT = ("contains", "match", "!contains", "!match")
+
+
+def check_types(found: Declarations, report: Report) -> None:
+    """Report every value that does not fit; rules with none come out with integers turned into floats where a float
+    is meant."""
+    found.rules = [_RuleTypes(rule, found, report).check() for rule in found.rules]
+
+
+class _RuleTypes:
+    def __init__(self, rule: tree.Rule, found: Declarations, report: Report):
+        self.rule, self.found, self.report = rule, found, report
+        self.types: dict[str, str] = {}
+
+    def check(self) -> tree.Rule:
+        before = len(self.report.problems)
+        # First the atoms, which say what a variable is; then equalities, which may say it of further ones.
+        self.collect(self.rule.body)
+        for _ in range(len(self.rule.body) + 1):
+            if not self.spread(self.rule.body):
+                break
+        body = tuple(self.literal(literal) for literal in self.rule.body)
+        heads = tuple(self.atom(head, is_head=True) for head in self.rule.heads)
+        if len(self.report.problems) > before:
+            return self.rule
+        return tree.Rule(heads, body, self.rule.doc, self.rule.annotations, self.rule.span)
+
+    # what the variables are
+
+    def collect(self, body: tuple[tree.Literal, ...]) -> None:
+        for literal in body:
+            if isinstance(literal, tree.Atom):
+                self.collect_atom(literal)
+            for aggregate in tree.aggregates(literal):
+                self.collect(aggregate.body)
+        for head in self.rule.heads:
+            for aggregate in tree.aggregates(head):
+                self.collect(aggregate.body)
+
+    def collect_atom(self, atom: tree.Atom) -> None:
+        for argument, attribute in zip(atom.arguments, self.found.relations[atom.relation].attributes, strict=True):
+            if isinstance(argument, tree.Variable):
+                known = self.types.get(argument.name)
+                if known is None or self.found.is_below(attribute.type, known):
+                    self.types[argument.name] = attribute.type
+                elif not self.found.is_below(known, attribute.type):
+                    self.report(Kind.TYPE_MISMATCH, argument.span,
+                                f"`{argument.name}` is a {known}; `{attribute.name}` of `{atom.relation}` is a "
+                                f"{attribute.type}", "use another variable")
+
+    def spread(self, body: tuple[tree.Literal, ...]) -> bool:
+        changed = False
+        for literal in body:
+            for aggregate in tree.aggregates(literal):
+                changed |= self.spread(aggregate.body)
+            if isinstance(literal, tree.Comparison) and literal.operator == "=":
+                for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
+                    if isinstance(one, tree.Variable) and one.name not in self.types:
+                        type_ = self.guess(other)
+                        if type_ is not None:
+                            self.types[one.name] = type_
+                            changed = True
+        return changed
+
+    def guess(self, node: tree.Expression) -> str | None:
+        """The type of an expression as far as it is known."""
+        match node:
+            case tree.Variable(name=name):
+                return self.types.get(name)
+            case tree.Constant(value=value):
+                return {int: "number", float: "float", str: "symbol"}[type(value)]
+            case tree.Call(function=function, arguments=arguments):
+                if function.startswith("@"):
+                    return FUNCTORS[function[1:]][1]
+                if function in ("cat", "substr", "to_string"):
+                    return "symbol"
+                if function in ("strlen", "to_number"):
+                    return "number"
+                kinds = [self.found.kind(type_) for type_ in map(self.guess, arguments) if type_]
+                return "float" if "float" in kinds else kinds[0] if kinds else None
+            case tree.Aggregate(function=function, target=target):
+                return "number" if function == "count" else self.guess(target) if target else None
+        return None
+
+    # whether everything fits
+
+    def literal(self, literal: tree.Literal) -> tree.Literal:
+        match literal:
+            case tree.Atom():
+                return self.atom(literal)
+            case tree.Negation(atom=atom, span=span):
+                return tree.Negation(self.atom(atom), span)
+            case tree.Comparison(operator=operator, left=left, right=right, span=span):
+                if operator in _TEXT:
+                    return tree.Comparison(operator, self.expression(left, "symbol"), self.expression(right, "symbol"),
+                                           span)
+                kind = self.common_kind(left, right)
+                self.check_comparable(literal)
+                return tree.Comparison(operator, self.expression(left, kind), self.expression(right, kind), span)
+        return literal
+
+    def check_comparable(self, comparison: tree.Comparison) -> None:
+        """Two variables that are compared lie on one chain: a product is not a payer."""
+        left, right = comparison.left, comparison.right
+        if isinstance(left, tree.Variable) and isinstance(right, tree.Variable):
+            one, other = self.types.get(left.name), self.types.get(right.name)
+            if one and other and self.found.kind(one) == self.found.kind(other):
+                if not (self.found.is_below(one, other) or self.found.is_below(other, one)):
+                    self.report(Kind.TYPE_MISMATCH, comparison.span,
+                                f"`{left.name}` is a {one}, `{right.name}` is a {other}", "compare values of one type")
+
+    def common_kind(self, *nodes: tree.Expression) -> str | None:
+        kinds = [self.found.kind(type_) for type_ in map(self.guess, nodes) if type_]
+        return "float" if "float" in kinds else kinds[0] if kinds else None
+
+    def atom(self, atom: tree.Atom, *, is_head: bool = False) -> tree.Atom:
+        arguments = []
+        for argument, attribute in zip(atom.arguments, self.found.relations[atom.relation].attributes, strict=True):
+            place = f"`{attribute.name}` of `{atom.relation}`"
+            if isinstance(argument, tree.Variable):
+                self.check_variable(argument, attribute.type, place, is_head)
+                arguments.append(argument)
+                continue
+            type_ = self.guess(argument)
+            declared = isinstance(argument, tree.Call) and argument.function.startswith("@")
+            if declared and type_ == "Date" and not self.found.is_below(attribute.type, "Date") and (
+                attribute.type != "number"
+            ):
+                self.report(Kind.TYPE_MISMATCH, argument.span, f"{place} is a {attribute.type}, not a Date")
+            arguments.append(self.expression(argument, self.found.kind(attribute.type), place, attribute.type))
+        return tree.Atom(atom.relation, tuple(arguments), atom.span)
+
+    def check_variable(self, variable: tree.Variable, wanted: str, place: str, is_head: bool) -> None:
+        known = self.types.get(variable.name)
+        if known is None:
+            return  # unbound, which the safety check reports
+        fits = self.found.is_below(known, wanted)
+        # What arithmetic gives may stand for any type of its kind; what an attribute gives may not.
+        primitive = known == self.found.kind(known) == self.found.kind(wanted)
+        if not fits and not (not is_head and self.found.is_below(wanted, known)) and not (
+            primitive and variable.name not in self.from_attributes()
+        ):
+            self.report(Kind.TYPE_MISMATCH, variable.span, f"`{variable.name}` is a {known}; {place} is a {wanted}",
+                        "use a variable of that type")
+
+    def from_attributes(self) -> set[str]:
+        """The variables whose type an attribute says."""
+        return {
+            argument.name
+            for literal in self.rule.body
+            if isinstance(literal, tree.Atom)
+            for argument in literal.arguments
+            if isinstance(argument, tree.Variable)
+        }
+
+    def expression(
+        self, node: tree.Expression, kind: str | None, place: str | None = None, wanted: str | None = None
+    ) -> tree.Expression:
+        """The expression, with integers as floats where `kind` is `float`; what is not of that kind is reported."""
+        match node:
+            case tree.Constant(value=value, span=span):
+                if kind == "float" and isinstance(value, int):
+                    return tree.Constant(float(value), span)
+                actual = {int: "number", float: "float", str: "symbol"}[type(value)]
+                self.fits(node, actual, kind, f"`{value}`", place, wanted)
+                return node
+            case tree.Variable(name=name):
+                if name in self.types:
+                    self.fits(node, self.found.kind(self.types[name]), kind, f"`{name}`", place, wanted)
+                return node
+            case tree.Call(function=function):
+                return self.call(node, kind, place, wanted) if function in BUILT_IN or function[0] == "@" else (
+                    self.arithmetic(node, kind, place, wanted))
+            case tree.Aggregate(function=function, target=target, span=span):
+                body = tuple(self.literal(literal) for literal in node.body)
+                actual = "number" if function == "count" else None
+                if function == "count":
+                    self.fits(node, "number", kind, "a count", place, wanted)
+                inner = self.expression(target, actual or kind, place, wanted) if target is not None else None
+                if function == "sum" and target is not None and self.common_kind(target) == "symbol":
+                    self.report(Kind.TYPE_MISMATCH, target.span, "only numbers have a sum")
+                return tree.Aggregate(function, inner, body, span)
+        return node
+
+    def arithmetic(self, node: tree.Call, kind: str | None, place: str | None, wanted: str | None) -> tree.Expression:
+        inner = self.common_kind(*node.arguments)
+        if inner == "symbol":
+            self.report(Kind.TYPE_MISMATCH, node.span, f"`{node.function}` works on numbers, not on symbols",
+                        "join texts with `cat`")
+            return node
+        if inner is not None:
+            self.fits(node, inner, kind, "the result", place, wanted)
+        if node.function == "%" and inner == "float":
+            self.report(Kind.TYPE_MISMATCH, node.span, "`%` works on whole numbers, not on floats")
+        target = "float" if kind == "float" else inner
+        return tree.Call(node.function, tuple(self.expression(a, target) for a in node.arguments), node.span)
+
+    def call(self, node: tree.Call, kind: str | None, place: str | None, wanted: str | None) -> tree.Expression:
+        parameters: tuple[str | None, ...]
+        if node.function.startswith("@"):
+            types, result = FUNCTORS[node.function[1:]]
+            parameters, actual = tuple(self.found.kind(type_) for type_ in types), self.found.kind(result)
+            for argument, type_ in zip(node.arguments, types, strict=True):
+                if type_ == "Date" and isinstance(argument, tree.Variable):
+                    known = self.types.get(argument.name)
+                    if known and not self.found.is_below(known, "Date") and argument.name in self.from_attributes():
+                        self.report(Kind.TYPE_MISMATCH, argument.span, f"`{argument.name}` is a {known}, not a Date")
+        else:
+            numbers = {"strlen": ("symbol",), "to_number": ("symbol",), "substr": ("symbol", "number", "number"),
+                       "to_string": (None,)}
+            if node.function in ("min", "max"):
+                inner = self.common_kind(*node.arguments)
+                actual = inner or kind or "number"
+                parameters = ("float" if kind == "float" and inner == "number" else inner,) * len(node.arguments)
+                actual = parameters[0] or actual
+            elif node.function == "cat":
+                parameters, actual = ("symbol",) * len(node.arguments), "symbol"
+            else:
+                parameters = numbers[node.function]
+                actual = "number" if node.function in ("strlen", "to_number") else "symbol"
+        self.fits(node, actual, kind, f"the result of `{node.function}`", place, wanted)
+        arguments = tuple(
+            self.expression(argument, parameter, f"an argument of `{node.function}`")
+            for argument, parameter in zip(node.arguments, parameters, strict=True)
+        )
+        return tree.Call(node.function, arguments, node.span)
+
+    def fits(
+        self, node: tree.Expression, actual: str, kind: str | None, what: str, place: str | None, wanted: str | None
+    ) -> None:
+        if kind is None or actual == kind:
+            return
+        if actual == "number" and kind == "float" and isinstance(node, tree.Call) and node.function in _ARITHMETIC:
+            return  # its parts are read as floats
+        target = f"{place} is a {wanted or kind}" if place else f"a {kind} is needed here"
+        self.report(Kind.TYPE_MISMATCH, node.span, f"{what} is a {actual}; {target}",
+                    'write a symbol in quotes: `"..."`' if kind == "symbol" and actual != "symbol" else None)

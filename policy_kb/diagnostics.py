@@ -1,0 +1,147 @@
+"""What is wrong with an input, where, and what to write instead.
+
+Messages are one line, lower case, without a final stop; the reader's own text stands in backticks. Every kind has a
+file under `tests/bad/` that pins its message and its place.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policy_kb.source import Span
+
+
+class Kind(StrEnum):
+    """The slug at the end of a message: one a reader can look up, and a test can pin."""
+
+    # text
+    UNREADABLE = "unreadable"
+    SYNTAX = "syntax"
+    NOT_IN_SUBSET = "not-in-subset"
+    RESERVED_NAME = "reserved-name"
+    BAD_INCLUDE = "bad-include"
+    BAD_LITERAL = "bad-literal"
+    DANGLING = "dangling"
+    # rules
+    DECLARED_TWICE = "declared-twice"
+    UNKNOWN_RELATION = "unknown-relation"
+    UNKNOWN_TYPE = "unknown-type"
+    UNKNOWN_FUNCTOR = "unknown-functor"
+    UNKNOWN_PARAMETER = "unknown-parameter"
+    WRONG_ARITY = "wrong-arity"
+    TYPE_MISMATCH = "type-mismatch"
+    UNBOUND_VARIABLE = "unbound-variable"
+    WILDCARD = "wildcard"
+    SINGLETON_VARIABLE = "singleton-variable"
+    NOT_STRATIFIED = "not-stratified"
+    CASE_DISCIPLINE = "case-discipline"
+    RECURSIVE_CASE_RELATION = "recursive-case-relation"
+    AGGREGATE = "aggregate"
+    UNKNOWN_ANNOTATION = "unknown-annotation"
+    BAD_ANNOTATION = "bad-annotation"
+    UNKNOWN_ATTRIBUTE = "unknown-attribute"
+    CRITERION_TWICE = "criterion-twice"
+    CRITERION_OUTSIDE = "criterion-outside"
+    VALUE_OUTSIDE_SET = "value-outside-set"
+    FIXED_NAME = "fixed-name"
+    NEVER_DEFINED = "never-defined"
+    NEVER_USED = "never-used"
+    TOO_MANY_WORLDS = "too-many-worlds"
+    ARITHMETIC = "arithmetic"
+    # cases and tables
+    BAD_DOCUMENT = "bad-document"
+    DUPLICATE_KEY = "duplicate-key"
+    MISSING_ATTRIBUTE = "missing-attribute"
+    MISSING_RELATION = "missing-relation"
+    NO_VALUE = "no-value"
+    WRONG_TYPE = "wrong-type"
+    BAD_DATE = "bad-date"
+    BELOW_LEAST = "below-least"
+    SECOND_ROW = "second-row"
+    NOT_UNCERTAIN = "not-uncertain"
+    REFUSED_ROW = "refused-row"
+    DUPLICATE_CASE = "duplicate-case"
+    NO_POLICY = "no-policy"
+    BAD_TABLE = "bad-table"
+    BAD_READING = "bad-reading"
+    BAD_QUERY = "bad-query"
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One problem. `path` names the place inside a case (`therapy[0].stopped`); `excerpt` is the source line."""
+
+    kind: Kind
+    span: Span
+    message: str
+    hint: str | None = None
+    path: str | None = None
+    excerpt: str | None = None
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        severity = "warning" if self.is_warning else "error"
+        where = f"{self.span.file}:{self.span.line}:{self.span.column}"
+        path = f"`{self.path}`: " if self.path else ""
+        lines = [f"{where}: {severity}: {path}{self.message} [{self.kind}]"]
+        if self.excerpt is not None:
+            number = str(self.span.line)
+            margin = " " * len(number)
+            excerpt, column = _window(self.excerpt, self.span.column)
+            width = max(1, min(self.span.end - self.span.column, len(excerpt) - column + 1))
+            caret = "".join("\t" if character == "\t" else " " for character in excerpt[: column - 1])
+            lines += [f"{margin} |", f"{number} | {excerpt}", f"{margin} | {caret}{'^' * width}"]
+            if self.hint:
+                lines.append(f"{margin} = help: {self.hint}")
+        elif self.hint:
+            lines.append(f"  = help: {self.hint}")
+        return "\n".join(lines)
+
+
+def _window(line: str, column: int, width: int = 160) -> tuple[str, int]:
+    """A part of a long line around `column` (an NDJSON line may have megabytes), and the column inside it."""
+    if len(line) <= width:
+        return line, column
+    start = max(0, min(column - 1 - width // 2, len(line) - width))
+    part = line[start : start + width]
+    return ("..." + part if start else part), column - start + (3 if start else 0)
+
+
+class Refused(Exception):
+    """An input is refused; `diagnostics` holds every problem found, in file order."""
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]):
+        unique = dict.fromkeys(diagnostics)
+        self.diagnostics = sorted(unique, key=lambda d: (d.span.file, d.span.line, d.span.column))
+        super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+class RulesRefused(Refused):
+    """The rule files are refused (exit code 3)."""
+
+
+class CaseRefused(Refused):
+    """A case, a table or another input of a reader is refused (exit code 1)."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean ...?` for the known word most like `word`, or None where none is near; letter case is ignored."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"did you mean `{by_folded[near[0]]}`?" if near else None
+
+
+def listed(words: Iterable[str], last: str = "or", most: int = 12) -> str:
+    """`a`, `b` or `c`: names in a message, folded after `most` of them with the number left out."""
+    quoted = [f"`{word}`" for word in words]
+    if len(quoted) > most:
+        quoted = quoted[:most] + [f"{len(quoted) - most} more"]
+        last = "and"
+    if len(quoted) < 2:
+        return "".join(quoted)
+    return f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"

@@ -1,0 +1,152 @@
+"""A plain program: two-valued, stratified Datalog that every engine runs the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Protocol
+
+from policy_kb.check.safety import needs
+from policy_kb.check.strata import dependencies, stratify
+from policy_kb.diagnostics import Diagnostic, Kind, Refused
+from policy_kb.parse import tree
+from policy_kb.parse.tree import Atom, Comparison, Literal, Value
+from policy_kb.source import Span
+
+Rows = Mapping[str, AbstractSet[tuple[Value, ...]]]
+"""The rows of relations, by name."""
+
+
+@dataclass(frozen=True)
+class PlainRule:
+    head: Atom
+    body: tuple[Literal, ...]
+
+
+@dataclass(frozen=True)
+class PlainProgram:
+    """`arities` has every relation that occurs; those without a rule are given. `strata` as in a CheckedProgram."""
+
+    arities: dict[str, int]
+    rules: tuple[PlainRule, ...]
+    strata: tuple[tuple[str, ...], ...]
+
+    def is_recursive(self, stratum: tuple[str, ...]) -> bool:
+        return len(stratum) > 1 or any(
+            rule.head.relation == stratum[0]
+            and any(isinstance(literal, Atom) and literal.relation == stratum[0] for literal in rule.body)
+            for rule in self.rules
+        )
+
+
+def plain_program(rules: Iterable[PlainRule], arities: Mapping[str, int] | None = None) -> PlainProgram:
+    """A plain program of these rules, with its strata; `arities` adds relations that no rule mentions."""
+    kept = tuple(dict.fromkeys(rules))
+    known = dict(arities or {})
+    for rule in kept:
+        known[rule.head.relation] = len(rule.head.arguments)
+        for literal in (*rule.body, *rule.head.arguments):
+            for atom in _atoms(literal):
+                known[atom.relation] = len(atom.arguments)
+    edges = dependencies((rule.head, rule.body) for rule in kept)
+    return PlainProgram(known, kept, stratify(known, edges))
+
+
+def _atoms(node: Literal | tree.Expression) -> Iterable[Atom]:
+    if isinstance(node, Atom):
+        yield node
+    elif isinstance(node, tree.Negation):
+        yield node.atom
+    for aggregate in tree.aggregates(node):
+        for literal in aggregate.body:
+            yield from _atoms(literal)
+
+
+class Engine(Protocol):
+    """Runs one plain program on the rows given for each case."""
+
+    def evaluate(self, given: Rows) -> dict[str, set[tuple[Value, ...]]]:
+        """All rows of all relations, given ones included."""
+        ...
+
+
+class EvaluationStopped(Refused):
+    """A value that does not exist: a division by zero, a text that is no number, a date beyond the calendar."""
+
+    def __init__(self, span: Span, message: str):
+        super().__init__([Diagnostic(Kind.ARITHMETIC, span, message)])
+
+
+def in_order(
+    body: Iterable[Literal], bound: frozenset[str], whole: tuple[Literal, ...] | None = None
+) -> list[Literal]:
+    """The literals in an order in which each can be evaluated: tests as early as their variables are bound, then
+    negations, then the atom that shares most with what is bound. `bound` are the variables bound from the start."""
+    waiting = list(body)
+    whole = tuple(waiting) if whole is None else whole
+    known = set(bound)
+    result: list[Literal] = []
+
+    def readiness(literal: Literal) -> tuple[int, int]:
+        """Lower comes first; a literal that cannot be evaluated yet has 9."""
+        match literal:
+            case tree.Truth():
+                return 0, 0
+            case Comparison():
+                required = needs(literal, known, whole)
+                if required <= known:
+                    counts = any(True for _ in tree.aggregates(literal))
+                    return (3 if counts else 1), 0
+                return (2, 0) if assigned(literal, known, whole) else (9, 0)
+            case tree.Negation():
+                return (3, 0) if needs(literal, known, whole) <= known else (9, 0)
+            case Atom(arguments=arguments):
+                for argument in arguments:
+                    if not isinstance(argument, tree.Variable) and not needs(argument, known, whole) <= known:
+                        return 9, 0
+                fixed = sum(
+                    not isinstance(a, tree.Wildcard) and (not isinstance(a, tree.Variable) or a.name in known)
+                    for a in arguments
+                )
+                return 4, -fixed
+        raise AssertionError(literal)
+
+    while waiting:
+        best = min(range(len(waiting)), key=lambda i: (*readiness(waiting[i]), i))
+        literal = waiting.pop(best)
+        result.append(literal)
+        known |= tree.names(literal) if isinstance(literal, Atom) else set()
+        if isinstance(literal, Comparison):
+            variable = assigned(literal, known, whole)
+            if variable is not None:
+                known.add(variable)
+    return result
+
+
+def assigned(comparison: Comparison, bound: set[str] | frozenset[str], whole: tuple[Literal, ...]) -> str | None:
+    """The variable that `variable = expression` gives a value to, if the comparison does so."""
+    if comparison.operator != "=":
+        return None
+    for one, other in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
+        if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, whole) <= set(bound):
+            return one.name
+    return None
+
+
+def named_wildcards(body: tuple[Literal, ...]) -> tuple[Literal, ...]:
+    """An aggregate's body in which every `_` of a positive atom has a name, since rows that differ there are counted
+    apart."""
+    number = 0
+    result: list[Literal] = []
+    for literal in body:
+        if isinstance(literal, Atom):
+            arguments: list[tree.Expression] = []
+            for argument in literal.arguments:
+                if isinstance(argument, tree.Wildcard):
+                    number += 1
+                    argument = tree.Variable(f"#{number}", argument.span)
+                arguments.append(argument)
+            literal = Atom(literal.relation, tuple(arguments), literal.span)
+        result.append(literal)
+    return tuple(result)

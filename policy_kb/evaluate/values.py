@@ -1,0 +1,168 @@
+"""What expressions and comparisons mean: Soufflé's values, with numbers of 64 bits."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+
+from policy_kb import dates
+from policy_kb.evaluate.plain import EvaluationStopped
+from policy_kb.parse.tree import Call, Constant, Expression, Value, Variable
+from policy_kb.source import Span
+
+Bindings = Mapping[str, Value]
+
+
+def wrapped(number: int) -> int:
+    """A number of 64 bits: what lies beyond begins again at the other end, as in Soufflé."""
+    return (number + 2**63) % 2**64 - 2**63 if not -(2**63) <= number < 2**63 else number
+
+
+def divided(left: int | float, right: int | float) -> int | float:
+    """Division; of whole numbers towards zero."""
+    if isinstance(left, float) or isinstance(right, float):
+        if right == 0:
+            return math.nan if left == 0 or math.isnan(left) else math.copysign(math.inf, left) * math.copysign(1, right)
+        return left / right
+    if right == 0:
+        raise ZeroDivisionError
+    quotient = abs(left) // abs(right)
+    return wrapped(quotient if (left < 0) == (right < 0) else -quotient)
+
+
+def remainder(left: int, right: int) -> int:
+    """What division towards zero leaves: it has the sign of `left`."""
+    if right == 0:
+        raise ZeroDivisionError
+    return wrapped(left - right * int(divided(left, right)))
+
+
+def _plus(left: Value, right: Value) -> Value:
+    result = left + right  # type: ignore[operator]
+    return wrapped(result) if isinstance(result, int) else result
+
+
+def _minus(*values: Value) -> Value:
+    result = -values[0] if len(values) == 1 else values[0] - values[1]  # type: ignore[operator]
+    return wrapped(result) if isinstance(result, int) else result
+
+
+def _times(left: Value, right: Value) -> Value:
+    result = left * right  # type: ignore[operator]
+    return wrapped(result) if isinstance(result, int) else result
+
+
+def to_text(value: Value) -> str:
+    """A value as Soufflé writes it: a float with as few digits as say which it is, at most six behind the point."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _to_number(text: str) -> int:
+    if not re.fullmatch(r"\s*[-+]?\d+", text, re.ASCII):
+        raise ValueError(f"`{text}` is not a number")
+    return wrapped(int(text))
+
+
+def _substr(text: str, start: int, length: int) -> str:
+    if not 0 <= start <= len(text) or length < 0:
+        return ""
+    return text[start : start + length]
+
+
+_FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "+": _plus,
+    "-": _minus,
+    "*": _times,
+    "/": divided,
+    "%": remainder,
+    "min": min,
+    "max": max,
+    "cat": lambda *texts: "".join(texts),
+    "strlen": lambda text: len(text.encode()),
+    "substr": _substr,
+    "to_string": to_text,
+    "to_number": _to_number,
+    "@date": dates.parse_date,
+    "@months_before": dates.months_before,
+    "@months_after": dates.months_after,
+    "@year": dates.year_of,
+}
+
+
+def call(function: str, arguments: Iterable[Value], span: Span) -> Value:
+    """The value of an operator, a built-in or a functor. Stops the evaluation where there is none."""
+    try:
+        return _FUNCTIONS[function](*arguments)
+    except ZeroDivisionError:
+        raise EvaluationStopped(span, "division by zero") from None
+    except ValueError as problem:
+        raise EvaluationStopped(span, str(problem)) from None
+
+
+def value_of(expression: Expression, bindings: Bindings) -> Value:
+    """The value of an expression without aggregates, its variables being bound."""
+    match expression:
+        case Constant(value=value):
+            return value
+        case Variable(name=name):
+            return bindings[name]
+        case Call(function=function, arguments=arguments, span=span):
+            return call(function, [value_of(argument, bindings) for argument in arguments], span)
+    raise AssertionError(f"no value: {expression}")
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text)
+
+
+def _matches(pattern: Value, text: Value) -> bool:
+    try:
+        return _pattern(str(pattern)).fullmatch(str(text)) is not None
+    except re.error:
+        return False  # Soufflé warns, and nothing matches
+
+
+def _symbol_order(compare: Callable[[object, object], bool]) -> Callable[[Value, Value], bool]:
+    """Symbols compare by their UTF-8 bytes, as in Soufflé."""
+
+    def compared(left: Value, right: Value) -> bool:
+        if isinstance(left, str) and isinstance(right, str):
+            return compare(left.encode(), right.encode())
+        return compare(left, right)
+
+    return compared
+
+
+COMPARE: dict[str, Callable[[Value, Value], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": _symbol_order(operator.lt),
+    "<=": _symbol_order(operator.le),
+    ">": _symbol_order(operator.gt),
+    ">=": _symbol_order(operator.ge),
+    "contains": lambda needle, text: str(needle) in str(text),
+    "match": _matches,
+    "!contains": lambda needle, text: str(needle) not in str(text),
+    "!match": lambda pattern, text: not _matches(pattern, text),
+}
+
+
+def aggregated(function: str, values: list[Value]) -> Value | None:
+    """`count`, `sum`, `min` or `max` of the values of the target, one for each tuple of the body; None where there is
+    no least or greatest one."""
+    match function:
+        case "count":
+            return len(values)
+        case "sum":
+            if any(isinstance(value, float) for value in values):
+                return math.fsum(values)  # type: ignore[arg-type]
+            return wrapped(sum(values))  # type: ignore[arg-type]
+        case "min":
+            return min(values, default=None)
+        case "max":
+            return max(values, default=None)
+    raise AssertionError(function)

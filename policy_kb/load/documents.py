@@ -1,0 +1,239 @@
+"""The text of a case file -> documents whose every part knows its place.
+
+`.yaml` and `.yml` hold one case, `.json` one, `.ndjson` and `.jsonl` one a line. A document is a case, or a scenario: a
+case with what is expected of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import abc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, did_you_mean, listed
+from policy_kb.load.nodes import (
+    DEEPEST_NESTING,
+    DocumentText,
+    Entry,
+    Form,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    UnreadableDocumentError,
+    step,
+)
+from policy_kb.load.problems import Problems, quoted
+from policy_kb.source import Span, read_text
+
+__all__ = ["DEEPEST_NESTING", "LONGEST_LINE", "Document", "Entry", "Form", "Mapping", "Node", "Scalar", "Sequence"]
+__all__ += ["parse_document", "read_documents"]
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes of one line of an NDJSON file; a longer line is refused unread, the file may have any number of lines."""
+
+_SCENARIO_KEYS = ("description", "case", "readings", "expect")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of a file (or of Python data).
+
+    `case` is the mapping with the case's relations; of a `scenario` (a mapping with the keys `description`, `case`,
+    `expect`, and perhaps `readings`) the one below its `case`. `problems` is what is wrong with the text itself: with
+    any of them the case is refused, together with what else is found in it. A document that cannot be read at all has
+    problems and an empty case.
+    """
+
+    case: Mapping
+    source: str
+    scenario: Mapping | None = None
+    problems: tuple[Diagnostic, ...] = ()
+    text: DocumentText | None = field(default=None, compare=False, repr=False)
+
+    def line_text(self, line: int) -> str | None:
+        """A line of the file, for the excerpt of a message; None where there is no text."""
+        return self.text.line_text(line) if self.text else None
+
+    @property
+    def is_readable(self) -> bool:
+        return bool(self.case.entries) or not self.problems
+
+
+def read_documents(path: Path, called: str | None = None) -> Iterator[Document]:
+    """The documents of a case file, by its ending; an NDJSON file is read line by line, blank lines skipped.
+
+    A file that cannot be read raises CaseRefused. What is wrong with one document stands in its `problems`, so that
+    one bad line of an NDJSON file does not hide the others. `called` is how messages name the file.
+    """
+    source = called or str(path)
+    ending = path.suffix.lower()
+    if ending in (".ndjson", ".jsonl"):
+        yield from _lines(path, source)
+    elif ending in (".yaml", ".yml", ".json"):
+        try:
+            text = read_text(path, source)
+        except Refused as refused:
+            raise CaseRefused(refused.diagnostics) from None
+        yield _document(DocumentText(text, source), is_yaml=ending != ".json")
+    else:
+        message = f"{quoted(ending)} is not the ending of a case file" if ending else "the file's name has no ending"
+        hint = "cases are `.yaml`, `.json`, or `.ndjson` with one case a line"
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, hint)])
+
+
+def parse_document(value: object, called: str = "<case>") -> Document:
+    """A document from Python data: dicts with text keys, lists, tuples, text, whole numbers, floats, truth values,
+    dates (not times) and None for "no value". Anything else is one of the document's `problems`.
+
+    Every part has the place `called`, line 1.
+    """
+    reader = _PythonReader(called)
+    node = reader.node(value, "", 1)
+    return _case_or_scenario(node, called, reader.problems, None)
+
+
+def _document(text: DocumentText, is_yaml: bool) -> Document:
+    node: Node | None
+    try:
+        if is_yaml:
+            from policy_kb.load.from_yaml import read_yaml
+
+            node = read_yaml(text)
+        else:
+            from policy_kb.load.from_json import read_json
+
+            node = read_json(text)
+    except UnreadableDocumentError:
+        return _unreadable(text.source, text.problems, text.span(0, 0), text)
+    return _case_or_scenario(node, text.source, text.problems, text)
+
+
+def _unreadable(source: str, problems: Problems, span: Span, text: DocumentText | None) -> Document:
+    return Document(Mapping((), span), source, None, problems.found, text)
+
+
+def _case_or_scenario(node: Node | None, source: str, problems: Problems, text: DocumentText | None) -> Document:
+    if not isinstance(node, Mapping):
+        span = node.span if node else Span(source, text.first_line if text else 1)
+        if not (isinstance(node, Scalar) and node.form is Form.REFUSED):
+            if isinstance(node, Sequence):
+                message, hint = "a list where a case is expected", "one case a file, or NDJSON with one case a line"
+            elif node is None or (isinstance(node, Scalar) and not node.text):
+                message, hint = "the document is empty", "write `case: NAME`, then one key per relation"
+            else:
+                message, hint = "text where a case is expected", "write `case: NAME`, then one key per relation"
+            problems.add(Kind.BAD_DOCUMENT, span, message, hint)
+        return _unreadable(source, problems, span, text)
+    case = node.find("case")
+    if case is None or not isinstance(case.node, Mapping):
+        return Document(node, source, None, problems.found, text)
+    for key, span, _ in node.entries:
+        if key not in _SCENARIO_KEYS:
+            hint = did_you_mean(key, _SCENARIO_KEYS) or f"a scenario has the keys {listed(_SCENARIO_KEYS, 'and')}"
+            message = f"{quoted(key)} is not a key of a scenario"
+            if key != "case" and isinstance(case.node, Mapping) and not node.find("expect"):
+                hint += "; in a case, `case` is its name"
+            problems.add(Kind.BAD_DOCUMENT, span, message, hint, key)
+    for key in ("description", "expect"):
+        if node.find(key) is None:
+            hint = "a scenario says what is expected; in a case, `case` is its name"
+            problems.add(Kind.BAD_DOCUMENT, case.key_span, f"the scenario has no `{key}`", hint)
+    return Document(case.node, source, node, problems.found, text)
+
+
+def _lines(path: Path, source: str) -> Iterator[Document]:
+    """The documents of an NDJSON file, with no more than one line in memory."""
+    try:
+        if not path.exists():
+            raise _file_refused(source, "no such file", "check the path")
+        if not path.is_file():
+            raise _file_refused(source, "not a regular file", "give a file, not a folder, a pipe or a device")
+        with path.open("rb") as file:
+            number = 0
+            while raw := file.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
+                    while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                        pass
+                    message = f"the line has more than {LONGEST_LINE // 2**20} MiB"
+                    yield _line_refused(source, number, message, "one case a line")
+                    continue
+                try:
+                    line = raw.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError:
+                    yield _line_refused(source, number, "not UTF-8 text", "save the file as UTF-8")
+                    continue
+                if line.strip():
+                    yield _document(DocumentText(line, source, number), is_yaml=False)
+    except (OSError, ValueError) as problem:
+        reason = f"cannot be read: {getattr(problem, 'strerror', None) or problem}"
+        raise _file_refused(source, reason, None) from None
+
+
+def _file_refused(source: str, message: str, hint: str | None) -> CaseRefused:
+    return CaseRefused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, hint)])
+
+
+def _line_refused(source: str, number: int, message: str, hint: str) -> Document:
+    span = Span(source, number)
+    return Document(Mapping((), span), source, None, (Diagnostic(Kind.UNREADABLE, span, message, hint),))
+
+
+class _PythonReader:
+    def __init__(self, source: str):
+        self.span = Span(source, 1)
+        self.problems = Problems(lambda line: None)
+
+    def node(self, value: object, path: str, depth: int) -> Node:
+        if value is None:
+            return Scalar("", Form.NOTHING, self.span)
+        if isinstance(value, bool):
+            return Scalar("true" if value else "false", Form.TRUTH, self.span)
+        if isinstance(value, str):
+            return self.text(str.__str__(value), path)
+        if isinstance(value, int):
+            # Longer numbers are out of range anyway, and slow to write in decimal.
+            text = int.__repr__(value) if value.bit_length() < 4096 else "9" * 40
+            return Scalar(text, Form.NUMBER, self.span)
+        if isinstance(value, float):
+            return self.float(value, path)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return Scalar(value.isoformat(), Form.TEXT, self.span)
+        if isinstance(value, abc.Mapping | list | tuple):
+            if depth > DEEPEST_NESTING:
+                hint = "a case is a mapping of lists of rows"
+                return self.refused(Kind.BAD_DOCUMENT, f"nested more than {DEEPEST_NESTING} deep", hint, path)
+            if isinstance(value, abc.Mapping):
+                return self.mapping(value, path, depth)
+            items = [self.node(item, f"{path}[{number}]", depth + 1) for number, item in enumerate(value)]
+            return Sequence(tuple(items), self.span)
+        message = "a time where a date is expected" if isinstance(value, datetime) else "a value of an unknown sort"
+        hint = "give text, a number, a date, true or false, a list or a mapping"
+        return self.refused(Kind.WRONG_TYPE, message, hint, path)
+
+    def mapping(self, value: abc.Mapping[object, object], path: str, depth: int) -> Mapping:
+        entries = []
+        for key, item in value.items():
+            if not isinstance(key, str) or not key.strip():
+                self.refused(Kind.BAD_DOCUMENT, "a key must be text", "name a relation or an attribute", path)
+            elif self.text(key, path).form is not Form.REFUSED:
+                entries.append(Entry(key, self.span, self.node(item, step(path, key), depth + 1)))
+        return Mapping(tuple(entries), self.span)
+
+    def text(self, text: str, path: str) -> Scalar:
+        if any("\ud800" <= sign <= "\udfff" for sign in text):
+            return self.refused(Kind.BAD_DOCUMENT, "the text holds half a character", "give complete characters", path)
+        return Scalar(text, Form.TEXT, self.span)
+
+    def float(self, value: float, path: str) -> Scalar:
+        if math.isfinite(value):
+            return Scalar(float.__repr__(value), Form.NUMBER, self.span)
+        return self.refused(Kind.WRONG_TYPE, f"`{value}` is not a number", "write a finite number", path)
+
+    def refused(self, kind: Kind, message: str, hint: str, path: str) -> Scalar:
+        self.problems.add(kind, self.span, message, hint, path or None)
+        return Scalar("", Form.REFUSED, self.span)

@@ -1,0 +1,62 @@
+"""What is wrong with one input of a reader: collected until all of it is read, then refused at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
+from policy_kb.source import Span
+
+MOST_PROBLEMS = 100
+"""Problems printed for one case or one table; of the others only the number is said."""
+
+_NOT_SHOWN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Problems:
+    """The problems of one input. `line_text` gives the text of a line for the excerpt, or None where there is none."""
+
+    def __init__(self, line_text: Callable[[int], str | None]):
+        self._line_text = line_text
+        self._found: list[Diagnostic] = []
+        self._left_out = 0
+
+    def add(self, kind: Kind, span: Span, message: str, hint: str | None = None, path: str | None = None) -> None:
+        if len(self._found) >= MOST_PROBLEMS:
+            self._left_out += 1
+            return
+        line = self._line_text(span.line)
+        # A terminal must not obey what a refused file holds; one sign for one keeps the caret in its place.
+        excerpt = None if line is None else _NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", line)
+        self._found.append(Diagnostic(kind, span, message, hint, path, excerpt))
+
+    def include(self, found: tuple[Diagnostic, ...]) -> None:
+        """Take over what an earlier step found."""
+        self._found.extend(found)
+
+    @property
+    def found(self) -> tuple[Diagnostic, ...]:
+        """All problems so far; the last one says how many were left out, if any."""
+        if not self._left_out:
+            return tuple(self._found)
+        last = max(self._found, key=lambda problem: (problem.span.line, problem.span.column))
+        more = f"{self._left_out} more problem{'s' if self._left_out > 1 else ''} not shown"
+        return (*self._found, Diagnostic(last.kind, last.span, more, "mend these first"))
+
+    def refuse(self) -> None:
+        """Raise CaseRefused with everything found; nothing found, nothing happens."""
+        if self._found:
+            raise CaseRefused(self.found)
+
+
+def quoted(text: str, longest: int = 60) -> str:
+    """The reader's own text in backticks, on one line: control characters escaped, long text cut."""
+    return f"`{escaped(text, longest)}`"
+
+
+def escaped(text: str, longest: int) -> str:
+    part = text if len(text) <= longest else text[:longest] + "..."
+    if part.isprintable():
+        return part
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in part)

@@ -1,0 +1,277 @@
+"""One value of a case, read by its attribute: its type, its set of values, its least value.
+
+What the case says is never corrected; a value outside what its attribute allows is refused with what to write instead.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Set
+from datetime import date
+
+from policy_kb.check.checked import Attribute, Domain
+from policy_kb.diagnostics import Kind, did_you_mean, listed
+from policy_kb.load.nodes import Form, Scalar
+from policy_kb.load.problems import quoted
+from policy_kb.parse.tree import Value
+
+LONGEST_VALUE = 10_000
+"""Characters of one value."""
+
+FIRST_DATE = date(1900, 1, 1)
+LAST_DATE = date(2199, 12, 31)
+ONGOING = "ongoing"
+ONGOING_DATE = date(9999, 12, 31)
+OTHER = "other: "
+"""How a value outside a table begins: `other: NAME`."""
+
+LEAST_NUMBER = -(2**63)
+GREATEST_NUMBER = 2**63 - 1
+
+CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""Refused in text, as the inside of a regular expression's set: tables are lines with tabs between their columns."""
+
+_EPOCH = date(1970, 1, 1)
+_WHOLE = re.compile(r"-?[0-9]+")
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_LOOSE_DATE = re.compile(r"([0-9]{1,4})[-/. ]([0-9]{1,2})[-/. ]([0-9]{1,4})")
+_CONTROL = re.compile(f"[{CONTROL_CHARACTERS}]")
+
+Known = Mapping[str, Set[tuple[Value, ...]]]
+"""The rows of the known relations, by name."""
+
+
+class Tables:
+    """The known relations that attributes take their values from."""
+
+    def __init__(self, known: Known):
+        self._known = known
+        self._first_columns: dict[str, frozenset[Value]] = {}
+
+    def rows(self, relation: str) -> Set[tuple[Value, ...]]:
+        return self._known.get(relation, frozenset())
+
+    def first_column(self, relation: str) -> frozenset[Value]:
+        """The values that `@[in(relation)]` allows."""
+        if relation not in self._first_columns:
+            self._first_columns[relation] = frozenset(row[0] for row in self.rows(relation))
+        return self._first_columns[relation]
+
+
+class BadValueError(Exception):
+    """A value is refused: the kind, the message and the hint of its diagnostic."""
+
+    def __init__(self, kind: Kind, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+
+
+def days(day: date) -> int:
+    """Days since 1970-01-01: how a date stands in a relation."""
+    return (day - _EPOCH).days
+
+
+def written_date(number: int) -> str:
+    """A date as a case writes it, from its days since 1970-01-01; `ongoing` for 9999-12-31."""
+    return ONGOING if number == days(ONGOING_DATE) else date.fromordinal(_EPOCH.toordinal() + number).isoformat()
+
+
+def read_value(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
+    """The value of `attribute` that a case writes as `scalar`. Raises BadValueError.
+
+    A date is given as days since 1970-01-01; a `float` is a finite double, never -0.0.
+    """
+    text = scalar.text
+    if not text.strip():
+        state = "has no value" if scalar.form is Form.NOTHING else "is empty"
+        raise BadValueError(Kind.NO_VALUE, f"`{attribute.name}` {state}", f"write {expected(attribute)}")
+    if len(text) > LONGEST_VALUE:
+        message = f"`{attribute.name}` has {len(text):,} characters"
+        raise BadValueError(Kind.BAD_DOCUMENT, message, f"a value has at most {LONGEST_VALUE:,} characters")
+    value: Value
+    if attribute.is_date:
+        value = _read_date(scalar, attribute)
+    elif attribute.kind == "number":
+        value = _read_whole(scalar, attribute)
+    elif attribute.kind == "float":
+        value = _read_decimal(scalar, attribute)
+    else:
+        value = _read_text(scalar, attribute)
+    if attribute.domain is not None:
+        value = _in_domain(value, attribute, attribute.domain, tables)
+    _check_limits(value, attribute, scalar)
+    return value
+
+
+def expected(attribute: Attribute) -> str:
+    """What a case writes for `attribute`, for a hint."""
+    if attribute.one_of is not None:
+        return listed(str(value) for value in attribute.one_of)
+    if attribute.is_date:
+        return f"a date such as `2025-07-15`{', or `ongoing`' if attribute.may_be_ongoing else ''}"
+    if attribute.domain is not None:
+        return f"a value of the table `{attribute.domain.relation}`"
+    return {"number": "a whole number", "float": "a number such as `12.5`"}.get(attribute.kind, "text")
+
+
+def said(scalar: Scalar) -> str:
+    """What the case says, for a message, with its type where that was written: `twelve`, the number `12`."""
+    sort = {Form.NUMBER: "the number ", Form.TEXT: "the text "}.get(scalar.form, "")
+    return sort + quoted(scalar.text)
+
+
+def _wrong_type(attribute: Attribute, scalar: Scalar, sort: str, hint: str) -> BadValueError:
+    return BadValueError(Kind.WRONG_TYPE, f"`{attribute.name}` is {sort}; the case says {said(scalar)}", hint)
+
+
+def _read_whole(scalar: Scalar, attribute: Attribute) -> int:
+    sort = "a whole number"
+    if scalar.form in (Form.TEXT, Form.TRUTH):
+        is_number = _WHOLE.fullmatch(scalar.text) and scalar.form is Form.TEXT
+        raise _wrong_type(attribute, scalar, sort, "write it without quotes" if is_number else f"write {sort}")
+    if not _WHOLE.fullmatch(scalar.text):
+        raise _wrong_type(attribute, scalar, sort, f"write {sort} in digits, such as `{_whole_near(scalar.text)}`")
+    # More digits than these are out of range, and slow to read.
+    value = int(scalar.text) if len(scalar.text.lstrip("-0")) < 40 else GREATEST_NUMBER + 1
+    if not LEAST_NUMBER <= value <= GREATEST_NUMBER:
+        message = f"`{attribute.name}` is out of range; the case says {quoted(scalar.text)}"
+        raise BadValueError(Kind.WRONG_TYPE, message, f"a number lies between {LEAST_NUMBER} and {GREATEST_NUMBER}")
+    return value
+
+
+def _whole_near(text: str) -> str:
+    whole = text.partition(".")[0].lstrip("+")
+    return whole if _WHOLE.fullmatch(whole) and len(whole) < 20 else "2"
+
+
+def _read_decimal(scalar: Scalar, attribute: Attribute) -> float:
+    sort = "a number"
+    if scalar.form in (Form.TEXT, Form.TRUTH):
+        is_number = _DECIMAL.fullmatch(scalar.text) and scalar.form is Form.TEXT
+        raise _wrong_type(attribute, scalar, sort, "write it without quotes" if is_number else f"write {sort}")
+    if not _DECIMAL.fullmatch(scalar.text):
+        with_point = scalar.text.replace(",", ".", 1)
+        hint = f"write `{with_point}`" if _DECIMAL.fullmatch(with_point) and len(with_point) < 40 else None
+        raise _wrong_type(attribute, scalar, sort, hint or "write a finite decimal number, such as `12.5`")
+    value = float(scalar.text) + 0.0  # -0.0 becomes 0.0: they are one value and must have one digest
+    if not math.isfinite(value):
+        message = f"`{attribute.name}` is out of range; the case says {quoted(scalar.text)}"
+        raise BadValueError(Kind.WRONG_TYPE, message, "write a finite number, at most 1.797e308")
+    return value
+
+
+def _read_text(scalar: Scalar, attribute: Attribute) -> str:
+    if scalar.form in (Form.NUMBER, Form.TRUTH):
+        raise _wrong_type(attribute, scalar, "text", f'write it in quotes: `"{scalar.text[:40]}"`')
+    if control := _CONTROL.search(scalar.text):
+        sign = {"\n": "a line break", "\t": "a tab"}.get(control.group(), "a control character")
+        message = f"`{attribute.name}` holds {sign}: {quoted(scalar.text)}"
+        raise BadValueError(Kind.WRONG_TYPE, message, "write it as one plain line")
+    return scalar.text.casefold() if attribute.any_case else scalar.text
+
+
+def _read_date(scalar: Scalar, attribute: Attribute) -> int:
+    if scalar.form in (Form.NUMBER, Form.TRUTH):
+        raise _wrong_type(attribute, scalar, "a date", f"write {expected(attribute)}, in quotes")
+    return read_days(scalar.text, attribute)
+
+
+def read_days(text: str, attribute: Attribute) -> int:
+    """The days since 1970-01-01 of a date written `2025-07-15`, or `ongoing` where allowed. Raises BadValueError."""
+    name, may_be_ongoing = attribute.name, attribute.may_be_ongoing
+    if text == ONGOING and may_be_ongoing:
+        return days(ONGOING_DATE)
+    match = _DATE.fullmatch(text)
+    if not match:
+        message = f"`{name}` is a date; the case says {quoted(text)}"
+        raise BadValueError(Kind.BAD_DATE, message, _date_hint(text, may_be_ongoing))
+    year, month, day = (int(part) for part in match.groups())
+    try:
+        value = date(year, month, day)
+    except ValueError:
+        raise BadValueError(Kind.BAD_DATE, f"`{text}` does not exist", _month_hint(year, month)) from None
+    if not FIRST_DATE <= value <= LAST_DATE:
+        hint = "write `ongoing`" if value == ONGOING_DATE and may_be_ongoing else "check the year"
+        raise BadValueError(Kind.BAD_DATE, f"`{text}` is not between {FIRST_DATE} and {LAST_DATE}", hint)
+    return days(value)
+
+
+def _date_hint(text: str, may_be_ongoing: bool) -> str:
+    if text.casefold() == ONGOING:
+        return "write `ongoing`" if may_be_ongoing else f"`{ONGOING}` is not allowed here: write year-month-day"
+    if _DATE.match(text):
+        return f"write the date alone: `{text[:10]}`"
+    hint = "write year-month-day"
+    loose = _LOOSE_DATE.fullmatch(text)
+    candidates = []
+    if loose:
+        first, second, third = loose.groups()
+        for year, month, day in ((first, second, third), (third, first, second), (third, second, first)):
+            if len(year) == 4 and _exists(int(year), int(month), int(day)):
+                candidates.append(f"{year}-{int(month):02}-{int(day):02}")
+    if candidates:
+        return f"{hint}: {listed(dict.fromkeys(candidates))}"
+    return f"{hint}, such as `2025-07-15`{' or `ongoing`' if may_be_ongoing else ''}"
+
+
+def _month_hint(year: int, month: int) -> str:
+    if not 1 <= month <= 12:
+        return "write year-month-day: the month lies between 01 and 12"
+    if year < 1:
+        return "check the year"
+    last = next(day for day in (31, 30, 29, 28) if _exists(year, month, day))
+    return f"the last day of that month is `{year:04}-{month:02}-{last}`"
+
+
+def _exists(year: int, month: int, day: int) -> bool:
+    try:
+        date(year, month, day)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_limits(value: Value, attribute: Attribute, scalar: Scalar) -> None:
+    if attribute.one_of is not None and value not in attribute.one_of:
+        message = f"{quoted(scalar.text)} is not a value of `{attribute.name}`"
+        hint = did_you_mean(scalar.text, [str(one) for one in attribute.one_of]) if len(scalar.text) < 200 else None
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, hint or f"write {expected(attribute)}")
+    if attribute.at_least is not None and not isinstance(value, str) and value < attribute.at_least:
+        message = f"`{attribute.name}` is at least {attribute.at_least}; the case says `{scalar.text[:40]}`"
+        raise BadValueError(Kind.BELOW_LEAST, message, f"write {attribute.at_least} or more")
+
+
+def _in_domain(value: Value, attribute: Attribute, domain: Domain, tables: Tables) -> Value:
+    """The value itself where the table has it; `other: NAME` with NAME trimmed where the table has no such name."""
+    if value in tables.first_column(domain.relation):
+        return value
+    if not isinstance(value, str):
+        message = f"`{value}` is not a value of the table `{domain.relation}`"
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {expected(attribute)}")
+    if not value.startswith(OTHER):
+        raise _outside_domain(value, domain, tables)
+    name = value.removeprefix(OTHER).strip()
+    if not name:
+        raise BadValueError(Kind.NO_VALUE, f"{quoted(value)} names nothing", f'write `"{OTHER}NAME"`')
+    rows = tables.rows(domain.relation)
+    taken = [row for row in rows if any(str(row[column]).casefold() == name.casefold() for column in domain.reserved)]
+    if taken:
+        instead = sorted(str(row[0]) for row in taken)
+        same = [one for one in instead if one.casefold() == name.casefold()]
+        message = f"{quoted(name)} is in the table `{domain.relation}`"
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {listed(same or instead)}")
+    return OTHER + name
+
+
+def _outside_domain(value: str, domain: Domain, tables: Tables) -> BadValueError:
+    message = f"{quoted(value)} is not in the table `{domain.relation}`"
+    if value.casefold().startswith(OTHER.strip()):
+        name = value[len(OTHER.strip()) :].strip()
+        return BadValueError(Kind.VALUE_OUTSIDE_SET, message, f'write `"{OTHER}{quoted(name or "NAME")[1:-1]}"`')
+    hint = f'one outside the table is written `"{OTHER}{quoted(value)[1:-1]}"`'
+    near = did_you_mean(value, sorted(map(str, tables.first_column(domain.relation)))) if len(value) < 200 else None
+    return BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"{near} {hint}" if near else hint)

@@ -1,0 +1,595 @@
+"""Text to tree, for one rule file.
+
+The grammar is the subset of Soufflé 2.5 that this project runs. What lies outside is refused by name, with what to
+write instead. A mistake does not hide the next one: reading goes on behind the next `.` or at the next directive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from lark import Lark, Token, Transformer, UnexpectedToken, v_args
+from lark.exceptions import VisitError
+
+from policy_kb.diagnostics import Diagnostic, Kind
+from policy_kb.parse import tree
+from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from lark.tree import Meta
+
+GRAMMAR = r"""
+    item: preamble ( type | relation | functor | input_output | include | rule | outside )
+    preamble: ( DOC | annotation )*
+    annotation: "@[" IDENT [ "=" _value | "(" [ _entry ("," _entry)* ] ")" ] "]"
+    _entry: named | _value
+    named: IDENT "=" _value
+    _value: STRING | NUMBER | FLOAT | IDENT | negative
+    negative: "-" ( NUMBER | FLOAT )
+
+    type: ".type" IDENT "<:" IDENT
+    relation: ".decl" names "(" [ attribute ("," attribute)* ] ")"
+    names: IDENT ("," IDENT)*
+    attribute: preamble IDENT ":" IDENT
+    functor: ".functor" IDENT "(" [ parameter ("," parameter)* ] ")" ":" IDENT
+    parameter: [ IDENT ":" ] IDENT
+    input_output: ( INPUT | OUTPUT ) directed ("," directed)*
+    directed: IDENT [ "(" [ setting ("," setting)* ] ")" ]
+    setting: IDENT "=" ( STRING | IDENT | NUMBER | TRUE | FALSE )
+    include: ".include" STRING
+
+    rule: atom ("," atom)* [ ":-" body ] "."
+    body: _literal ("," _literal)*
+    _literal: atom | negation | comparison | test | truth
+    atom: IDENT "(" [ _expression ("," _expression)* ] ")"
+    negation: "!" atom
+    comparison: _expression ( COMPARED | EQUAL ) _expression
+    test: [ NOT ] ( CONTAINS | MATCH ) "(" _expression "," _expression ")"
+    truth: TRUE | FALSE
+
+    _expression: sum
+    ?sum: product | sum ( PLUS | MINUS ) product -> operation
+    ?product: unary | product ( TIMES | DIVIDED | MODULO ) unary -> operation
+    ?unary: _primary | MINUS unary -> negated
+    _primary: variable | wildcard | constant | call | aggregate | "(" sum ")"
+    variable: IDENT
+    wildcard: "_"
+    constant: STRING | NUMBER | FLOAT
+    call: ( FUNCTOR | CAT | STRLEN | SUBSTR | TO_STRING | TO_NUMBER | MIN | MAX ) \
+          "(" [ _expression ("," _expression)* ] ")"
+    aggregate: COUNT ":" "{" body "}"
+             | ( SUM | MIN | MAX ) _expression ":" "{" body "}"
+
+    // These tokens are refused before they reach the parser; standing in a rule keeps them in the lexer.
+    outside: DIRECTIVE | UNSIGNED | QUALIFIER | PREPROCESSOR | UNCLOSED_COMMENT | UNCLOSED_STRING | OUTSIDE
+
+    TYPE: ".type"
+    DECLARE: ".decl"
+    DECLARE_FUNCTOR: ".functor"
+    INCLUDE: ".include"
+    BELOW: "<:"
+    IF: ":-"
+    ANNOTATE: "@["
+    EQUAL: "="
+    INPUT: ".input"
+    OUTPUT: ".output"
+    COUNT: "count"
+    SUM: "sum"
+    MIN: "min"
+    MAX: "max"
+    CAT: "cat"
+    STRLEN: "strlen"
+    SUBSTR: "substr"
+    TO_STRING: "to_string"
+    TO_NUMBER: "to_number"
+    CONTAINS: "contains"
+    MATCH: "match"
+    TRUE: "true"
+    FALSE: "false"
+    NOT: "!"
+    PLUS: "+"
+    MINUS: "-"
+    TIMES: "*"
+    DIVIDED: "/"
+    MODULO: "%"
+    COMPARED: /!=|<=|>=|<(?!:)|>/
+    FUNCTOR: /@[A-Za-z_]\w*/
+    STRING: /"(\\.|[^"\\\n])*"/
+    FLOAT.3: /[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?/
+    NUMBER.2: /0x[0-9a-fA-F]+|0b[01]+|[0-9]+/
+    IDENT: /\??[A-Za-z][\w?]*|_\w+/
+    DOC.4: /\/\/\/(?!\/)[^\n]*/
+    COMMENT.3: /\/\/[^\n]*/
+    LONG_COMMENT.3: /\/\*(.|\n)*?\*\//
+
+    DIRECTIVE.2: /\.(comp|init|override|pragma|plan|limitsize|printsize|number_type|symbol_type|lattice|once)\b/
+    UNSIGNED.4: /[0-9]+u\b/
+    QUALIFIER.4: /choice-domain\b/
+    PREPROCESSOR: /#[^\n]*/
+    UNCLOSED_COMMENT.2: /\/\*/
+    UNCLOSED_STRING: /"(\\.|[^"\\\n])*/
+    OUTSIDE.-1: /::|\|\||&&|->|[^\s]/
+
+    %ignore /\s+/
+    %ignore COMMENT
+    %ignore LONG_COMMENT
+"""
+
+_ONE_RULE_EACH = "write one rule for each alternative, with the same head"
+_PLAIN_DECLARATION = "declare the relation with `.decl` alone"
+_BITS = "bit operations are left out: keep one attribute for each flag"
+
+OUTSIDE_SUBSET = {
+    ";": ("`;` in a body (disjunction)", _ONE_RULE_EACH),
+    "[": ("a record", "give the relation one attribute for each field"),
+    "$": ("a branch of an algebraic data type, or a counter", "give the relation one attribute for each field"),
+    "|": ("a union type or an operation on bits", "declare one type below `number` or `symbol`"),
+    "^": ("a power", "multiply"),
+    "::": ("a qualified name", "give the relation a plain name"),
+    "->": ("an arrow", "write the body behind `:-`"),
+    ".comp": ("a component", "write the relations and rules out"),
+    ".init": ("an instance of a component", "write the relations and rules out"),
+    ".override": ("an override", "write the relations and rules out"),
+    ".pragma": ("`.pragma`", "leave it out"),
+    ".plan": ("a query plan", "leave it out: the order of literals never matters"),
+    ".limitsize": ("`.limitsize`", "leave it out"),
+    ".printsize": ("`.printsize`", "write `.output` and count its lines"),
+    ".number_type": ("`.number_type`", "write `.type T <: number`"),
+    ".symbol_type": ("`.symbol_type`", "write `.type T <: symbol`"),
+    ".lattice": ("a lattice", "derive the rows, and pick with `min` or `max`"),
+    ".once": ("`.once`", "leave it out: every file is read once"),
+    "choice-domain": ("`choice-domain`", "pick one row with `min` or `max`"),
+    "eqrel": ("`eqrel`", "write the rules of an equivalence out"),
+    "range": ("`range`", "derive the numbers with a recursive rule"),
+    "mean": ("`mean`", "divide a `sum` by a `count`"),
+    "autoinc": ("`autoinc`", "give the rows their numbers as facts"),
+    "nil": ("a record", "give the relation one attribute for each field"),
+    "as": ("a type cast", "declare the attribute with the type it has"),
+    "ord": ("`ord`", "compare the symbols themselves"),
+    "to_float": ("`to_float`", "declare the attribute as `float`"),
+    "to_unsigned": ("`to_unsigned`", "use `number`"),
+    "printsize": ("`printsize`", "write `.output` and count its lines"),
+    "input": ("`input` behind a declaration", "write `.input` with the relation's name below it"),
+    "output": ("`output` behind a declaration", "write `.output` with the relation's name below it"),
+    "recursive_iteration_cnt": ("`recursive_iteration_cnt`", "count with an attribute"),
+    "stateful": ("a stateful functor", "use the functors of `vocabulary/dates.dl`"),
+    **{
+        word: (f"`{word}` behind a declaration", _PLAIN_DECLARATION)
+        for word in ("brie", "btree", "btree_delete", "inline", "no_inline", "magic", "no_magic", "overridable")
+    },
+    **{
+        word: (f"`{word}`", _BITS)
+        for word in ("band", "bor", "bxor", "bnot", "bshl", "bshr", "bshru", "land", "lor", "lxor", "lnot")
+    },
+    **{word: (f"`{word}`", "leave it out") for word in ("debug_delta", "__FILE__", "__LINE__", "__INCL__")},
+}
+"""What Soufflé has and this language has not: the text of the token, what it is called, what to write instead."""
+
+_EXPECTED = {
+    "IDENT": "a name",
+    "STRING": "a string",
+    "DOT": "`.`",
+    "IF": "`:-`",
+    "RPAR": "`)`",
+    "LPAR": "`(`",
+    "COMMA": "`,`",
+    "COLON": "`:`",
+    "RSQB": "`]`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
+    "COMPARED": "a comparison such as `=` or `<=`",
+    "BELOW": "`<:`",
+}
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "'": "'", "\\": "\\"}
+LEAST, GREATEST = -(2**63), 2**63 - 1
+_NESTING = 200
+_LONGEST_NAME = 200
+
+
+class _Mistake(Exception):
+    """A piece of text that reads as a token but has no meaning, such as a number beyond 64 bits."""
+
+    def __init__(self, kind: Kind, token: Token, message: str, hint: str | None):
+        super().__init__(message)
+        self.kind, self.token, self.message, self.hint = kind, token, message, hint
+
+
+def _text(token: Token) -> str:
+    """The text a string literal stands for."""
+    result: list[str] = []
+    characters = iter(token[1:-1])
+    for character in characters:
+        if character != "\\":
+            result.append(character)
+            continue
+        escaped = next(characters)
+        if escaped not in _ESCAPES:
+            raise _Mistake(
+                Kind.BAD_LITERAL, token, f"`\\{escaped}` is not an escape of a string", "write `\\\\` for a backslash"
+            )
+        result.append(_ESCAPES[escaped])
+    return "".join(result)
+
+
+def _integer(token: Token, sign: int = 1) -> int:
+    text = str(token)
+    if len(text) > 80:
+        raise _Mistake(Kind.BAD_LITERAL, token, "the number is beyond 64 bits", "numbers have 64 bits, sign included")
+    value = sign * int(text, {"0x": 16, "0b": 2}.get(text[:2], 10))
+    if not LEAST <= value <= GREATEST:
+        raise _Mistake(
+            Kind.BAD_LITERAL, token, f"`{text}` is beyond 64 bits", f"a number lies between {LEAST} and {GREATEST}"
+        )
+    return value
+
+
+def _real(token: Token, sign: int = 1) -> float:
+    value = sign * float(token)
+    if value in (float("inf"), float("-inf")):
+        raise _Mistake(Kind.BAD_LITERAL, token, f"`{token}` is beyond a float", "floats have 64 bits")
+    return value
+
+_STARTS = {"TYPE", "DECLARE", "DECLARE_FUNCTOR", "INCLUDE", "INPUT", "OUTPUT", "DIRECTIVE"}
+"""The tokens that begin an item and nothing else."""
+_BEGINNINGS = {"IDENT", "DOC", "ANNOTATE"}
+"""Those that begin an item where they stand at the beginning of a line."""
+
+
+@v_args(meta=True)
+class _Builder(Transformer):  # type: ignore[type-arg]
+    """Each reduction of the grammar, as a node of the tree. `dangling` collects the places of items that a doc comment
+    or an annotation stands before without a meaning."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+        self.dangling: list[Span] = []
+
+    def span(self, meta: Meta | Token) -> Span:
+        end = meta.end_column if meta.end_line == meta.line else meta.column + 1
+        return Span(self.file, meta.line, meta.column, end)  # type: ignore[arg-type]
+
+    # what stands before an item
+
+    def preamble(self, meta: Meta, children: list[Any]) -> tuple[str, tuple[tree.Annotation, ...]]:
+        doc = " ".join(child[3:].strip() for child in children if isinstance(child, Token))
+        return doc.strip(), tuple(child for child in children if isinstance(child, tree.Annotation))
+
+    def annotation(self, meta: Meta, children: list[Any]) -> tree.Annotation:
+        key, *entries = [child for child in children if child is not None]
+        named = tuple(entry for entry in entries if isinstance(entry, tuple))
+        positional = tuple(self._value(entry) for entry in entries if not isinstance(entry, tuple))
+        return tree.Annotation(str(key), positional, named, self.span(meta))
+
+    def named(self, meta: Meta, children: list[Any]) -> tuple[str, tree.Value]:
+        return str(children[0]), self._value(children[1])
+
+    def negative(self, meta: Meta, children: list[Token]) -> tree.Value:
+        return _integer(children[0], -1) if children[0].type == "NUMBER" else _real(children[0], -1)
+
+    def _value(self, token: Token | tree.Value) -> tree.Value:
+        if not isinstance(token, Token):
+            return token
+        match token.type:
+            case "STRING":
+                return _text(token)
+            case "NUMBER":
+                return _integer(token)
+            case "FLOAT":
+                return _real(token)
+        return str(token)
+
+    # items
+
+    def item(self, meta: Meta, children: list[Any]) -> list[tree.Item]:
+        (doc, annotations), finish = children
+        return list(finish(doc, annotations))
+
+    def _without_preamble(self, item: tree.Item) -> Any:
+        def finish(doc: str, annotations: tuple[tree.Annotation, ...]) -> Iterator[tree.Item]:
+            if doc or annotations:
+                self.dangling.append(item.span)
+            yield item
+
+        return finish
+
+    def type(self, meta: Meta, children: list[Token]) -> Any:
+        return self._without_preamble(
+            tree.TypeDeclaration(str(children[0]), str(children[1]), self.span(children[0]))
+        )
+
+    def names(self, meta: Meta, children: list[Token]) -> list[Token]:
+        return children
+
+    def relation(self, meta: Meta, children: list[Any]) -> Any:
+        names, *rest = children
+        attributes = tuple(child for child in rest if child is not None)
+
+        def finish(doc: str, annotations: tuple[tree.Annotation, ...]) -> Iterator[tree.Item]:
+            for name in names:
+                yield tree.RelationDeclaration(str(name), attributes, doc, annotations, self.span(name))
+
+        return finish
+
+    def attribute(self, meta: Meta, children: list[Any]) -> tree.AttributeDeclaration:
+        (_, annotations), name, type_ = children
+        return tree.AttributeDeclaration(str(name), str(type_), annotations, self.span(name))
+
+    def functor(self, meta: Meta, children: list[Any]) -> Any:
+        name, *parameters, result = children
+        kept = tuple(parameter for parameter in parameters if parameter is not None)
+        return self._without_preamble(tree.FunctorDeclaration(str(name), kept, str(result), self.span(name)))
+
+    def parameter(self, meta: Meta, children: list[Any]) -> str:
+        return str(children[-1])
+
+    def input_output(self, meta: Meta, children: list[Any]) -> Any:
+        kind, *directed = children
+
+        def finish(doc: str, annotations: tuple[tree.Annotation, ...]) -> Iterator[tree.Item]:
+            for name, settings in directed:
+                directive = tree.Directive(str(kind)[1:], str(name), settings, self.span(name))
+                yield from self._without_preamble(directive)(doc, annotations)
+
+        return finish
+
+    def directed(self, meta: Meta, children: list[Any]) -> tuple[Token, tuple[tuple[str, str], ...]]:
+        return children[0], tuple(child for child in children[1:] if child is not None)
+
+    def setting(self, meta: Meta, children: list[Token]) -> tuple[str, str]:
+        return str(children[0]), _text(children[1]) if children[1].type == "STRING" else str(children[1])
+
+    def include(self, meta: Meta, children: list[Token]) -> Any:
+        return self._without_preamble(tree.Include(_text(children[0]), self.span(children[0])))
+
+    def rule(self, meta: Meta, children: list[Any]) -> Any:
+        heads = tuple(child for child in children if isinstance(child, tree.Atom))
+        body = next((child for child in children if isinstance(child, list)), [])
+
+        def finish(doc: str, annotations: tuple[tree.Annotation, ...]) -> Iterator[tree.Item]:
+            yield tree.Rule(heads, tuple(body), doc, annotations, heads[0].span)
+
+        return finish
+
+    # literals
+
+    def body(self, meta: Meta, children: list[tree.Literal]) -> list[tree.Literal]:
+        return children
+
+    def atom(self, meta: Meta, children: list[Any]) -> tree.Atom:
+        arguments = tuple(child for child in children[1:] if child is not None)
+        return tree.Atom(str(children[0]), arguments, self.span(meta))
+
+    def negation(self, meta: Meta, children: list[Any]) -> tree.Negation:
+        return tree.Negation(children[-1], self.span(meta))
+
+    def comparison(self, meta: Meta, children: list[Any]) -> tree.Comparison:
+        return tree.Comparison(str(children[1]), children[0], children[2], self.span(meta))
+
+    def test(self, meta: Meta, children: list[Any]) -> tree.Comparison:
+        negated, function, left, right = children
+        return tree.Comparison(("!" if negated else "") + str(function), left, right, self.span(meta))
+
+    def truth(self, meta: Meta, children: list[Token]) -> tree.Truth:
+        return tree.Truth(str(children[0]) == "true", self.span(meta))
+
+    # expressions
+
+    def operation(self, meta: Meta, children: list[Any]) -> tree.Call:
+        return tree.Call(str(children[1]), (children[0], children[2]), self.span(meta))
+
+    def negated(self, meta: Meta, children: list[Any]) -> tree.Expression:
+        operand = children[1]
+        if isinstance(operand, tree.Constant) and isinstance(operand.value, int | float):
+            return tree.Constant(-operand.value, self.span(meta))
+        return tree.Call("-", (operand,), self.span(meta))
+
+    def variable(self, meta: Meta, children: list[Token]) -> tree.Variable:
+        return tree.Variable(str(children[0]), self.span(meta))
+
+    def wildcard(self, meta: Meta, children: list[Token]) -> tree.Wildcard:
+        return tree.Wildcard(self.span(meta))
+
+    def constant(self, meta: Meta, children: list[Token]) -> tree.Constant:
+        return tree.Constant(self._value(children[0]), self.span(meta))
+
+    def call(self, meta: Meta, children: list[Any]) -> tree.Call:
+        arguments = tuple(child for child in children[1:] if child is not None)
+        return tree.Call(str(children[0]), arguments, self.span(meta))
+
+    def aggregate(self, meta: Meta, children: list[Any]) -> tree.Aggregate:
+        target = children[1] if len(children) == 3 else None
+        return tree.Aggregate(str(children[0]), target, tuple(children[-1]), self.span(meta))
+
+
+@cache
+def _parser() -> Lark:
+    return Lark(GRAMMAR, start="item", parser="lalr", lexer="basic", propagate_positions=True, maybe_placeholders=True)
+
+
+def parse_items(text: str, file: str) -> tuple[list[tree.Item], list[Diagnostic]]:
+    """The items of one rule file, and everything that is wrong with its text; `file` names it in messages.
+
+    Includes are left as they stand.
+    """
+    reader = _Reader(text, file)
+    reader.read()
+    return reader.items, reader.problems
+
+
+class _Reader:
+    """Reads item after item: each has a parser of its own, so that a mistake spoils one item only."""
+
+    def __init__(self, text: str, file: str):
+        self.text, self.file, self.lines = text, file, text.split("\n")
+        self.items: list[tree.Item] = []
+        self.problems: list[Diagnostic] = []
+        self.builder = _Builder(file)
+        self.begin()
+
+    def begin(self) -> None:
+        self.parser = _parser().parse_interactive("")
+        self.tokens: list[Token] = []  # of the item being read
+        self.in_annotation = False
+        self.nesting = 0
+
+    def read(self) -> None:
+        tokens = _parser().lex(self.text)
+        for token in tokens:
+            resumed: Token | None = token
+            while resumed is not None:
+                try:
+                    self.feed(resumed)
+                    break
+                except _Mistake as mistake:
+                    self.report(mistake)
+                    self.begin()
+                    resumed = _skip(resumed, tokens)
+        if self.tokens:
+            self.end_of_file()
+        for span in self.builder.dangling:
+            place = Token("IDENT", "", line=span.line, column=span.column)
+            self.report(
+                _Mistake(Kind.DANGLING, place, "a doc comment or an annotation has no meaning before this item",
+                         "write `//` for a comment"), is_warning=True)
+
+    def feed(self, token: Token) -> None:
+        if token == "@[":
+            self.in_annotation = True
+        elif token == "]":
+            self.in_annotation = False
+        elif not self.in_annotation:
+            _refuse_outside(token)
+        self.nesting += (token in ("(", "{")) - (token in (")", "}"))
+        if self.nesting > _NESTING:
+            raise _Mistake(Kind.SYNTAX, token, f"brackets are nested more than {_NESTING} deep", "write it flatter")
+        try:
+            self.parser.feed_token(token)
+        except UnexpectedToken as problem:
+            # An item without a closing `.`, such as a declaration, ends where the next one begins.
+            if not self.finish_item():
+                raise _unexpected(token, self.tokens, problem.expected) from None
+            self.begin()
+            return self.feed(token)
+        self.tokens.append(token)
+        if token.type == "DOT":
+            self.finish_item()
+            self.begin()
+        return None
+
+    def finish_item(self) -> bool:
+        """Whether the tokens read are a whole item; if so it is kept."""
+        if not self.tokens:
+            return False
+        try:
+            read = self.parser.feed_eof(self.tokens[-1])
+        except UnexpectedToken:
+            return False
+        try:
+            self.items += self.builder.transform(read)
+        except VisitError as problem:
+            if not isinstance(problem.orig_exc, _Mistake):
+                raise
+            self.report(problem.orig_exc)
+        return True
+
+    def end_of_file(self) -> None:
+        if self.finish_item():
+            return
+        if _is_only_preamble(self.tokens):
+            self.report(
+                _Mistake(Kind.DANGLING, self.tokens[0], "nothing follows this comment or annotation",
+                         "put it before a declaration or a rule"), is_warning=True)
+        else:
+            self.report(_Mistake(Kind.SYNTAX, self.tokens[-1], "the file ends inside a rule or a declaration",
+                                 "end a rule with `.`"))
+
+    def report(self, mistake: _Mistake, *, is_warning: bool = False) -> None:
+        token = mistake.token
+        line, column = token.line or 1, token.column or 1
+        span = Span(self.file, line, column, column + (len(token.partition("\n")[0]) or 1))
+        self.problems.append(
+            Diagnostic(mistake.kind, span, mistake.message, mistake.hint,
+                       excerpt=self.lines[line - 1], is_warning=is_warning))
+
+
+def _skip(mistaken: Token, tokens: Iterator[Token]) -> Token | None:
+    """The token with which reading goes on after a mistake: the first behind the next `.`, a directive, or what stands
+    at the beginning of a later line; behind the closing brace of a component."""
+    depth = 0
+    while mistaken == ".comp" and (token := next(tokens, None)) is not None:
+        depth += (token == "{") - (token == "}")
+        if token == "}" and depth <= 0:
+            return next(tokens, None)
+    if mistaken.type == "DOT":
+        return next(tokens, None)
+    for token in tokens:
+        if token.type == "DOT":
+            return next(tokens, None)
+        if token.type in _STARTS or (token.column == 1 and token.type in _BEGINNINGS):
+            return token
+    return None
+
+
+def _is_only_preamble(tokens: list[Token]) -> bool:
+    depth = 0
+    for token in tokens:
+        if token == "@[":
+            depth += 1
+        elif token == "]":
+            depth -= 1
+        elif not depth and token.type != "DOC":
+            return False
+    return depth == 0
+
+
+def _refuse_outside(token: Token) -> None:
+    """Refuse by name what Soufflé has and this language has not."""
+    match token.type:
+        case "UNCLOSED_STRING":
+            raise _Mistake(Kind.SYNTAX, token, "the string has no end on this line", 'end it with `"`')
+        case "UNCLOSED_COMMENT":
+            raise _Mistake(Kind.SYNTAX, token, "the comment has no end", "end it with `*/`")
+        case "PREPROCESSOR":
+            raise _Mistake(Kind.NOT_IN_SUBSET, token, "preprocessor lines are outside this language",
+                           "write `.include` for a file, and a fact for a constant")
+        case "UNSIGNED":
+            raise _Mistake(Kind.NOT_IN_SUBSET, token, "unsigned numbers are outside this language",
+                           f"write `{token[:-1]}`, a `number` of 64 bits")
+        case "IDENT" if len(token) > _LONGEST_NAME:
+            raise _Mistake(Kind.SYNTAX, token, f"the name has more than {_LONGEST_NAME} characters", "shorten it")
+    if token in OUTSIDE_SUBSET and token.type in ("IDENT", "OUTSIDE", "DIRECTIVE", "QUALIFIER", "LSQB"):
+        name, instead = OUTSIDE_SUBSET[token]
+        raise _Mistake(Kind.NOT_IN_SUBSET, token, f"{name} is outside this language", instead)
+    if token.type == "OUTSIDE":
+        raise _Mistake(Kind.SYNTAX, token, f"`{token}` has no meaning here", "see DESIGN, section 3, for the language")
+
+
+def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mistake:
+    """What to say of a token the grammar has no place for; `before` are the tokens of the item so far."""
+    last = before[-1] if before else None
+    opening = next((earlier for earlier in before if earlier.type != "DOC"), None)
+
+    def outside(message: str, instead: str) -> _Mistake:
+        return _Mistake(Kind.NOT_IN_SUBSET, token, f"{message} is outside this language", instead)
+
+    if token == "<=" and last == ")" and ":-" not in before:
+        return outside("subsumption (`<=` between heads)", "pick rows with `min` or `max`")
+    if opening == ".type" and token == "=":
+        return outside("a union, record or alias type", "write `.type T <: number`, `symbol` or `float`")
+    if last == "!":
+        return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
+    if last == ":" and len(before) > 1 and before[-2] in ("count", "sum", "min", "max"):
+        return outside("an aggregate without braces", f"write `{before[-2]} : {{ ... }}`")
+    if token == "(" and last in (",", ":-", "{"):
+        return outside("a group of literals", _ONE_RULE_EACH)
+    if token.type == "DOC":
+        return _Mistake(Kind.SYNTAX, token, "a doc comment stands inside an item", "write `//` for a comment")
+    if "IDENT" in expected and token.isidentifier():
+        return _Mistake(Kind.RESERVED_NAME, token, f"`{token}` is a word of the language", "choose another name")
+    wanted = sorted({_EXPECTED[name] for name in expected if name in _EXPECTED})
+    hint = f"expected {' or '.join(wanted)}" if wanted else None
+    return _Mistake(Kind.SYNTAX, token, f"`{token}` is not expected here", hint)

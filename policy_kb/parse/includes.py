@@ -1,0 +1,78 @@
+"""A rule file with all it includes, each file once, in the order in which Soufflé would read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
+from policy_kb.parse.grammar import parse_items
+from policy_kb.parse.tree import Include, Item, Program
+from policy_kb.source import Span, read_text
+
+_DEEPEST = 50
+
+
+def parse_program(entry: Path) -> tuple[Program, list[Diagnostic]]:
+    """The program of a rule file, and everything wrong with the text of its files.
+
+    Files are named as the reader knows them: relative to the working folder where they lie below it. Refused
+    altogether: an entry that cannot be read.
+    """
+    try:
+        text = read_text(entry, display_name(entry))
+    except Refused as refused:
+        raise RulesRefused(refused.diagnostics) from None
+    reader = _Reader()
+    reader.read(entry.resolve(), text, ())
+    return Program(str(entry), tuple(reader.items), reader.files), reader.problems
+
+
+def display_name(path: Path) -> str:
+    """How messages name a file."""
+    resolved = path.resolve()
+    try:
+        return str(resolved.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(resolved)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.files: dict[str, str] = {}
+        self.problems: list[Diagnostic] = []
+
+    def read(self, path: Path, text: str, including: tuple[Path, ...]) -> None:
+        name = display_name(path)
+        self.files[name] = text
+        items, problems = parse_items(text, name)
+        self.problems += problems
+        for item in items:
+            if isinstance(item, Include):
+                self.include(item, path, (*including, path))
+            else:
+                self.items.append(item)
+
+    def include(self, item: Include, path: Path, including: tuple[Path, ...]) -> None:
+        target = (path.parent / item.file).resolve() if "\0" not in item.file else path
+        name = display_name(target)
+        if Path(item.file).is_absolute() or "\0" in item.file:
+            self.refuse(item.span, "an included file is named from the folder of the file that includes it",
+                        'write a relative path such as `.include "vocabulary/dates.dl"`')
+        elif target in including:
+            walk = [display_name(step) for step in including[including.index(target) :]]
+            self.refuse(item.span, f"files include each other: {' -> '.join([*walk, name])}", "leave one `.include` out")
+        elif len(including) >= _DEEPEST:
+            self.refuse(item.span, f"files are included more than {_DEEPEST} deep", "include the file further up")
+        elif name not in self.files:
+            try:
+                text = read_text(target, name)
+            except Refused as refused:
+                problem = refused.diagnostics[0]
+                self.refuse(item.span, f"`{item.file}` cannot be included: {problem.message}", problem.hint)
+            else:
+                self.read(target, text, including)
+
+    def refuse(self, span: Span, message: str, hint: str | None) -> None:
+        excerpt = self.files[span.file].split("\n")[span.line - 1]
+        self.problems.append(Diagnostic(Kind.BAD_INCLUDE, span, message, hint, excerpt=excerpt))

@@ -1,0 +1,217 @@
+"""The tree of a rule file, as written: what the parser hands on.
+
+Two trees are equal when they say the same; where they stand (`span`) does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from policy_kb.source import Span
+
+Value = int | float | str
+"""A constant: a 64-bit `number`, a `float` or a `symbol`."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    name: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Wildcard:
+    """`_`: some value that does not matter."""
+
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Constant:
+    value: Value
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operator (`+`), a built-in (`cat`) or a declared functor (`@date`) applied to its arguments."""
+
+    function: str
+    arguments: tuple[Expression, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """`count : { body }` or `sum target : { body }`, `min`, `max`."""
+
+    function: str
+    target: Expression | None
+    body: tuple[Literal, ...]
+    span: Span = field(compare=False)
+
+
+Expression = Variable | Wildcard | Constant | Call | Aggregate
+
+
+@dataclass(frozen=True)
+class Atom:
+    relation: str
+    arguments: tuple[Expression, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Negation:
+    atom: Atom
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`left operator right`; the operator is one of `= != < <= > >=`, `contains` or `match`, or these two negated
+    (`!contains`, `!match`), where left is the needle or the pattern and right the text."""
+
+    operator: str
+    left: Expression
+    right: Expression
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """`true` or `false` as a literal."""
+
+    value: bool
+    span: Span = field(compare=False)
+
+
+Literal = Atom | Negation | Comparison | Truth
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """`@[key]`, `@[key = value]` or `@[key(word, "text", name = "text")]`; words are given as text."""
+
+    key: str
+    positional: tuple[Value, ...]
+    named: tuple[tuple[str, Value], ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class TypeDeclaration:
+    name: str
+    base: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class AttributeDeclaration:
+    name: str
+    type: str
+    annotations: tuple[Annotation, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class RelationDeclaration:
+    name: str
+    attributes: tuple[AttributeDeclaration, ...]
+    doc: str
+    annotations: tuple[Annotation, ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class FunctorDeclaration:
+    name: str
+    parameters: tuple[str, ...]
+    result: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Directive:
+    """`.input` or `.output` of one relation, with its parameters."""
+
+    kind: str
+    relation: str
+    parameters: tuple[tuple[str, str], ...]
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Include:
+    file: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`heads :- body.`; a fact has no body. `span` is the first head's place."""
+
+    heads: tuple[Atom, ...]
+    body: tuple[Literal, ...]
+    doc: str
+    annotations: tuple[Annotation, ...]
+    span: Span = field(compare=False)
+
+
+Item = TypeDeclaration | RelationDeclaration | FunctorDeclaration | Directive | Include | Rule
+
+
+@dataclass(frozen=True)
+class Program:
+    """All items of a rule file and of the files it includes, each file once, where its first `.include` stands.
+
+    `files` maps each file's name, as messages print it, to its text.
+    """
+
+    entry: str
+    items: tuple[Item, ...]
+    files: dict[str, str] = field(compare=False)
+
+
+def variables(node: Expression | Literal) -> Iterator[Variable]:
+    """Every occurrence of a variable in a literal or an expression, aggregate bodies included, as written."""
+    match node:
+        case Variable():
+            yield node
+        case Call(arguments=arguments):
+            for argument in arguments:
+                yield from variables(argument)
+        case Aggregate(target=target, body=body):
+            if target is not None:
+                yield from variables(target)
+            for literal in body:
+                yield from variables(literal)
+        case Atom(arguments=arguments):
+            for argument in arguments:
+                yield from variables(argument)
+        case Negation(atom=atom):
+            yield from variables(atom)
+        case Comparison(left=left, right=right):
+            yield from variables(left)
+            yield from variables(right)
+
+
+def names(node: Expression | Literal) -> frozenset[str]:
+    """The names of the variables in a literal or an expression."""
+    return frozenset(variable.name for variable in variables(node))
+
+
+def aggregates(node: Expression | Literal) -> Iterator[Aggregate]:
+    """The aggregates of a literal or an expression, outermost first; those inside an aggregate's body are left out."""
+    match node:
+        case Aggregate():
+            yield node
+        case Call(arguments=arguments) | Atom(arguments=arguments):
+            for argument in arguments:
+                yield from aggregates(argument)
+        case Negation(atom=atom):
+            yield from aggregates(atom)
+        case Comparison(left=left, right=right):
+            yield from aggregates(left)
+            yield from aggregates(right)

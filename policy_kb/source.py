@@ -1,0 +1,57 @@
+"""Where a piece of text stands: every node of a rule file and every row of a case remembers its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from policy_kb.diagnostics import Diagnostic, Kind, Refused
+
+LONGEST_FILE = 64 * 1024 * 1024
+"""Bytes; a rule file, a case file or a table beyond this is refused before it is read."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of text on one line of a file: line and columns count from 1, `end` is the column after the last."""
+
+    file: str
+    line: int
+    column: int = 1
+    end: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def read_text(path: Path, called: str | None = None) -> str:
+    """The text of a UTF-8 file.
+
+    Refused, with a reason a person can act on: a file that is missing, not a regular file (a folder, a pipe, a
+    device), unreadable, larger than `LONGEST_FILE`, not UTF-8, or holding a NUL character. `called` is how messages
+    name the file.
+    """
+    name = called or str(path)
+
+    def refuse(message: str, hint: str | None = None, line: int = 1) -> Refused:
+        return Refused([Diagnostic(Kind.UNREADABLE, Span(name, line), message, hint)])
+
+    try:
+        if not path.exists():
+            raise refuse("no such file", "check the path")
+        if not path.is_file():
+            raise refuse("not a regular file", "give a file, not a folder, a pipe or a device")
+        if path.stat().st_size > LONGEST_FILE:
+            raise refuse(f"the file has more than {LONGEST_FILE // 2**20} MiB", "split it into several files")
+        raw = path.read_bytes()
+    except (OSError, ValueError) as problem:
+        raise refuse(f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        line = raw.count(b"\n", 0, problem.start) + 1
+        raise refuse("not UTF-8 text", "save the file as UTF-8", line) from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise refuse("the text holds a NUL character", "save the file as plain UTF-8 text", line)
+    return text
