@@ -112,7 +112,7 @@ def _window(line: str, column: int, width: int = 160) -> tuple[str, int]:
     return ("..." + part if start else part), column - start + (3 if start else 0)
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818
     """An input is refused; `diagnostics` holds every problem found, in file order."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]):
@@ -140,7 +140,7 @@ def listed(words: Iterable[str], last: str = "or", most: int = 12) -> str:
     """`a`, `b` or `c`: names in a message, folded after `most` of them with the number left out."""
     quoted = [f"`{word}`" for word in words]
     if len(quoted) > most:
-        quoted = quoted[:most] + [f"{len(quoted) - most} more"]
+        quoted = [*quoted[:most], f"{len(quoted) - most} more"]
         last = "and"
     if len(quoted) < 2:
         return "".join(quoted)

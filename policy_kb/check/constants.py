@@ -99,7 +99,7 @@ def choices(known: Known) -> dict[str, list[str]]:
     """Every reading with the choices it allows, the one in force first."""
     result: dict[str, list[str]] = {}
     for relation in ("reading", "alternative"):
-        for name, choice in sorted(known.get(relation, ())):  # type: ignore[misc]
+        for name, choice in sorted(known.get(relation, ())):
             allowed = result.setdefault(str(name), [])
             if choice not in allowed:
                 allowed.append(str(choice))

@@ -67,7 +67,8 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
 def _rules_and_facts(
     found: Declarations, relations: dict[str, Relation], report: Report
 ) -> tuple[tuple[Rule, ...], tuple[tuple[Atom, Span], ...]]:
-    rules, facts = [], []
+    rules: list[Rule] = []
+    facts: list[tuple[Atom, Span]] = []
     for rule in found.rules:
         head = rule.heads[0]
         is_fact = not rule.body and all(isinstance(argument, Constant) for argument in head.arguments)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from policy_kb.check.declarations import Declarations, Report, expressions_in
+from policy_kb.check.declarations import Declarations, Report
 from policy_kb.diagnostics import Kind
 from policy_kb.parse import tree
 
@@ -67,7 +67,7 @@ def outer_variables(aggregate: tree.Aggregate, body: Iterable[tree.Literal]) -> 
 def _names_outside(node: tree.Literal | tree.Expression, aggregate: tree.Aggregate) -> set[str]:
     """The variables of a literal that occur outside of any aggregate."""
     found: set[str] = set()
-    own = set()
+    own: set[int] = set()
     for other in tree.aggregates(node):
         own.update(id(variable) for variable in tree.variables(other))
     for variable in tree.variables(node):
@@ -138,11 +138,10 @@ def _suggestion(rule: tree.Rule) -> str:
 
 
 def _check_wildcards(rule: tree.Rule, report: Report) -> None:
-    for head in rule.heads:
-        for wildcard in expressions_in(head, lambda node: isinstance(node, tree.Wildcard)):
-            if not any(True for aggregate in tree.aggregates(head) for _ in tree.variables(aggregate)):
-                report(Kind.WILDCARD, wildcard.span, "`_` stands in a head" if rule.body else "`_` stands in a fact",
-                       "write a value or a variable that the body binds")
+    for argument in rule.heads[0].arguments:
+        for wildcard in _outside_aggregates(argument):
+            report(Kind.WILDCARD, wildcard.span, "`_` stands in a head" if rule.body else "`_` stands in a fact",
+                   "write a value or a variable that the body binds")
     for literal in rule.body:
         _check_body_wildcards(literal, report)
 

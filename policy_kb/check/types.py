@@ -30,6 +30,9 @@ class _RuleTypes:
         before = len(self.report.problems)
         # First the atoms, which say what a variable is; then equalities, which may say it of further ones.
         self.collect(self.rule.body)
+        for head in self.rule.heads:
+            for aggregate in tree.aggregates(head):
+                self.collect(aggregate.body)
         for _ in range(len(self.rule.body) + 1):
             if not self.spread(self.rule.body):
                 break
@@ -46,9 +49,6 @@ class _RuleTypes:
             if isinstance(literal, tree.Atom):
                 self.collect_atom(literal)
             for aggregate in tree.aggregates(literal):
-                self.collect(aggregate.body)
-        for head in self.rule.heads:
-            for aggregate in tree.aggregates(head):
                 self.collect(aggregate.body)
 
     def collect_atom(self, atom: tree.Atom) -> None:
@@ -128,7 +128,7 @@ class _RuleTypes:
         return "float" if "float" in kinds else kinds[0] if kinds else None
 
     def atom(self, atom: tree.Atom, *, is_head: bool = False) -> tree.Atom:
-        arguments = []
+        arguments: list[tree.Expression] = []
         for argument, attribute in zip(atom.arguments, self.found.relations[atom.relation].attributes, strict=True):
             place = f"`{attribute.name}` of `{atom.relation}`"
             if isinstance(argument, tree.Variable):
@@ -224,9 +224,8 @@ class _RuleTypes:
                        "to_string": (None,)}
             if node.function in ("min", "max"):
                 inner = self.common_kind(*node.arguments)
-                actual = inner or kind or "number"
-                parameters = ("float" if kind == "float" and inner == "number" else inner,) * len(node.arguments)
-                actual = parameters[0] or actual
+                parameter = "float" if kind == "float" and inner == "number" else inner
+                parameters, actual = (parameter,) * len(node.arguments), parameter or kind or "number"
             elif node.function == "cat":
                 parameters, actual = ("symbol",) * len(node.arguments), "symbol"
             else:

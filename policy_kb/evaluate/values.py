@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from policy_kb import dates
 from policy_kb.evaluate.plain import EvaluationStopped
@@ -126,7 +127,7 @@ def _matches(pattern: Value, text: Value) -> bool:
         return False  # Soufflé warns, and nothing matches
 
 
-def _symbol_order(compare: Callable[[object, object], bool]) -> Callable[[Value, Value], bool]:
+def _symbol_order(compare: Callable[[Any, Any], bool]) -> Callable[[Value, Value], bool]:
     """Symbols compare by their UTF-8 bytes, as in Soufflé."""
 
     def compared(left: Value, right: Value) -> bool:

@@ -81,7 +81,7 @@ def double(program: CheckedProgram, roots: Iterable[str]) -> Worlds:
     plain: list[PlainRule] = []
     for rule in rules:
         plain += _Doubling(program, rule, can_open).rules()
-    arities = {}
+    arities: dict[str, int] = {}
     for name in relations:
         relation = program.relations[name]
         if relation.is_case:

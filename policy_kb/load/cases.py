@@ -29,7 +29,7 @@ TOP_KEYS = ("case", "record", "incomplete")
 
 _NAME = Attribute("case", "Case", "symbol")
 _RECORD = Attribute("record", "symbol", "symbol", one_of=("complete",))
-_INCOMPLETE = Attribute("incomplete", "symbol", "symbol")
+_INCOMPLETE = Attribute("incomplete", "relation", "symbol")
 _TEXT_FORMS = (Form.PLAIN, Form.QUOTED, Form.TEXT)
 
 
@@ -182,9 +182,9 @@ class _Case:
         if entry is None:
             return set()
         names = set()
-        is_list = isinstance(entry.node, Sequence)
-        for number, node in enumerate(entry.node.items if isinstance(entry.node, Sequence) else (entry.node,)):
-            path = f"incomplete[{number}]" if is_list else "incomplete"
+        listing = entry.node
+        for number, node in enumerate(listing.items if isinstance(listing, Sequence) else (listing,)):
+            path = f"incomplete[{number}]" if isinstance(listing, Sequence) else "incomplete"
             name = self.read_attribute(_INCOMPLETE, node, path)
             if name is None:
                 continue
@@ -345,8 +345,12 @@ class _Case:
         """The value a node says; None, and a problem, where it is refused."""
         if not isinstance(node, Scalar):
             message = f"`{attribute.name}` takes one value; the case gives {_sort(node)}"
-            hint = _text_in_quotes(node) if isinstance(node, Mapping) else "write one row for each value"
-            self.add(Kind.WRONG_TYPE, node.span, message, hint or f"write {expected(attribute)}", path)
+            hint = f"write {expected(attribute)}"
+            if isinstance(node, Mapping):
+                hint = _text_in_quotes(node) or hint
+            elif attribute not in (_NAME, _RECORD, _INCOMPLETE):
+                hint = "write one row for each value"
+            self.add(Kind.WRONG_TYPE, node.span, message, hint, path)
             return None
         if node.form is Form.REFUSED:
             return None

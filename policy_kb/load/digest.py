@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 
 from policy_kb.check.checked import Attribute, CheckedProgram
+from policy_kb.dates import format_date
 from policy_kb.load.facts import Row
-from policy_kb.load.values import written_date
 from policy_kb.parse.tree import Value
 
 
@@ -51,7 +51,7 @@ def digest_of(
 
 
 def _as_written(value: Value, attribute: Attribute) -> Value:
-    return written_date(value) if attribute.is_date and isinstance(value, int) else value
+    return format_date(value) if attribute.is_date and isinstance(value, int) else value
 
 
 _json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

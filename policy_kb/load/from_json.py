@@ -26,7 +26,7 @@ from policy_kb.load.problems import quoted
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SIMPLE_STRING = re.compile(r'"([^"\\\x00-\x1f]*)"')
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w.])")
 _WORD = re.compile(r"[-+]?[\w.]+")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _DECODER = JSONDecoder()
@@ -69,9 +69,9 @@ class _Reader:
     def word(self, start: int, path: str) -> tuple[Scalar, int]:
         """A number, `true`, `false` or `null`."""
         number = _NUMBER.match(self.text, start)
-        word = _WORD.match(self.text, start)
-        if number and (word is None or number.end() == word.end()):
+        if number:
             return Scalar(number.group(), Form.NUMBER, self.span(start, number.end())), number.end()
+        word = _WORD.match(self.text, start)
         if word and word.group() in _WORDS:
             form = _WORDS[word.group()]
             return Scalar("" if form is Form.NOTHING else word.group(), form, self.span(start, word.end())), word.end()

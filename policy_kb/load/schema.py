@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
+from policy_kb.dates import format_date
 from policy_kb.load.cases import MOST_ROWS, is_single
 from policy_kb.load.values import (
     CONTROL_CHARACTERS,
@@ -16,7 +17,6 @@ from policy_kb.load.values import (
     OTHER,
     Known,
     Tables,
-    written_date,
 )
 
 Schema = dict[str, Any]
@@ -137,7 +137,7 @@ def _value(attribute: Attribute, tables: Tables) -> Schema:
 def _one_of(attribute: Attribute) -> Schema:
     values = attribute.one_of or ()
     if attribute.is_date:
-        return {"enum": [written_date(value) if isinstance(value, int) else value for value in values]}
+        return {"enum": [format_date(value) if isinstance(value, int) else value for value in values]}
     if attribute.kind == "symbol":
         return _one_of_texts([str(value) for value in values], attribute)
     return {"enum": list(values)}

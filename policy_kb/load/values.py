@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Set
 from datetime import date
 
+from policy_kb import dates
 from policy_kb.check.checked import Attribute, Domain
 from policy_kb.diagnostics import Kind, did_you_mean, listed
 from policy_kb.load.nodes import Form, Scalar
@@ -19,10 +20,7 @@ from policy_kb.parse.tree import Value
 LONGEST_VALUE = 10_000
 """Characters of one value."""
 
-FIRST_DATE = date(1900, 1, 1)
-LAST_DATE = date(2199, 12, 31)
 ONGOING = "ongoing"
-ONGOING_DATE = date(9999, 12, 31)
 OTHER = "other: "
 """How a value outside a table begins: `other: NAME`."""
 
@@ -32,7 +30,6 @@ GREATEST_NUMBER = 2**63 - 1
 CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
 """Refused in text, as the inside of a regular expression's set: tables are lines with tabs between their columns."""
 
-_EPOCH = date(1970, 1, 1)
 _WHOLE = re.compile(r"-?[0-9]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
@@ -70,16 +67,6 @@ class BadValueError(Exception):
         self.hint = hint
 
 
-def days(day: date) -> int:
-    """Days since 1970-01-01: how a date stands in a relation."""
-    return (day - _EPOCH).days
-
-
-def written_date(number: int) -> str:
-    """A date as a case writes it, from its days since 1970-01-01; `ongoing` for 9999-12-31."""
-    return ONGOING if number == days(ONGOING_DATE) else date.fromordinal(_EPOCH.toordinal() + number).isoformat()
-
-
 def read_value(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
     """The value of `attribute` that a case writes as `scalar`. Raises BadValueError.
 
@@ -115,7 +102,8 @@ def expected(attribute: Attribute) -> str:
         return f"a date such as `2025-07-15`{', or `ongoing`' if attribute.may_be_ongoing else ''}"
     if attribute.domain is not None:
         return f"a value of the table `{attribute.domain.relation}`"
-    return {"number": "a whole number", "float": "a number such as `12.5`"}.get(attribute.kind, "text")
+    sorts = {"number": "a whole number", "float": "a number such as `12.5`", "symbol": "text"}
+    return sorts[attribute.kind] if attribute.type != "relation" else "the name of a relation"
 
 
 def said(scalar: Scalar) -> str:
@@ -134,18 +122,15 @@ def _read_whole(scalar: Scalar, attribute: Attribute) -> int:
         is_number = _WHOLE.fullmatch(scalar.text) and scalar.form is Form.TEXT
         raise _wrong_type(attribute, scalar, sort, "write it without quotes" if is_number else f"write {sort}")
     if not _WHOLE.fullmatch(scalar.text):
-        raise _wrong_type(attribute, scalar, sort, f"write {sort} in digits, such as `{_whole_near(scalar.text)}`")
+        whole = scalar.text.partition(".")[0].removeprefix("+")
+        hint = f"write `{whole}`" if _WHOLE.fullmatch(whole) and len(whole) < 20 else f"write {sort} in digits"
+        raise _wrong_type(attribute, scalar, sort, hint)
     # More digits than these are out of range, and slow to read.
     value = int(scalar.text) if len(scalar.text.lstrip("-0")) < 40 else GREATEST_NUMBER + 1
     if not LEAST_NUMBER <= value <= GREATEST_NUMBER:
         message = f"`{attribute.name}` is out of range; the case says {quoted(scalar.text)}"
         raise BadValueError(Kind.WRONG_TYPE, message, f"a number lies between {LEAST_NUMBER} and {GREATEST_NUMBER}")
     return value
-
-
-def _whole_near(text: str) -> str:
-    whole = text.partition(".")[0].lstrip("+")
-    return whole if _WHOLE.fullmatch(whole) and len(whole) < 20 else "2"
 
 
 def _read_decimal(scalar: Scalar, attribute: Attribute) -> float:
@@ -182,22 +167,24 @@ def _read_date(scalar: Scalar, attribute: Attribute) -> int:
 
 def read_days(text: str, attribute: Attribute) -> int:
     """The days since 1970-01-01 of a date written `2025-07-15`, or `ongoing` where allowed. Raises BadValueError."""
-    name, may_be_ongoing = attribute.name, attribute.may_be_ongoing
-    if text == ONGOING and may_be_ongoing:
-        return days(ONGOING_DATE)
+    if text == ONGOING and attribute.may_be_ongoing:
+        return dates.ONGOING
+    try:
+        days = dates.parse_date(text)
+    except dates.BadDate:
+        days = None
+    if days is not None and days != dates.ONGOING:
+        return days
     match = _DATE.fullmatch(text)
     if not match:
-        message = f"`{name}` is a date; the case says {quoted(text)}"
-        raise BadValueError(Kind.BAD_DATE, message, _date_hint(text, may_be_ongoing))
+        message = f"`{attribute.name}` is a date; the case says {quoted(text)}"
+        raise BadValueError(Kind.BAD_DATE, message, _date_hint(text, attribute.may_be_ongoing))
     year, month, day = (int(part) for part in match.groups())
-    try:
-        value = date(year, month, day)
-    except ValueError:
-        raise BadValueError(Kind.BAD_DATE, f"`{text}` does not exist", _month_hint(year, month)) from None
-    if not FIRST_DATE <= value <= LAST_DATE:
-        hint = "write `ongoing`" if value == ONGOING_DATE and may_be_ongoing else "check the year"
-        raise BadValueError(Kind.BAD_DATE, f"`{text}` is not between {FIRST_DATE} and {LAST_DATE}", hint)
-    return days(value)
+    if not _exists(year, month, day):
+        raise BadValueError(Kind.BAD_DATE, f"`{text}` does not exist", _month_hint(year, month))
+    message = f"`{text}` is not between {dates.format_date(dates.EARLIEST)} and {dates.format_date(dates.LATEST)}"
+    hint = "write `ongoing`" if days == dates.ONGOING and attribute.may_be_ongoing else "check the year"
+    raise BadValueError(Kind.BAD_DATE, message, hint)
 
 
 def _date_hint(text: str, may_be_ongoing: bool) -> str:

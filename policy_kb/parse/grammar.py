@@ -189,7 +189,7 @@ _NESTING = 200
 _LONGEST_NAME = 200
 
 
-class _Mistake(Exception):
+class _Mistake(Exception):  # noqa: N818
     """A piece of text that reads as a token but has no meaning, such as a number beyond 64 bits."""
 
     def __init__(self, kind: Kind, token: Token, message: str, hint: str | None):
@@ -249,8 +249,8 @@ class _Builder(Transformer):  # type: ignore[type-arg]
         self.dangling: list[Span] = []
 
     def span(self, meta: Meta | Token) -> Span:
-        end = meta.end_column if meta.end_line == meta.line else meta.column + 1
-        return Span(self.file, meta.line, meta.column, end)  # type: ignore[arg-type]
+        line, column, end = meta.line or 1, meta.column or 1, meta.end_column or 1
+        return Span(self.file, line, column, end if meta.end_line == line else column + 1)
 
     # what stands before an item
 
@@ -485,7 +485,7 @@ class _Reader:
         if not self.tokens:
             return False
         try:
-            read = self.parser.feed_eof(self.tokens[-1])
+            read = self.parser.feed_eof(self.tokens[-1])  # type: ignore[no-untyped-call]
         except UnexpectedToken:
             return False
         try:

@@ -61,7 +61,8 @@ class _Reader:
                         'write a relative path such as `.include "vocabulary/dates.dl"`')
         elif target in including:
             walk = [display_name(step) for step in including[including.index(target) :]]
-            self.refuse(item.span, f"files include each other: {' -> '.join([*walk, name])}", "leave one `.include` out")
+            self.refuse(item.span, f"files include each other: {' -> '.join([*walk, name])}",
+                        "leave one `.include` out")
         elif len(including) >= _DEEPEST:
             self.refuse(item.span, f"files are included more than {_DEEPEST} deep", "include the file further up")
         elif name not in self.files:
