@@ -1,1 +1,50 @@
-"""Decide, explain and prove whether a case meets a coverage policy written as Datalog rules."""
+"""Decide, explain and prove whether a case meets a coverage policy written as Datalog rules.
+
+    >>> import policy_kb
+    >>> policy = policy_kb.load_policy("09-J2000-27")
+    >>> policy.decide("case.yaml").decision
+    'needs information'
+
+The names below are the front door; the stages behind them are the packages `parse`, `check`, `load`, `evaluate`,
+`explain` and `report`, in this order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from policy_kb.diagnostics import CaseRefused, Diagnostic, Refused, RulesRefused
+    from policy_kb.policies import Policies, Policy, load_policy
+    from policy_kb.report.determination import Determination
+
+_HOMES = {
+    "CaseRefused": "policy_kb.diagnostics",
+    "Determination": "policy_kb.report.determination",
+    "Diagnostic": "policy_kb.diagnostics",
+    "Policies": "policy_kb.policies",
+    "Policy": "policy_kb.policies",
+    "Refused": "policy_kb.diagnostics",
+    "RulesRefused": "policy_kb.diagnostics",
+    "load_policy": "policy_kb.policies",
+}
+
+__all__ = [
+    "CaseRefused",
+    "Determination",
+    "Diagnostic",
+    "Policies",
+    "Policy",
+    "Refused",
+    "RulesRefused",
+    "load_policy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a name when it is first used: starting a command imports no more than the command needs."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -15,7 +15,7 @@ ONGOING = date(9999, 12, 31).toordinal() - _EPOCH
 _WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-class BadDate(ValueError):
+class BadDate(ValueError):  # noqa: N818
     """What is given is no date: a text no day between 1900-01-01 and 2199-12-31 (nor 9999-12-31), a number no day."""
 
 

@@ -79,14 +79,12 @@ def _check_subject(rule: Rule, subject: str, relations: dict[str, Relation], rep
         report(Kind.CASE_DISCIPLINE, rule.span, f"the body of `{rule.head.relation}` has no positive atom about the "
                "case", f"begin it with `request({subject}, _, _, _)`")
     for literal in rule.body:
-        outside = isinstance(literal, tree.Atom | tree.Negation)
-        known = outside and not relations[(literal if isinstance(literal, tree.Atom) else literal.atom).relation].is_case  # type: ignore[union-attr]
+        atom = literal.atom if isinstance(literal, tree.Negation) else literal
+        known = isinstance(atom, tree.Atom) and not relations[atom.relation].is_case
         if (known or isinstance(literal, tree.Comparison)) and subject in _outside_names(literal):
             report(Kind.CASE_DISCIPLINE, literal.span, f"`{subject}` is a case, and has no value to compare",
                    "name an attribute of the case instead")
-        arguments = literal.arguments if isinstance(literal, tree.Atom) else (
-            literal.atom.arguments if isinstance(literal, tree.Negation) else ())
-        for argument in arguments[1:]:
+        for argument in atom.arguments[1:] if isinstance(atom, tree.Atom) else ():
             if isinstance(argument, tree.Variable) and argument.name == subject and not known:
                 report(Kind.CASE_DISCIPLINE, argument.span, f"`{subject}` is the case, not a value of it",
                        "use another variable")

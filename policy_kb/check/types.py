@@ -118,10 +118,11 @@ class _RuleTypes:
         left, right = comparison.left, comparison.right
         if isinstance(left, tree.Variable) and isinstance(right, tree.Variable):
             one, other = self.types.get(left.name), self.types.get(right.name)
-            if one and other and self.found.kind(one) == self.found.kind(other):
-                if not (self.found.is_below(one, other) or self.found.is_below(other, one)):
-                    self.report(Kind.TYPE_MISMATCH, comparison.span,
-                                f"`{left.name}` is a {one}, `{right.name}` is a {other}", "compare values of one type")
+            if one and other and self.found.kind(one) == self.found.kind(other) and not (
+                self.found.is_below(one, other) or self.found.is_below(other, one)
+            ):
+                self.report(Kind.TYPE_MISMATCH, comparison.span,
+                            f"`{left.name}` is a {one}, `{right.name}` is a {other}", "compare values of one type")
 
     def common_kind(self, *nodes: tree.Expression) -> str | None:
         kinds = [self.found.kind(type_) for type_ in map(self.guess, nodes) if type_]

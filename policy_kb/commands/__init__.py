@@ -1,0 +1,80 @@
+"""The command line. Each command has a file of its own here, found by its name and imported when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from policy_kb.diagnostics import Refused, RulesRefused
+
+DONE, INPUT_REFUSED, RULES_REFUSED = 0, 1, 3
+EXIT_CODES = {"met": 0, "not met": 4, "needs information": 5, "not applicable": 6}
+
+
+class _Commands(click.Group):
+    """The commands are the modules of this package; none is imported before it is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(
+            file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_")
+        )
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in self.list_commands(context):
+            return None
+        from importlib import import_module
+
+        command: click.Command = import_module(f"policy_kb.commands.{name}").command
+        return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as problem:
+            from policy_kb.diagnostics import did_you_mean
+
+            raise click.UsageError(
+                f"there is no command `{args[0]}`; {did_you_mean(args[0], self.list_commands(context)) or 'see --help'}"
+            ) from problem
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except Refused as refused:
+            show_refusal(refused)
+            context.exit(RULES_REFUSED if isinstance(refused, RulesRefused) else INPUT_REFUSED)
+
+
+def show_refusal(refused: Refused, most: int = 100) -> None:
+    """Every problem, on standard error; after a hundred, how many more there are."""
+    for diagnostic in refused.diagnostics[:most]:
+        click.echo(str(diagnostic), err=True)
+    if len(refused.diagnostics) > most:
+        click.echo(f"... and {len(refused.diagnostics) - most} more problems", err=True)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="policy-kb", message="%(prog)s %(version)s")
+def _program() -> None:
+    """Decide, explain and prove whether a case meets a coverage policy.
+
+    The answers say whether the criteria of a guideline are met. They are not medical advice, no coverage decision and
+    no promise of payment.
+
+    Example: policy-kb explain kb/alemtuzumab/scenarios/plain-yes.yaml
+    """
+
+
+def main() -> None:
+    """Run the command line; a reader who closes the pipe early is no error."""
+    try:
+        _program(prog_name="policy-kb")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(DONE)

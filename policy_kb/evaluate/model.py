@@ -7,14 +7,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from policy_kb.check.checked import Rule
-from policy_kb.evaluate.plain import Rows
+from policy_kb.evaluate.plain import Row, Rows
 from policy_kb.evaluate.worlds import CASE, Worlds, certain, fired, open_, possible
 from policy_kb.load.facts import Facts
-from policy_kb.parse.tree import Value
 
 MET, NOT_MET, NEEDS_INFORMATION = "met", "not met", "needs information"
 
-Row = tuple[Value, ...]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from policy_kb.check.safety import needs
@@ -14,7 +15,8 @@ from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Comparison, Literal, Value
 from policy_kb.source import Span
 
-Rows = Mapping[str, AbstractSet[tuple[Value, ...]]]
+Row = tuple[Value, ...]
+Rows = Mapping[str, AbstractSet[Row]]
 """The rows of relations, by name."""
 
 
@@ -66,7 +68,7 @@ def _atoms(node: Literal | tree.Expression) -> Iterable[Atom]:
 class Engine(Protocol):
     """Runs one plain program on the rows given for each case."""
 
-    def evaluate(self, given: Rows) -> dict[str, set[tuple[Value, ...]]]:
+    def evaluate(self, given: Rows) -> dict[str, set[Row]]:
         """All rows of all relations, given ones included."""
         ...
 
@@ -78,33 +80,35 @@ class EvaluationStopped(Refused):
         super().__init__([Diagnostic(Kind.ARITHMETIC, span, message)])
 
 
+_ATOM_NOT_YET, _NOT_YET = 8, 9
+
+
 def in_order(
     body: Iterable[Literal], bound: frozenset[str], whole: tuple[Literal, ...] | None = None
 ) -> list[Literal]:
     """The literals in an order in which each can be evaluated: tests as early as their variables are bound, then
     negations, then the atom that shares most with what is bound. `bound` are the variables bound from the start."""
     waiting = list(body)
-    whole = tuple(waiting) if whole is None else whole
+    everything = tuple(waiting) if whole is None else whole
     known = set(bound)
     result: list[Literal] = []
 
     def readiness(literal: Literal) -> tuple[int, int]:
-        """Lower comes first; a literal that cannot be evaluated yet has 9."""
+        """Lower comes first."""
         match literal:
             case tree.Truth():
                 return 0, 0
             case Comparison():
-                required = needs(literal, known, whole)
+                required = needs(literal, known, everything)
                 if required <= known:
-                    counts = any(True for _ in tree.aggregates(literal))
-                    return (3 if counts else 1), 0
-                return (2, 0) if assigned(literal, known, whole) else (9, 0)
+                    return (3 if any(True for _ in tree.aggregates(literal)) else 1), 0
+                return (2, 0) if assigned(literal, known, everything) else (_NOT_YET, 0)
             case tree.Negation():
-                return (3, 0) if needs(literal, known, whole) <= known else (9, 0)
+                return (3, 0) if needs(literal, known, everything) <= known else (_NOT_YET, 0)
             case Atom(arguments=arguments):
                 for argument in arguments:
-                    if not isinstance(argument, tree.Variable) and not needs(argument, known, whole) <= known:
-                        return 9, 0
+                    if not isinstance(argument, tree.Variable) and not needs(argument, known, everything) <= known:
+                        return _ATOM_NOT_YET, 0
                 fixed = sum(
                     not isinstance(a, tree.Wildcard) and (not isinstance(a, tree.Variable) or a.name in known)
                     for a in arguments
@@ -115,21 +119,41 @@ def in_order(
     while waiting:
         best = min(range(len(waiting)), key=lambda i: (*readiness(waiting[i]), i))
         literal = waiting.pop(best)
+        if isinstance(literal, Atom) and readiness(literal)[0] == _ATOM_NOT_YET:
+            # Atoms whose expressions wait for each other, as in `r(x, y + 1), s(y, x + 1)`: match first, compute later.
+            literal, equalities = lifted(literal, everything)
+            waiting += equalities
+            everything = (*everything, *equalities)
         result.append(literal)
         known |= tree.names(literal) if isinstance(literal, Atom) else set()
         if isinstance(literal, Comparison):
-            variable = assigned(literal, known, whole)
+            variable = assigned(literal, known, everything)
             if variable is not None:
                 known.add(variable)
     return result
 
 
-def assigned(comparison: Comparison, bound: set[str] | frozenset[str], whole: tuple[Literal, ...]) -> str | None:
+def lifted(atom: Atom, whole: tuple[Literal, ...]) -> tuple[Atom, list[Literal]]:
+    """An atom with a variable of its own in the place of each expression, and the equalities that say what they are."""
+    arguments: list[tree.Expression] = []
+    equalities: list[Literal] = []
+    taken = {variable.name for literal in whole for variable in tree.variables(literal)}
+    for argument in atom.arguments:
+        if isinstance(argument, tree.Call | tree.Aggregate):
+            variable = tree.Variable(next(n for i in count(1) if (n := f"={i}") not in taken), argument.span)
+            taken.add(variable.name)
+            equalities.append(Comparison("=", variable, argument, argument.span))
+            argument = variable
+        arguments.append(argument)
+    return Atom(atom.relation, tuple(arguments), atom.span), equalities
+
+
+def assigned(comparison: Comparison, bound: AbstractSet[str], whole: tuple[Literal, ...]) -> str | None:
     """The variable that `variable = expression` gives a value to, if the comparison does so."""
     if comparison.operator != "=":
         return None
     for one, other in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
-        if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, whole) <= set(bound):
+        if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, whole) <= bound:
             return one.name
     return None
 

@@ -26,7 +26,9 @@ def divided(left: int | float, right: int | float) -> int | float:
     """Division; of whole numbers towards zero."""
     if isinstance(left, float) or isinstance(right, float):
         if right == 0:
-            return math.nan if left == 0 or math.isnan(left) else math.copysign(math.inf, left) * math.copysign(1, right)
+            if left == 0 or math.isnan(left):
+                return math.nan
+            return math.copysign(math.inf, left) * math.copysign(1, right)
         return left / right
     if right == 0:
         raise ZeroDivisionError

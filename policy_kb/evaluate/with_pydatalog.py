@@ -19,13 +19,12 @@ import pyDatalog
 from pyDatalog import pyEngine
 
 from policy_kb.check.safety import bound_variables, needs, outer_variables
-from policy_kb.evaluate.plain import PlainProgram, PlainRule, Rows, assigned, in_order, named_wildcards
+from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, named_wildcards
 from policy_kb.evaluate.values import COMPARE, aggregated, value_of
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
-Row = tuple[Value, ...]
-
+_add = pyEngine.assert_
 _NOTHING = pyEngine.Const(None)
 """Fills the places of a relation without attributes, and of shorter rows in the answer."""
 
@@ -46,7 +45,7 @@ class WithPyDatalog:
             for name, rows in (known or {}).items():
                 if name in self._predicates:
                     for row in rows:
-                        pyEngine.assert_(self._fact(name, row))
+                        _add(self._fact(name, row))
             for rule in program.rules:
                 self._add_rule(rule)
             self._answer = self._add_answer()
@@ -66,7 +65,7 @@ class WithPyDatalog:
             ]
             try:
                 for fact in asserted:
-                    pyEngine.assert_(fact)
+                    _add(fact)
                 variables = [pyEngine.Fresh_var() for _ in range(self._answer.arity)]
                 answers = pyEngine.Literal(self._answer, variables).ask()
             finally:
@@ -101,7 +100,7 @@ class WithPyDatalog:
             terms = [pyEngine.Var(f"X{place}") for place in range(predicate.arity)]
             padding = [_NOTHING] * (width - predicate.arity)
             head = pyEngine.Literal(answer, [pyEngine.Const(number), *terms, *padding])
-            pyEngine.assert_(pyEngine.Clause(head, [pyEngine.Literal(predicate, terms)]))
+            _add(pyEngine.Clause(head, [pyEngine.Literal(predicate, terms)]))
         return answer
 
     def _add_rule(self, rule: PlainRule) -> None:
@@ -111,9 +110,7 @@ class WithPyDatalog:
         if literals is None:
             return
         head = [translation.term(argument, literals) for argument in rule.head.arguments] or [_NOTHING]
-        pyEngine.assert_(
-            pyEngine.Clause(pyEngine.Literal(self._predicates[rule.head.relation], head), literals)
-        )
+        _add(pyEngine.Clause(pyEngine.Literal(self._predicates[rule.head.relation], head), literals))
 
     def projection(self, relation: str, positions: tuple[int, ...]) -> Any:
         """The predicate of a relation without the attributes a negated atom leaves open with `_`."""
@@ -123,9 +120,7 @@ class WithPyDatalog:
             predicate = self._predicate("p", max(1, len(positions)))
             terms = [pyEngine.Var(f"X{place}") for place in range(base.arity)]
             head = [terms[position] for position in positions] or [_NOTHING]
-            pyEngine.assert_(
-                pyEngine.Clause(pyEngine.Literal(predicate, head), [pyEngine.Literal(base, terms)])
-            )
+            _add(pyEngine.Clause(pyEngine.Literal(predicate, head), [pyEngine.Literal(base, terms)]))
             self._projections[key] = predicate
         return self._projections[key]
 
@@ -137,18 +132,21 @@ class WithPyDatalog:
         predicate.prim = solve
         return predicate
 
-    def aggregate(self, aggregate: tree.Aggregate, outer: tuple[str, ...]) -> tuple[Any, _Counting]:
-        """The predicate of an aggregate: the outer variables, the rows' own variables, and the value.
+    def aggregate(
+        self, aggregate: tree.Aggregate, outer: tuple[str, ...], whole: tuple[tree.Literal, ...]
+    ) -> tuple[Any, _Counting]:
+        """The predicate of an aggregate: the outer variables, the rows' own variables, and the value. `whole` are the
+        literals around it.
 
         The rows are those of a predicate of the same name without the value; pyDatalog completes it first."""
         body = named_wildcards(aggregate.body)
         inner = tuple(sorted(bound_variables(body, frozenset(outer)) - set(outer)))
         rows = self._predicate("g", max(1, len(outer) + len(inner)))
-        translation = _Body(self, body)
-        literals = translation.literals(in_order(body, frozenset(outer), body))
+        translation = _Body(self, (*body, *whole))
+        literals = translation.literals(in_order(body, frozenset(outer), (*body, *whole)))
         if literals is not None:
             head = [pyEngine.Var(f"V{name}") for name in (*outer, *inner)] or [_NOTHING]
-            pyEngine.assert_(pyEngine.Clause(pyEngine.Literal(rows, head), literals))
+            _add(pyEngine.Clause(pyEngine.Literal(rows, head), literals))
         value = pyEngine.Pred(rows.name, rows.arity + 1)
         value.prearity = rows.arity + 1
         self._keep.append(pyEngine.insert(value))
@@ -287,7 +285,7 @@ class _Body:
 
     def aggregate(self, aggregate: tree.Aggregate, result: list[Any]) -> Any:
         outer = tuple(sorted(outer_variables(aggregate, self.whole)))
-        predicate, counting = self.engine.aggregate(aggregate, outer)
+        predicate, counting = self.engine.aggregate(aggregate, outer, self.whole)
         self.fresh += 1
         computed = pyEngine.Var(f"V#{self.fresh}")
         given = [pyEngine.Var(f"V{name}") for name in outer]

@@ -276,9 +276,7 @@ class _Doubling:
             yield PlainRule(Atom(certain(name), head, count.span), where + certain_body)
         outside = frozenset(variable.name for variable in outer)
         for version in self.versions(counted_body, outside):
-            if not version.is_open:
-                yield PlainRule(Atom(possible(name), head, count.span), where + version.literals)
-            elif needs(Atom(name, head, count.span), ()) <= version.bound | outside:
+            if not version.is_open or needs(Atom(name, head, count.span), ()) <= version.bound | outside:
                 yield PlainRule(Atom(possible(name), head, count.span), where + version.literals)
             else:
                 yield PlainRule(Atom(open_(name), (self.subject, *outer), count.span), where + version.literals)

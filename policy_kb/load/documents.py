@@ -135,8 +135,6 @@ def _case_or_scenario(node: Node | None, source: str, problems: Problems, text: 
         if key not in _SCENARIO_KEYS:
             hint = did_you_mean(key, _SCENARIO_KEYS) or f"a scenario has the keys {listed(_SCENARIO_KEYS, 'and')}"
             message = f"{quoted(key)} is not a key of a scenario"
-            if key != "case" and isinstance(case.node, Mapping) and not node.find("expect"):
-                hint += "; in a case, `case` is its name"
             problems.add(Kind.BAD_DOCUMENT, span, message, hint, key)
     for key in ("description", "expect"):
         if node.find(key) is None:

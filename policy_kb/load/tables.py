@@ -6,10 +6,13 @@ a header that names something else) is refused here.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 
 from policy_kb.check.checked import Attribute, Relation, Table
@@ -56,38 +59,57 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
     return rows
 
 
-def write_table(
-    path: Path,
-    rows: Iterable[tuple[Value, ...]],
-    relation: Relation,
-    delimiter: str = "\t",
-    headers: bool = False,
-) -> None:
-    """Write the rows of `relation` to `path`, sorted by their values, as Soufflé writes them.
+@dataclass(frozen=True)
+class Output:
+    """A table to be written: the rows of `relation`, in the file `path`."""
+
+    path: Path
+    relation: Relation
+    rows: AbstractSet[tuple[Value, ...]]
+    delimiter: str = "\t"
+    headers: bool = False
+
+
+def write_tables(outputs: Iterable[Output]) -> None:
+    """Write tables, each sorted by its values, as Soufflé writes them.
 
     A float has up to 17 significant digits (C's `%.17g`), which read back as the same double; a date is its number; a
     relation without attributes is a line `()` if it holds. Text is written as it is, tabs and line breaks included.
-    The file appears complete or not at all. Raises CaseRefused if it cannot be written.
+    The files appear complete, and all of them or none. Raises CaseRefused if one cannot be written.
     """
-    lines = [delimiter.join(attribute.name for attribute in relation.attributes)] if headers else []
-    if relation.attributes:
-        # An integer literal may stand where a float is meant; both print alike.
-        formats = [".17g" if attribute.kind == "float" else "" for attribute in relation.attributes]
-        for row in sorted(rows):
-            lines.append(delimiter.join(format(value, form) for value, form in zip(row, formats, strict=True)))
-    elif any(True for _ in rows):
-        lines.append("()")
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    finished: dict[Path, Path] = {}
+    path = Path()
     try:
         try:
-            unfinished.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
-            os.replace(unfinished, path)
+            for output in outputs:
+                path = output.path
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+                unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+                finished[unfinished] = path
+                unfinished.write_text("".join(f"{line}\n" for line in _lines(output)), encoding="utf-8", newline="\n")
+            for unfinished, path in finished.items():
+                os.replace(unfinished, path)
         finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as problem:
-        message = f"cannot be written: {problem.strerror or problem}"
+            for unfinished in finished:
+                unfinished.unlink(missing_ok=True)
+    except (OSError, ValueError) as problem:
+        message = f"cannot be written: {getattr(problem, 'strerror', None) or problem}"
         hint = "check the folder, its permissions and the space left"
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, hint)]) from None
+
+
+def _lines(output: Output) -> Iterator[str]:
+    attributes, delimiter = output.relation.attributes, output.delimiter
+    if output.headers:
+        yield delimiter.join(attribute.name for attribute in attributes)
+    if attributes:
+        # An integer literal may stand where a float is meant; both print alike.
+        formats = [".17g" if attribute.kind == "float" else "" for attribute in attributes]
+        for row in sorted(output.rows):
+            yield delimiter.join(format(value, form) for value, form in zip(row, formats, strict=True))
+    elif output.rows:
+        yield "()"
 
 
 class _TableReader:
@@ -170,7 +192,7 @@ class _TableReader:
 def _column_reader(attribute: Attribute) -> Callable[[str], Value]:
     """What turns the text of a column into a value, or raises BadValueError."""
     if attribute.is_date:
-        return lambda text: _number(text, attribute) if _NUMBER.fullmatch(text) else read_days(text, attribute)
+        return lambda text: _number(text, attribute) if _NUMBER.fullmatch(text) else read_days(text, attribute, "table")
     if attribute.kind == "number":
         return lambda text: _number(text, attribute)
     if attribute.kind == "float":

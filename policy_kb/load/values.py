@@ -165,8 +165,11 @@ def _read_date(scalar: Scalar, attribute: Attribute) -> int:
     return read_days(scalar.text, attribute)
 
 
-def read_days(text: str, attribute: Attribute) -> int:
-    """The days since 1970-01-01 of a date written `2025-07-15`, or `ongoing` where allowed. Raises BadValueError."""
+def read_days(text: str, attribute: Attribute, speaker: str = "case") -> int:
+    """The days since 1970-01-01 of a date written `2025-07-15`, or `ongoing` where allowed. Raises BadValueError.
+
+    `speaker` is who says so, in a message: a case or a table.
+    """
     if text == ONGOING and attribute.may_be_ongoing:
         return dates.ONGOING
     try:
@@ -177,7 +180,7 @@ def read_days(text: str, attribute: Attribute) -> int:
         return days
     match = _DATE.fullmatch(text)
     if not match:
-        message = f"`{attribute.name}` is a date; the case says {quoted(text)}"
+        message = f"`{attribute.name}` is a date; the {speaker} says {quoted(text)}"
         raise BadValueError(Kind.BAD_DATE, message, _date_hint(text, attribute.may_be_ongoing))
     year, month, day = (int(part) for part in match.groups())
     if not _exists(year, month, day):

@@ -6,6 +6,7 @@ import datetime
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -46,7 +47,7 @@ def number(name: str, at_least: int | None = None) -> Attribute:
     return Attribute(name, "number", "number", at_least=at_least)
 
 
-def case_relation(name: str, *attributes: Attribute, **notes: object) -> Relation:
+def case_relation(name: str, *attributes: Attribute, **notes: Any) -> Relation:
     line = sum(map(ord, name))
     return Relation(
         name, (CASE, *attributes), "", Span("kb/case.dl", line), is_case=True, **{"is_input": True, **notes}
@@ -143,7 +144,7 @@ def _values(attribute: Attribute) -> st.SearchStrategy[object]:
     if attribute.domain:
         return _PRODUCTS
     if attribute.kind == "number":
-        return st.integers(attribute.at_least or 0, 2**63 - 1)
+        return st.integers(int(attribute.at_least or 0), 2**63 - 1)
     if attribute.kind == "float":
         return st.floats(0, allow_nan=False, allow_infinity=False, width=32) | st.integers(0, 24)
     return _PLAIN_TEXTS

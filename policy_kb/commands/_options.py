@@ -1,0 +1,62 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+cases = click.argument("cases", metavar="CASE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+case = click.argument("case", metavar="CASE", type=click.Path(path_type=Path))
+policy = click.option(
+    "--policy", metavar="FILE.dl", help="The policy's rule file or number, instead of the one that covers the drug."
+)
+readings = click.option(
+    "--reading", multiple=True, metavar="NAME=CHOICE", help="Read the guideline so in this run; may be repeated."
+)
+sensitivity = click.option(
+    "--sensitivity", "with_sensitivity", is_flag=True,
+    help="Also name each reading whose alternative would change the decision.",
+)
+as_json = click.option("--json", "with_json", is_flag=True, help="Print the result as JSON.")
+
+_COLOURS = {"met": "green", "not met": "red", "needs information": "yellow", "not applicable": "cyan"}
+
+
+def readings_of(options: tuple[str, ...]) -> dict[str, str]:
+    """`NAME=CHOICE` options as a mapping; anything else is wrong usage."""
+    chosen: dict[str, str] = {}
+    for option in options:
+        name, equals, choice = option.partition("=")
+        if not equals or not name or not choice:
+            raise click.BadParameter(f"`{option}` is not NAME=CHOICE", param_hint="--reading")
+        if chosen.get(name, choice) != choice:
+            raise click.BadParameter(f"`{name}` is given two choices", param_hint="--reading")
+        chosen[name] = choice
+    return chosen
+
+
+def styled() -> Callable[[str, str], str]:
+    """Colours a text by the answer it gives, on a terminal only."""
+    if not sys.stdout.isatty():
+        return lambda text, answer: text
+    return lambda text, answer: click.style(text, fg=_COLOURS[answer]) if answer in _COLOURS else text
+
+
+def width() -> int:
+    """The columns to fill: the terminal's, at least 40 and at most 120; 100 where the output is not a terminal."""
+    if not sys.stdout.isatty():
+        return 100
+    import shutil
+
+    return min(120, max(40, shutil.get_terminal_size().columns))
+
+
+def print_json(value: Any) -> None:
+    """A result as indented JSON."""
+    import json
+
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,0 +1,80 @@
+"""`policy-kb explain`: why, why not, and what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policy_kb.commands import EXIT_CODES
+from policy_kb.commands._options import (
+    as_json,
+    case,
+    policy,
+    print_json,
+    readings,
+    readings_of,
+    sensitivity,
+    styled,
+    width,
+)
+
+
+@click.command(short_help="Why, why not, and what is missing.")
+@case
+@click.argument("criterion", required=False)
+@policy
+@readings
+@sensitivity
+@click.option("--why-not", is_flag=True, help="Show only what is not met or open.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context, case: Path, criterion: str | None, policy: str | None, reading: tuple[str, ...],
+    with_sensitivity: bool, why_not: bool, with_json: bool,
+) -> None:
+    """Explain the decision for CASE: the tree of its criteria down to the rows and numbers they rest on.
+
+    With a CRITERION, such as 2.a.i, only that part of the tree. `+` is met, `-` not met, `?` needs information.
+    The exit code is that of `decide`.
+
+    \b
+    Examples:
+      policy-kb explain kb/alemtuzumab/scenarios/plain-yes.yaml
+      policy-kb explain kb/alemtuzumab/scenarios/plain-yes.yaml 2.a
+    """
+    from policy_kb.commands._shown import sensitivity_lines
+    from policy_kb.policies import Policies, the_document
+    from policy_kb.report.as_text import TreeLines, closing, header, render
+
+    chosen = readings_of(reading)
+    document = the_document(case)
+    found = Policies(policy).for_document(document)
+    determination = found.determine(document, chosen)
+    if criterion is not None and determination.criteria and criterion not in determination.criteria:
+        from policy_kb.diagnostics import did_you_mean
+
+        hint = did_you_mean(criterion, determination.criteria) or f"they are {', '.join(determination.criteria)}"
+        raise click.BadParameter(f"{determination.phase.name} has no criterion `{criterion}`; {hint}",
+                                 param_hint="CRITERION")
+    if with_json:
+        from policy_kb.report.as_json import as_dict
+
+        whole = as_dict(determination)
+        print_json(whole)
+        context.exit(EXIT_CODES[determination.decision])
+    style = styled()
+    lines = TreeLines(determination).lines(criterion)
+    if why_not:
+        from policy_kb.report.as_text import without_met
+
+        lines = without_met(lines)
+    output = list(header(determination, style))
+    tree = list(render(lines, width(), style))
+    output += ["", *tree] if tree else []
+    if criterion is None:
+        output += closing(determination)
+    if with_sensitivity:
+        output += sensitivity_lines(found.sensitivity(document, chosen, determination.decision))
+    click.echo("\n".join(output))
+    context.exit(EXIT_CODES[determination.decision])

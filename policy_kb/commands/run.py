@@ -1,0 +1,48 @@
+"""`run`: any program of the language, as Soufflé would run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("program", metavar="FILE.dl", type=click.Path(path_type=Path))
+@click.option("--facts", "-F", type=_FOLDER, default=".", help="The folder of the input tables (default: this one).")
+@click.option("--output", "-D", type=_FOLDER, default=".", help="The folder for the output tables (default: this one).")
+def command(program: Path, facts: Path, output: Path) -> None:
+    """Evaluate FILE.dl as Soufflé would: tables in, tables out.
+
+    `.input r` reads the rows of `r` from r.facts, `.output r` writes them to r.csv: one row a line, a tab between the
+    columns; `filename`, `delimiter` and `headers` are followed. Annotations have no meaning here. Outputs are written
+    when all of them are known, and not at all if anything is refused.
+
+    \b
+    Example: policy-kb run reachable.dl --facts tables --output .
+    """
+    from policy_kb.check.program import check_program
+    from policy_kb.diagnostics import CaseRefused
+    from policy_kb.evaluate.program import evaluate_program
+    from policy_kb.load.tables import Output, read_table, write_tables
+    from policy_kb.parse.includes import parse_program
+
+    checked = check_program(*parse_program(program))
+    for warning in checked.warnings:
+        click.echo(str(warning), err=True)
+    tables, problems = {}, []
+    for table in checked.tables:
+        try:
+            tables[table.relation] = read_table(checked.relations[table.relation], table, facts)
+        except CaseRefused as refused:
+            problems += refused.diagnostics
+    if problems:
+        raise CaseRefused(problems)
+    rows = evaluate_program(checked, tables)
+    write_tables(
+        Output(output / table.filename, checked.relations[table.relation], rows[table.relation], table.delimiter,
+               table.headers)
+        for table in checked.outputs
+    )

@@ -1,0 +1,28 @@
+"""What is known for every case: drug tables, limits, readings, and what rules derive from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policy_kb.check.checked import CheckedProgram, constants
+from policy_kb.evaluate.bottom_up import BottomUp
+from policy_kb.evaluate.plain import PlainRule, Row, Rows, plain_program
+
+
+def evaluate_known(
+    program: CheckedProgram, tables: Rows, readings: Mapping[str, str] | None = None
+) -> dict[str, set[Row]]:
+    """The rows of every known relation; `tables` has those of its input relations.
+
+    `readings` replaces the choice of the readings it names; they are not checked here.
+    """
+    given: dict[str, set[Row]] = {name: set(rows) for name, rows in tables.items()}
+    for atom, _ in program.facts:
+        given.setdefault(atom.relation, set()).add(constants(atom))
+    if readings:
+        kept = {row for row in given.get("reading", set()) if row[0] not in readings}
+        given["reading"] = kept | set(readings.items())
+    known = {name: relation.arity for name, relation in program.relations.items() if not relation.is_case}
+    rules = (PlainRule(rule.head, rule.body) for rule in program.rules if rule.head.relation in known)
+    found = BottomUp(plain_program(rules, known)).evaluate(given)
+    return {name: found[name] for name in known}

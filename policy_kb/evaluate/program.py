@@ -1,0 +1,36 @@
+"""A whole program, two-valued, as Soufflé would run it: every relation, whatever its annotations say."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from policy_kb.check.checked import CheckedProgram, constants
+from policy_kb.evaluate.bottom_up import BottomUp
+from policy_kb.evaluate.plain import Engine, PlainProgram, PlainRule, Row, Rows, plain_program
+from policy_kb.evaluate.with_pydatalog import WithPyDatalog
+
+
+def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row]]:
+    """The rows of every relation; `tables` has those of the input relations.
+
+    Strata without recursion run on pyDatalog, as many together as follow each other; recursive ones run bottom-up.
+    Raises EvaluationStopped where a value does not exist, such as a division by zero.
+    """
+    rows: dict[str, set[Row]] = {name: set(tables.get(name, ())) for name in program.relations}
+    for atom, _ in program.facts:
+        rows[atom.relation].add(constants(atom))
+    for part, is_recursive in parts(plain_program(PlainRule(rule.head, rule.body) for rule in program.rules)):
+        engine: Engine = BottomUp(part) if is_recursive else WithPyDatalog(part)
+        rows.update(engine.evaluate({name: rows[name] for name in part.arities}))
+    return rows
+
+
+def parts(program: PlainProgram) -> list[tuple[PlainProgram, bool]]:
+    """The program cut into programs to be evaluated one after the other, and whether each is recursive."""
+    cut = []
+    for is_recursive, strata in groupby(program.strata, program.is_recursive):
+        relations = {relation for stratum in strata for relation in stratum}
+        rules = [rule for rule in program.rules if rule.head.relation in relations]
+        if rules:
+            cut.append((plain_program(rules), is_recursive))
+    return cut

@@ -1,0 +1,121 @@
+"""What can still change a decision: the open points, each with the question that would settle it."""
+
+from __future__ import annotations
+
+from policy_kb.check.checked import Rule
+from policy_kb.check.safety import needs
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION
+from policy_kb.explain.lookup import Lookup
+from policy_kb.explain.proof import Claim, OpenPoint
+from policy_kb.parse import tree
+from policy_kb.parse.tree import Value
+
+Numbers = tuple[str, ...]
+
+
+class _Search:
+    """Walks from an open claim along every firing of its possible rules to whatever is not certain."""
+
+    def __init__(self, lookup: Lookup, phase: str):
+        self.lookup, self.program, self.phase = lookup, lookup.program, phase
+        self.found: dict[tuple[str, str], tuple[dict[str, None], str]] = {}
+        self.seen: set[tuple[Claim, Numbers]] = set()
+        self.rules: dict[str, list[Rule]] = {}
+        for rule in self.program.rules:
+            self.rules.setdefault(rule.head.relation, []).append(rule)
+
+    def point(self, relation: str, why: str, numbers: Numbers, ask: str | None = None) -> None:
+        declared = self.program.relations[relation]
+        question = ask or declared.ask or f"Is it so that {declared.sentence}?"
+        criteria, _ = self.found.setdefault((relation, why), ({}, question))
+        criteria.update(dict.fromkeys(numbers))
+
+    def visit(self, claim: Claim, numbers: Numbers) -> None:
+        """`claim` is possible and not certain."""
+        relation = self.program.relations[claim.relation]
+        if relation.is_input:
+            if self.lookup.is_open(claim.relation):
+                self.point(claim.relation, self.lookup.facts.open[claim.relation], numbers)
+            if self._has_uncertain(claim):
+                self.point(claim.relation, "uncertain", numbers)
+            return
+        numbers = self._numbers(relation.criteria) or numbers
+        if (claim, numbers) in self.seen:
+            return
+        self.seen.add((claim, numbers))
+        for rule in self.rules.get(claim.relation, ()):
+            start = self.lookup.head_bindings(rule, claim)
+            if start is None:
+                continue
+            within = self._numbers(rule.criteria) or numbers
+            fires = False
+            for environment in self.lookup.possible_solutions(rule.body, start):
+                fires = True
+                for literal in rule.body:
+                    self.literal(literal, environment, rule.body, within)
+            if fires and rule.possible is not None:
+                self.point(rule.possible.relation or claim.relation, rule.possible.why, within, rule.doc)
+
+    def _numbers(self, criteria: tuple[object, ...]) -> Numbers:
+        return tuple(c.number for c in criteria if c.phase == self.phase)  # type: ignore[attr-defined]
+
+    def _has_uncertain(self, claim: Claim) -> bool:
+        certain = self.lookup.model.certain[claim.relation]
+        return any(row not in certain for row in self.lookup.rows(claim, certain=False))
+
+    def literal(
+        self,
+        literal: tree.Literal,
+        environment: dict[str, Value],
+        body: tuple[tree.Literal, ...],
+        numbers: Numbers,
+    ) -> None:
+        match literal:
+            case tree.Atom() if self.lookup.is_case(literal.relation):
+                claim = self.lookup.claim(literal, environment)
+                if self.lookup.answer(claim) != MET:
+                    self.visit(claim, numbers)
+            case tree.Negation(atom=atom) if self.lookup.is_case(atom.relation):
+                self.against(self.lookup.claim(atom, environment), numbers)
+            case tree.Comparison():
+                count = self.lookup.counted(literal)
+                if count is None:
+                    return
+                if not needs(literal, environment, body) <= environment.keys() or (
+                    self.lookup.literal_answer(literal, environment, body) == NEEDS_INFORMATION
+                ):
+                    for inner in count.body:
+                        if isinstance(inner, tree.Atom) and self.lookup.is_case(inner.relation):
+                            self.against(self.lookup.claim(inner, environment), numbers)
+                        elif isinstance(inner, tree.Negation) and self.lookup.is_case(inner.atom.relation):
+                            self.against(self.lookup.claim(inner.atom, environment), numbers)
+
+    def against(self, claim: Claim, numbers: Numbers) -> None:
+        """The rows of a negated or counted relation that are possible and not certain, and its openness."""
+        if self.program.relations[claim.relation].is_input:
+            self.visit(claim, numbers)
+            return
+        certain = self.lookup.model.certain[claim.relation]
+        for row in self.lookup.rows(claim, certain=False):
+            if row not in certain:
+                self.visit(Claim(claim.relation, row), numbers)
+        if self.lookup.is_open(claim.relation):
+            self.visit(claim, numbers)
+
+
+def open_points(lookup: Lookup, root: str, phase: str) -> tuple[OpenPoint, ...]:
+    """What can still change the answer for the root of a phase, the points that most criteria wait for first; nothing
+    where the root is met or not met."""
+    claim = Claim(root, (lookup.facts.case,))
+    if lookup.answer(claim) != NEEDS_INFORMATION:
+        return ()
+    search = _Search(lookup, phase)
+    search.visit(claim, ())
+    unstated = {relation for relation, why in search.found if why == lookup.facts.open.get(relation)}
+    points = [
+        OpenPoint(relation, why, tuple(criteria), ask)
+        for (relation, why), (criteria, ask) in search.found.items()
+        # What a possible rule asks about is asked for already where its relation is open.
+        if relation not in unstated or why == lookup.facts.open.get(relation) or why == "uncertain"
+    ]
+    return tuple(sorted(points, key=lambda point: -len({number.split(".")[0] for number in point.criteria})))

@@ -1,0 +1,186 @@
+"""Proofs: what an explanation is made of.
+
+A claim is a relation with values, `None` standing for any. A proof says why a claim holds, a refutation why it does not
+in any world, and a doubt what could still make it hold. Nodes are shared, never cyclic: the same claim is explained by
+the same node wherever it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policy_kb.parse.tree import Value
+from policy_kb.source import Span
+
+Bindings = tuple[tuple[str, Value], ...]
+"""The values of a rule's variables, by name."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    relation: str
+    values: tuple[Value | None, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A row of the case, or a known fact. `is_certain` is False for a row that may or may not hold."""
+
+    claim: Claim
+    span: Span | None
+    is_known: bool = False
+    is_certain: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Absent:
+    """There is no such record, and why that is known: the relation is stated at `span`, whatever its rows.
+
+    `instead` are the rows that are on record; `is_known`: the rule files say so for every case.
+    """
+
+    claim: Claim
+    span: Span | None
+    instead: tuple[Given, ...] = ()
+    is_known: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Unstated:
+    """The relation is open: anything may hold. `why` is the reason, as in `Facts.open`."""
+
+    claim: Claim
+    why: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: how it is written, and its value."""
+
+    written: str
+    value: Value
+    is_date: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    operator: str
+    left: Side
+    right: Side
+    holds: bool
+
+
+@dataclass(frozen=True, eq=False)
+class CountedRow:
+    """One row counted: the values of the body's variables, and the proofs of its atoms."""
+
+    bindings: Bindings
+    is_certain: bool
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """A count compared with a bound: at least `least` rows, at most `most` (None: no bound, because of `unstated`).
+
+    `closing` says what closes the relations counted, where the answer rests on there being no further row.
+    """
+
+    operator: str
+    least: int
+    most: int | None
+    bound: Side
+    rows: tuple[CountedRow, ...]
+    closing: tuple[Absent, ...]
+    unstated: tuple[Unstated, ...]
+    answer: str
+
+
+@dataclass(frozen=True, eq=False)
+class Derived:
+    """The claim follows from a rule whose literals all hold; `steps` are in the order of the body."""
+
+    claim: Claim
+    rule: int
+    bindings: Bindings
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Refuted:
+    """No rule gives the claim in any world: an attempt for every rule whose head fits."""
+
+    claim: Claim
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Doubted:
+    """Some rule may give the claim and none surely does: an attempt for every rule whose head fits."""
+
+    claim: Claim
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Branches:
+    """A positive literal with variables that are not bound yet: every possible row that matches, each with what becomes
+    of the rest of the body, and what becomes of it where the relation is open."""
+
+    claim: Claim
+    rows: tuple[tuple[Node, Attempt], ...]
+    unstated: Unstated | Doubted | None = None
+    otherwise: Attempt | None = None
+
+
+Node = Given | Absent | Unstated | Compared | Counted | Derived | Refuted | Doubted | Branches
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A literal of a body, by its place there from 0, with the answer for it and the reason."""
+
+    place: int
+    answer: str
+    node: Node
+    is_negated: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """What becomes of a rule's body: in a refutation the literals that fail, in a doubt all of them.
+
+    `settles` is what a `@[possible]` rule leaves to be settled, where nothing else stands in its way.
+    """
+
+    rule: int
+    answer: str
+    bindings: Bindings
+    steps: tuple[Step, ...]
+    settles: str | None = None
+
+
+@dataclass(frozen=True)
+class OpenPoint:
+    """Something that can still change the decision.
+
+    `why`: `not stated`, `incomplete`, `uncertain`, or the word of an `@[always_open]` or `@[possible]` annotation.
+    `criteria` are the paragraphs that wait for it; `ask` the question that would settle it.
+    """
+
+    relation: str
+    why: str
+    criteria: tuple[str, ...]
+    ask: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the root of a phase is met, not met or open. `criteria` are the answers, `readings` the readings relied on."""
+
+    root: Node
+    answer: str
+    criteria: Mapping[str, str]
+    missing: tuple[OpenPoint, ...] = ()
+    readings: Mapping[str, str] = field(default_factory=dict)

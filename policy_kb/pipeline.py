@@ -1,0 +1,229 @@
+"""The six stages, top to bottom: parse, check, load, evaluate, explain, report.
+
+Each takes one value and gives one. What rule files cost is paid once: a policy is parsed, checked and doubled when it is
+first used, and kept in a cache by the content of its files (see `policies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from policy_kb.check.checked import CheckedProgram, Phase
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, given_rows, model_of
+from policy_kb.evaluate.plain import Engine, EvaluationStopped, Rows
+from policy_kb.evaluate.worlds import Worlds
+from policy_kb.load.facts import Facts
+from policy_kb.parse.tree import Value
+from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from policy_kb.explain.proof import Explanation
+    from policy_kb.load.documents import Document
+    from policy_kb.report.determination import Determination
+
+_BESIDE_THE_ROOT = ("not_applicable", "notice")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Checked rule files with what is known for every case. `tables` are the rows read from table files, `digest` the
+    SHA-256 of all files."""
+
+    program: CheckedProgram
+    tables: Rows
+    known: Rows
+    digest: str
+    worlds: dict[str, Worlds] = field(default_factory=dict)
+
+
+def parse_and_check(entry: Path) -> Rules:
+    """Rule files, read and checked, their tables and known relations included. Raises RulesRefused with every problem."""
+    from policy_kb.check.constants import check_constants
+    from policy_kb.check.program import check_program
+    from policy_kb.evaluate.known import evaluate_known
+    from policy_kb.load.tables import read_table
+    from policy_kb.parse.includes import parse_program
+
+    program = check_program(*parse_program(entry))
+    tables: dict[str, set[tuple[Value, ...]]] = {}
+    problems: list[Diagnostic] = []
+    for table in program.tables:
+        relation = program.relations[table.relation]
+        if not relation.is_case:
+            try:
+                tables[table.relation] = read_table(relation, table, Path(table.folder))
+            except Refused as refused:
+                problems += refused.diagnostics
+    if problems:
+        raise RulesRefused(problems)
+    try:
+        known = evaluate_known(program, tables)
+    except EvaluationStopped as stopped:
+        raise RulesRefused(stopped.diagnostics) from None
+    problems = check_constants(program, known)
+    if problems:
+        raise RulesRefused(problems)
+    return Rules(program, tables, known, digest_of_files(program))
+
+
+def digest_of_files(program: CheckedProgram) -> str:
+    """`sha256:` of the rule files' texts and of the tables they name, by file name relative to the entry's folder."""
+    import hashlib
+
+    files = {name: text.encode() for name, text in program.files.items()}
+    for table in program.tables:
+        if not program.relations[table.relation].is_case:
+            path = Path(table.folder) / table.filename
+            files[str(path)] = path.read_bytes()
+    folder = Path(program.entry).resolve().parent
+    whole = hashlib.sha256()
+    named = {_relative(Path(name), folder): content for name, content in files.items()}
+    for name, content in sorted(named.items()):
+        whole.update(f"{name}\0{len(content)}\0".encode() + content)
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _relative(path: Path, folder: Path) -> str:
+    import os
+
+    return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+
+
+def worlds_of(rules: Rules, phase: Phase) -> Worlds:
+    """The plain program of a phase: its root with all it depends on, whether it applies, and its notices."""
+    worlds = rules.worlds.get(phase.name)
+    if worlds is None:
+        from policy_kb.evaluate.worlds import double
+
+        refusals = [relation.name for relation in rules.program.relations.values() if relation.is_refusal]
+        worlds = double(rules.program, [phase.root, *_BESIDE_THE_ROOT, *refusals])
+        rules.worlds[phase.name] = worlds
+    return worlds
+
+
+def evaluate(worlds: Worlds, engine: Engine, facts: Facts) -> Model:
+    """The model of a case. A value that does not exist (a division by zero) refuses the case."""
+    try:
+        return model_of(worlds, facts, engine.evaluate(given_rows(worlds, facts)))
+    except EvaluationStopped as stopped:
+        raise CaseRefused(stopped.diagnostics) from None
+
+
+def check_refusals(program: CheckedProgram, facts: Facts, model: Model, document: Document | None = None) -> None:
+    """Refuse a case with a possible row of a relation that the vocabulary declares `@[refused]`."""
+    problems = []
+    for relation in program.relations.values():
+        if relation.is_refusal and model.possible.get(relation.name):
+            from policy_kb.report.wording import sentence
+
+            for row in sorted(model.possible[relation.name]):  # type: ignore[type-var]
+                cause = _cause(facts, row)
+                span, path = (cause.span, cause.path) if cause else (Span(facts.source, 1), None)
+                excerpt = document.line_text(span.line) if document is not None else None
+                problems.append(
+                    Diagnostic(Kind.REFUSED_ROW, span, sentence(relation, row), "correct the record", path, excerpt)
+                )
+    if problems:
+        raise CaseRefused(problems)
+
+
+def _cause(facts: Facts, row: tuple[Value, ...]):  # type: ignore[no-untyped-def]
+    """The row of the case that has all the values of a refused row."""
+    wanted = set(row[1:])
+    return next((given for rows in facts.rows.values() for given in rows if wanted <= set(given.values[1:])), None)
+
+
+def criteria_of(rules: Rules, worlds: Worlds, phase: Phase, model: Model) -> dict[str, str]:
+    """The answer for every paragraph of a phase, in the order of the guideline."""
+    from policy_kb.report.wording import number_order
+
+    answers: dict[str, list[str]] = {}
+    for relation in rules.program.relations.values():
+        for criterion in relation.criteria:
+            if criterion.phase == phase.name:
+                answers.setdefault(criterion.number, []).append(model.answer(relation.name))
+    for rule in worlds.stated:
+        for criterion in rule.criteria:
+            if criterion.phase == phase.name:
+                answers.setdefault(criterion.number, []).append(model.holds[rule.number])
+    return {number: _best(answers[number]) for number in sorted(answers, key=number_order)}
+
+
+def _best(answers: Iterable[str]) -> str:
+    given = set(answers)
+    return next(answer for answer in (MET, NEEDS_INFORMATION, NOT_MET) if answer in given)
+
+
+def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model) -> Explanation:
+    """Why the root of a phase is met, not met or open: a proof from the model and the rules as written."""
+    from policy_kb.explain.lookup import Lookup
+    from policy_kb.explain.missing import open_points
+    from policy_kb.explain.proof import Claim, Explanation
+    from policy_kb.explain.readings import readings_used
+    from policy_kb.explain.why import Explainer
+
+    lookup = Lookup(rules.program, known, facts, model)
+    root = Explainer(lookup).explain(Claim(phase.root, (facts.case,)))
+    criteria = criteria_of(rules, worlds, phase, model)
+    return Explanation(
+        root,
+        model.answer(phase.root),
+        criteria,
+        open_points(lookup, phase.root, phase.name),
+        readings_used(rules.program, known, root),
+    )
+
+
+def report(
+    rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model, explanation: Explanation | None
+) -> Determination:
+    """The determination of a case."""
+    from policy_kb.report.determination import NOT_APPLICABLE, Approval, Determination
+    from policy_kb.report.wording import reason, sentence
+
+    elsewhere = sorted(str(row[1]) for row in model.certain.get("not_applicable", ()))
+    notices = tuple(sorted(str(row[1]) for row in model.certain.get("notice", ())))
+    if elsewhere:
+        relation = rules.program.relations["not_applicable"]
+        why = "; ".join(sentence(relation, (facts.case, whose)) for whose in elsewhere)
+        return Determination(
+            facts.case, facts.source, phase, NOT_APPLICABLE, why, {}, None, (), notices, {}, None, rules.digest,
+            facts.digest, rules.program,
+        )
+    decision = model.answer(phase.root)
+    criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
+    missing = explanation.missing if explanation else ()
+    granted = next((row for row in known.get("approval", ()) if row[0] == phase.name), None)
+    approval = Approval(int(granted[1]), str(granted[2]), int(granted[3])) if granted and decision == MET else None
+    return Determination(
+        facts.case, facts.source, phase, decision, reason(decision, phase.name, criteria, len(missing)), criteria,
+        approval, missing, notices, explanation.readings if explanation else {}, explanation, rules.digest,
+        facts.digest, rules.program,
+    )
+
+
+def checked_readings(rules: Rules, readings: Mapping[str, str]) -> dict[str, str]:
+    """Readings a reader asks for. Refused: a name the policy does not have, a choice it does not allow."""
+    from policy_kb.check.constants import choices
+
+    allowed = choices(rules.known)
+    problems = []
+    for name, choice in readings.items():
+        place = Span(f"--reading {name}={choice}", 1)
+        if name not in allowed:
+            hint = did_you_mean(name, allowed) or (f"the readings are {listed(allowed, 'and')}" if allowed else None)
+            problems.append(Diagnostic(Kind.BAD_READING, place, f"the policy has no reading `{name}`", hint))
+        elif choice not in allowed[name]:
+            hint = did_you_mean(choice, allowed[name]) or f"its choices are {listed(allowed[name], 'and')}"
+            problems.append(Diagnostic(Kind.BAD_READING, place, f"`{choice}` is no choice of `{name}`", hint))
+    if problems:
+        raise CaseRefused(problems)
+    return dict(readings)
+
+
+__all__ = ["NOT_MET", "Rules", "check_refusals", "checked_readings", "criteria_of", "evaluate", "explain",
+           "parse_and_check", "report", "worlds_of"]

@@ -1,0 +1,300 @@
+"""The policies there are, and the front door to one of them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policy_kb import pipeline
+from policy_kb.check.checked import Phase
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
+from policy_kb.evaluate.plain import Engine, Rows
+from policy_kb.load.documents import Document, parse_document, read_documents
+from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from policy_kb.evaluate.model import Model
+    from policy_kb.load.facts import Facts
+    from policy_kb.report.determination import Determination
+
+_FORMAT = f"1 {sys.version_info[:2]}"
+"""Part of every cache entry's key: what another version of this program or of Python wrote is never read."""
+
+
+def rules_folder() -> Path:
+    """The folder with the policies: `kb/` of a checkout, or the copy inside an installed package."""
+    here = Path(__file__).resolve().parent
+    beside = here.parent / "kb"
+    return beside if beside.is_dir() else here / "kb"
+
+
+def policy_files() -> list[Path]:
+    """The entry file of every policy: the rule files directly in `kb/`."""
+    return sorted(rules_folder().glob("*.dl"))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """All stages' values for one case: what queries and explanations start from."""
+
+    facts: Facts
+    model: Model
+    known: Rows
+    phase: Phase
+
+
+class Policy:
+    """A coverage policy, ready to decide cases. Made by `load_policy`; safe to use from several threads."""
+
+    def __init__(self, rules: pipeline.Rules):
+        self.rules = rules
+        self.program = rules.program
+        self._known: dict[tuple[tuple[str, str], ...], Rows] = {(): rules.known}
+        self._engines: dict[tuple[str, tuple[tuple[str, str], ...]], Engine] = {}
+        self._reader: Any = None
+
+    @property
+    def number(self) -> str:
+        return self.program.phases[0].policy
+
+    @property
+    def covers(self) -> frozenset[str]:
+        return frozenset(str(row[0]) for row in self.rules.known.get("covers", ()))
+
+    def decide(
+        self, case: Mapping[str, object] | str | os.PathLike[str] | Document, readings: Mapping[str, str] | None = None
+    ) -> Determination:
+        """The determination of one case, with its explanation.
+
+        `case` is a mapping in the case format, the path of a file that holds exactly one case, or a document.
+        `readings` overrides readings of the policy by name. Raises CaseRefused with every problem of the case.
+        """
+        return self.determine(the_document(case), readings or {})
+
+    def determine(
+        self, document: Document, readings: Mapping[str, str], *, with_explanation: bool = True
+    ) -> Determination:
+        """As `decide`, for a document. Without the explanation, `missing` and `readings` stay empty."""
+        decided = self.evaluate(document, readings)
+        worlds = pipeline.worlds_of(self.rules, decided.phase)
+        explanation = None
+        if with_explanation and not decided.model.certain.get("not_applicable"):
+            explanation = pipeline.explain(
+                self.rules, decided.known, worlds, decided.phase, decided.facts, decided.model
+            )
+        return pipeline.report(
+            self.rules, decided.known, worlds, decided.phase, decided.facts, decided.model, explanation
+        )
+
+    def evaluate(self, document: Document, readings: Mapping[str, str]) -> Decided:
+        """Load and evaluate one case. Raises CaseRefused."""
+        if self._reader is None:
+            from policy_kb.load.cases import CaseReader
+
+            self._reader = CaseReader(self.program, self.rules.known)
+        facts: Facts = self._reader.read(document)
+        phase = self._phase(facts, document)
+        chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
+        known = self._known_rows(chosen)
+        worlds = pipeline.worlds_of(self.rules, phase)
+        model = pipeline.evaluate(worlds, self._engine(phase, chosen), facts)
+        pipeline.check_refusals(self.program, facts, model, document)
+        return Decided(facts, model, known, phase)
+
+    def sensitivity(self, document: Document, readings: Mapping[str, str], decision: str) -> list[tuple[str, str, str]]:
+        """Each reading with an alternative that would change the decision, and the decision it would give."""
+        from policy_kb.check.constants import choices
+
+        changes = []
+        for name, allowed in choices(self._known_rows(tuple(sorted(readings.items())))).items():
+            for choice in allowed[1:]:
+                other = self.determine(document, {**readings, name: choice}, with_explanation=False).decision
+                if other != decision:
+                    changes.append((name, choice, other))
+        return changes
+
+    def _phase(self, facts: Facts, document: Document) -> Phase:
+        (request,) = facts.rows["request"]
+        drug, phase = str(request.values[1]), str(request.values[2])
+        problem = None
+        if self.covers and drug not in self.covers:
+            problem = f"`{drug}` is not covered by policy {self.number}", f"it covers {listed(sorted(self.covers), 'and')}"
+        found = next((one for one in self.program.phases if one.name == phase), None)
+        if found is None and problem is None:
+            names = [one.name for one in self.program.phases]
+            problem = f"policy {self.number} has no phase `{phase}`", f"its phases are {listed(names, 'and')}"
+        if problem is not None:
+            excerpt = document.line_text(request.span.line)
+            raise CaseRefused([Diagnostic(Kind.NO_POLICY, request.span, *problem, request.path, excerpt)])
+        assert found is not None
+        return found
+
+    def _known_rows(self, readings: tuple[tuple[str, str], ...]) -> Rows:
+        if readings not in self._known:
+            from policy_kb.evaluate.known import evaluate_known
+
+            self._known[readings] = evaluate_known(self.program, self.rules.tables, dict(readings))
+        return self._known[readings]
+
+    def _engine(self, phase: Phase, readings: tuple[tuple[str, str], ...]) -> Engine:
+        key = (phase.name, readings)
+        engine = self._engines.get(key)
+        if engine is None:
+            from policy_kb.evaluate.with_pydatalog import WithPyDatalog
+
+            worlds = pipeline.worlds_of(self.rules, phase)
+            engine = self._engines[key] = WithPyDatalog(worlds.program, self._known_rows(readings))
+        return engine
+
+
+def the_document(case: Mapping[str, object] | str | os.PathLike[str] | Document) -> Document:
+    """One case as a document; a file with none or several is refused."""
+    if isinstance(case, Document):
+        return case
+    if isinstance(case, Mapping):
+        return parse_document(case)
+    path = Path(case)
+    documents = list(read_documents(path))
+    if len(documents) != 1:
+        message = f"the file holds {len(documents)} cases; one is needed here"
+        raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), message, "give a file with one case")])
+    return documents[0]
+
+
+def load_policy(policy: str | os.PathLike[str]) -> Policy:
+    """The policy of a rule file (a path that ends in `.dl`), or the one with this number, such as `09-J2000-27`.
+
+    Raises RulesRefused with everything wrong in its rule files, and CaseRefused where there is no such policy.
+    """
+    if str(policy).endswith(".dl"):
+        loaded = Policy(_rules(Path(policy)))
+        if not loaded.program.phases:
+            message = "the rule file declares no phase of a policy"
+            hint = 'annotate the root relation with `@[policy("...", phase = "...", ...)]`'
+            raise RulesRefused([Diagnostic(Kind.NO_POLICY, Span(str(policy), 1), message, hint)])
+        return loaded
+    numbers = []
+    for path in policy_files():
+        found = Policy(_rules(path))
+        if found.program.phases and str(policy) in (found.number, path.stem):
+            return found
+        numbers += [found.number] if found.program.phases else []
+    hint = did_you_mean(str(policy), numbers) or f"there is {listed(numbers, 'and')}; or give a `.dl` file"
+    raise CaseRefused([Diagnostic(Kind.NO_POLICY, Span(str(policy), 1), "there is no policy of this number", hint)])
+
+
+class Policies:
+    """Chooses the policy of each case by the drug it asks for; every policy is loaded once."""
+
+    def __init__(self, always: str | None = None):
+        self._always = load_policy(always) if always is not None else None
+        self._loaded: list[Policy] | None = None
+
+    def all(self) -> list[Policy]:
+        if self._loaded is None:
+            self._loaded = [self._always] if self._always else [Policy(_rules(path)) for path in policy_files()]
+        return self._loaded
+
+    def for_document(self, document: Document) -> Policy:
+        """The policy that covers the drug of a case's request. Raises CaseRefused where none does."""
+        from policy_kb.load.cases import requested
+
+        if self._always is not None:
+            return self._always
+        drug, _ = requested(document)
+        policies = self.all()
+        found = next((policy for policy in policies if drug in policy.covers), None)
+        if found is not None:
+            return found
+        covered = sorted({name for policy in policies for name in policy.covers})
+        if drug is None:
+            # Any policy's reading of the case says what is wrong with its request.
+            return policies[0]
+        entry = document.case.find("request")
+        span = entry.node.span if entry else document.case.span
+        hint = did_you_mean(drug, covered) or f"policies cover {listed(covered, 'and')}"
+        excerpt = document.line_text(span.line)
+        raise CaseRefused([
+            Diagnostic(Kind.NO_POLICY, span, f"no policy covers `{drug}`", hint, "request.drug", excerpt)
+        ])
+
+
+def documents_of(paths: Iterable[Path]) -> Iterator[Document]:
+    """The cases of several files, one after the other."""
+    for path in paths:
+        yield from read_documents(path)
+
+
+# the cache
+
+
+def _cache_file(entry: Path) -> Path:
+    base = os.environ.get("POLICY_KB_CACHE") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "policy-kb"
+    )
+    key = hashlib.sha256(f"{_FORMAT} {entry} {Path.cwd()} {_program_stamp()}".encode()).hexdigest()[:32]
+    return Path(base) / f"{key}.pickle"
+
+
+def _program_stamp() -> str:
+    """Changes when this program does: a checkout's cache never outlives an edit of the checker."""
+    folder = Path(__file__).resolve().parent
+    files = [*folder.glob("*.py"), *(f for part in ("parse", "check", "evaluate") for f in (folder / part).glob("*.py"))]
+    return str(max((file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+def _rules(path: Path) -> pipeline.Rules:
+    """The checked rules of an entry file, from the cache where none of its files has changed since.
+
+    The cache is a speed-up only: where it cannot be read or written, the files are read.
+    """
+    entry = path.resolve()
+    file = _cache_file(entry)
+    cached = _read_cache(file)
+    if cached is not None:
+        return cached
+    try:
+        rules = pipeline.parse_and_check(path)
+    except Refused as refused:
+        raise RulesRefused(refused.diagnostics) from None
+    for phase in rules.program.phases:
+        pipeline.worlds_of(rules, phase)
+    _write_cache(file, rules)
+    return rules
+
+
+def _fingerprints(names: Iterable[str]) -> dict[str, str]:
+    return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
+
+
+def _read_cache(file: Path) -> pipeline.Rules | None:
+    try:
+        with file.open("rb") as stream:
+            fingerprints: dict[str, str] = pickle.load(stream)
+            if _fingerprints(fingerprints) != fingerprints:
+                return None
+            rules = pickle.load(stream)
+        return rules if isinstance(rules, pipeline.Rules) else None
+    except Exception:  # a torn or foreign file is no reason to fail: the rules are read instead
+        return None
+
+
+def _write_cache(file: Path, rules: pipeline.Rules) -> None:
+    program = rules.program
+    tables = (Path(t.folder) / t.filename for t in program.tables if not program.relations[t.relation].is_case)
+    try:
+        fingerprints = _fingerprints([*program.files, *map(str, tables)])
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}")
+        with temporary.open("wb") as stream:
+            pickle.dump(fingerprints, stream, protocol=5)
+            pickle.dump(rules, stream, protocol=5)
+        os.replace(temporary, file)
+    except OSError:
+        return

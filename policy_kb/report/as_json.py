@@ -1,0 +1,217 @@
+"""A determination as JSON: the document of DESIGN, section 7, and its JSON Schema.
+
+The explanation is a tree in which a node that occurs again stands as `{"see": N}`, `N` being the `id` of the place
+where it stands in full.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from policy_kb.check.checked import CheckedProgram
+from policy_kb.explain.proof import (
+    Absent,
+    Attempt,
+    Bindings,
+    Branches,
+    Claim,
+    Compared,
+    Counted,
+    Derived,
+    Doubted,
+    Given,
+    Node,
+    OpenPoint,
+    Refuted,
+    Side,
+    Step,
+    Unstated,
+)
+from policy_kb.report import wording
+from policy_kb.report.determination import Determination
+from policy_kb.source import Span
+
+Json = dict[str, Any]
+
+
+def as_dict(determination: Determination) -> Json:
+    """The determination as plain data."""
+    phase, approval, explanation = determination.phase, determination.approval, determination.explanation
+    return {
+        "case": determination.case,
+        "policy": phase.policy,
+        "title": phase.title,
+        "revised": phase.revised,
+        "phase": phase.name,
+        "decision": determination.decision,
+        "reason": determination.reason,
+        "criteria": dict(determination.criteria),
+        "approval": None if approval is None else {
+            "doses": approval.doses, "code": approval.code, "units": approval.units
+        },
+        "missing": [open_point(point) for point in determination.missing],
+        "notices": list(determination.notices),
+        "readings": dict(determination.readings),
+        "explanation": None if explanation is None else Proofs(determination.program).node(explanation.root),
+        "rules": determination.rules,
+        "facts": determination.facts,
+    }
+
+
+def as_line(determination: Determination) -> str:
+    """The determination as one line of NDJSON."""
+    return json.dumps(as_dict(determination), ensure_ascii=False)
+
+
+def open_point(point: OpenPoint) -> Json:
+    return {"relation": point.relation, "why": point.why, "criteria": list(point.criteria), "ask": point.ask}
+
+
+class Proofs:
+    """Nodes of one explanation as plain data."""
+
+    def __init__(self, program: CheckedProgram):
+        self.program = program
+        self.numbers: dict[int, int] = {}
+
+    def node(self, node: Node) -> Json:
+        number = self.numbers.get(id(node))
+        if number is not None:
+            return {"see": number}
+        number = self.numbers[id(node)] = len(self.numbers) + 1
+        return {"id": number, **self._node(node)}
+
+    def _node(self, node: Node) -> Json:
+        match node:
+            case Given():
+                return {
+                    "kind": "given", **self.claim(node.claim), "at": place(node.span), "known": node.is_known,
+                    "certain": node.is_certain,
+                }
+            case Absent():
+                return {
+                    "kind": "absent", **self.claim(node.claim), "at": place(node.span), "known": node.is_known,
+                    "instead": [self.node(row) for row in node.instead],
+                }
+            case Unstated():
+                return {"kind": "open", **self.claim(node.claim), "why": node.why}
+            case Compared():
+                return {
+                    "kind": "compared", "operator": node.operator, "left": self.side(node.left),
+                    "right": self.side(node.right), "holds": node.holds,
+                }
+            case Counted():
+                return {
+                    "kind": "counted", "operator": node.operator, "least": node.least, "most": node.most,
+                    "bound": self.side(node.bound), "answer": node.answer,
+                    "rows": [
+                        {
+                            "values": self.bindings(row.bindings), "certain": row.is_certain,
+                            "because": [self.node(part) for part in row.nodes],
+                        }
+                        for row in node.rows
+                    ],
+                    "closed": [self.node(part) for part in node.closing],
+                    "open": [self.node(part) for part in node.unstated],
+                }
+            case Derived():
+                return {
+                    "kind": "rule", **self.claim(node.claim), **self.rule(node.rule),
+                    "bindings": self.bindings(node.bindings), "children": [self.step(step) for step in node.steps],
+                }
+            case Refuted():
+                return {
+                    "kind": "refuted", **self.claim(node.claim),
+                    "attempts": [self.attempt(attempt) for attempt in node.attempts],
+                }
+            case Doubted():
+                return {
+                    "kind": "doubted", **self.claim(node.claim),
+                    "attempts": [self.attempt(attempt) for attempt in node.attempts],
+                }
+            case Branches():
+                return {
+                    "kind": "rows", **self.claim(node.claim),
+                    "rows": [{"row": self.node(row), "then": self.attempt(rest)} for row, rest in node.rows],
+                    "open": self.node(node.unstated) if node.unstated is not None else None,
+                    "otherwise": self.attempt(node.otherwise) if node.otherwise is not None else None,
+                }
+
+    def claim(self, claim: Claim) -> Json:
+        return {
+            "relation": claim.relation,
+            "values": list(claim.values),
+            "says": wording.of(claim, self.program.relations),
+        }
+
+    def side(self, side: Side) -> Json:
+        return {"written": side.written, "value": side.value}
+
+    def bindings(self, bindings: Bindings) -> Json:
+        return {name: value for name, value in bindings if not name.startswith("#")}
+
+    def rule(self, number: int) -> Json:
+        rule = self.program.rules[number]
+        return {"rule": str(rule.span), "criteria": [str(criterion) for criterion in rule.criteria]}
+
+    def step(self, step: Step) -> Json:
+        return {"literal": step.place, "negated": step.is_negated, "answer": step.answer, **self.node(step.node)}
+
+    def attempt(self, attempt: Attempt) -> Json:
+        result = {
+            **self.rule(attempt.rule), "answer": attempt.answer, "bindings": self.bindings(attempt.bindings),
+            "children": [self.step(step) for step in attempt.steps],
+        }
+        return result if attempt.settles is None else {**result, "settles": attempt.settles}
+
+
+def place(span: Span | None) -> str | None:
+    """`case.yaml:4`; the file alone where no line is known."""
+    return None if span is None else span.file if span.line == 0 else str(span)
+
+
+def determination_schema() -> Mapping[str, Any]:
+    """The JSON Schema of a determination."""
+    text = {"type": "string"}
+    answer = {"enum": ["met", "not met", "needs information"]}
+    fields: dict[str, Any] = {
+        "case": text,
+        "policy": text,
+        "title": text,
+        "revised": {"type": "string", "format": "date"},
+        "phase": text,
+        "decision": {"enum": [*answer["enum"], "not applicable"]},
+        "reason": text,
+        "criteria": {"type": "object", "additionalProperties": answer},
+        "approval": {
+            "type": ["object", "null"],
+            "properties": {"doses": {"type": "integer"}, "code": text, "units": {"type": "integer"}},
+            "required": ["doses", "code", "units"],
+        },
+        "missing": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "relation": text, "why": text, "criteria": {"type": "array", "items": text}, "ask": text
+                },
+                "required": ["relation", "why", "criteria", "ask"],
+                "additionalProperties": False,
+            },
+        },
+        "notices": {"type": "array", "items": text},
+        "readings": {"type": "object", "additionalProperties": text},
+        "explanation": {"type": ["object", "null"]},
+        "rules": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+        "facts": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Determination",
+        "type": "object",
+        "properties": fields,
+        "required": list(fields),
+        "additionalProperties": False,
+    }

@@ -1,0 +1,156 @@
+"""All wording of explanations, in English. Sentences come from the doc comments of the policy's declarations.
+
+"No record that" is what an absence says; it never says "is not".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from policy_kb.check.checked import Attribute, Relation
+from policy_kb.dates import format_date
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.explain.proof import Claim, Counted, Side
+from policy_kb.parse.tree import Value
+
+_PLACE = re.compile(r"\{([^{}]*)\}")
+
+DECISIONS = {
+    MET: "CRITERIA MET",
+    NOT_MET: "CRITERIA NOT MET",
+    NEEDS_INFORMATION: "NEEDS INFORMATION",
+    "not applicable": "NOT APPLICABLE",
+}
+
+_COMPARED = {
+    "=": "is",
+    "!=": "differs from",
+    "<": "is less than",
+    "<=": "is at most",
+    ">": "is more than",
+    ">=": "is at least",
+    "contains": "stands in",
+    "!contains": "does not stand in",
+    "match": "is the form of",
+    "!match": "is not the form of",
+}
+_COMPARED_DATES = {
+    "=": "is",
+    "!=": "differs from",
+    "<": "is before",
+    "<=": "is on or before",
+    ">": "is after",
+    ">=": "is on or after",
+}
+_OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<", "contains": "!contains",
+             "!contains": "contains", "match": "!match", "!match": "match"}
+_NEEDED = {
+    "=": "{} needed",
+    "!=": "any number but {} needed",
+    "<": "fewer than {} needed",
+    "<=": "at most {} needed",
+    ">": "more than {} needed",
+    ">=": "at least {} needed",
+}
+
+
+def shown(value: Value | None, attribute: Attribute | None = None) -> str:
+    """A value as a reader writes it: a date as year-month-day, a float without needless zeros."""
+    if attribute is not None and attribute.is_date and isinstance(value, int):
+        return format_date(value)
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if value is None:
+        return "any value" if attribute is None else "any date" if attribute.is_date else (
+            f"any {attribute.name.replace('_', ' ')}")
+    return str(value) if value != "" else "(none)"
+
+
+def sentence(relation: Relation, values: Sequence[Value | None]) -> str:
+    """A row of a relation in the words of its declaration; `any ...` where the value does not matter."""
+    by_name = {attribute.name: shown(value, attribute)
+               for attribute, value in zip(relation.attributes, values, strict=True)}
+    if relation.sentence:
+        return _PLACE.sub(lambda match: by_name[match.group(1)], relation.sentence)
+    others = [by_name[attribute.name] for attribute in relation.attributes[relation.is_case :]]
+    return f"{relation.name.replace('_', ' ')}{': ' if others else ''}{', '.join(others)}"
+
+
+def of(claim: Claim, relations: Mapping[str, Relation]) -> str:
+    return sentence(relations[claim.relation], claim.values)
+
+
+def no_record(claim: Claim, relations: Mapping[str, Relation]) -> str:
+    """What an absence says."""
+    relation = relations[claim.relation]
+    if not relation.is_case:
+        return f"the policy does not say that {sentence(relation, claim.values)}"
+    text = sentence(relation, claim.values)
+    # A sentence that is itself an absence is not turned into a double one.
+    return f"on record, against: {text}" if text.startswith("no ") else f"no record that {text}"
+
+
+def compared(operator: str, left: Side, right: Side, holds: bool) -> str:
+    """Both sides with their values, and how they lie."""
+    truth = operator if holds else _OPPOSITE[operator]
+    words = _COMPARED_DATES if (left.is_date or right.is_date) and truth in _COMPARED_DATES else _COMPARED
+    return f"{_side(left, right)} {words[truth]} {_side(right, left)}"
+
+
+def _side(side: Side, other: Side) -> str:
+    is_date = side.is_date or other.is_date
+    value = format_date(side.value) if is_date and isinstance(side.value, int) else shown(side.value)
+    return value if side.written in (str(side.value), value) else f"{side.written} ({value})"
+
+
+def counted(node: Counted) -> str:
+    """The number with its bound: `2 on record, at least 3 needed`."""
+    if node.least == node.most:
+        number = str(node.least)
+    elif node.most is None:
+        number = f"{node.least} or more"
+    else:
+        number = f"{node.least} to {node.most}"
+    return f"{number} on record, {_NEEDED[node.operator].format(shown(node.bound.value))}"
+
+
+def reason(decision: str, phase: str, criteria: Mapping[str, str], questions: int) -> str:
+    """The decision in one sentence."""
+    if decision == MET:
+        return f"all criteria for {phase} are met"
+    unmet = _top(criteria, NOT_MET)
+    if decision == NOT_MET:
+        return f"criteria of this guideline not met: {joined(unmet)}"
+    waiting = joined(_top(criteria, NEEDS_INFORMATION))
+    return f"criteria that need information: {waiting} ({questions} open {'point' if questions == 1 else 'points'})"
+
+
+def _top(criteria: Mapping[str, str], answer: str) -> list[str]:
+    """The criteria with this answer that are no part of another one listed."""
+    return [
+        number for number, given in criteria.items()
+        if given == answer and "." not in number
+    ] or [number for number, given in criteria.items() if given == answer]
+
+
+def joined(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def number_order(number: str) -> list[tuple[int, int, str]]:
+    """Sorts paragraphs as a guideline numbers them: 2.a before 2.b, i before ii before iv, 2 before 10."""
+    return [_part(part) for part in number.split(".")]
+
+
+def _part(part: str) -> tuple[int, int, str]:
+    if part.isdigit():
+        return (0, int(part), "")
+    roman = {"i": 1, "v": 5, "x": 10}
+    if part and set(part) <= set(roman):
+        values = [roman[letter] for letter in part]
+        total = sum(-v if v < max(values[place:]) else v for place, v in enumerate(values))
+        return (0, total, "")
+    return (1, 0, part)
+
+

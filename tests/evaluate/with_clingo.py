@@ -1,0 +1,141 @@
+"""A third opinion: what clingo says of all worlds of a case, the values of open relations being few.
+
+The rules as written, unknown rows as choices. The cautious consequences hold in every world, the brave ones in some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from policy_kb.evaluate.plain import Row, named_wildcards
+from policy_kb.parse import tree
+from policy_kb.parse.tree import Value
+from tests.evaluate.running import Policy
+from tests.strategies.cases import Document
+from tests.strategies.programs import REQUEST, Input, RandomProgram, is_open, stated_rows
+
+
+def consequences(
+    program: RandomProgram, policy: Policy, document: Document, values: Mapping[str, Sequence[Value]]
+) -> tuple[dict[str, set[Row]], dict[str, set[Row]]]:
+    """The rows of each relation, and of each criterion that rules state, in every world and in some world."""
+    text = "\n".join((*_rules(policy), *_unknown(program, document, values)))
+    return _solved(text, "cautious", policy), _solved(text, "brave", policy)
+
+
+def answer(question: str, always: Mapping[str, set[Row]], sometimes: Mapping[str, set[Row]]) -> str:
+    """The exact answer: in every world some row, not necessarily the same, is asked for by `has(question)`."""
+    if (question,) in always["has"]:
+        return "met"
+    return "needs information" if (question,) in sometimes["has"] else "not met"
+
+
+def _solved(text: str, mode: str, policy: Policy) -> dict[str, set[Row]]:
+    import clingo
+
+    control = clingo.Control([f"--enum-mode={mode}", "0", "-Wnone"])
+    control.add("base", [], text)
+    control.ground([("base", [])])
+    result: dict[str, set[Row]] = {"has": set(), **{name: set() for name in policy.worlds.relations}}
+    with control.solve(yield_=True) as handle:
+        last: list[Any] = []
+        for model in handle:
+            last = model.symbols(atoms=True)
+    for symbol in last:
+        name = "has" if symbol.name == "has" else symbol.name.removeprefix("r_")
+        if name in result:
+            result[name].add(tuple(_value(argument) for argument in symbol.arguments))
+    return result
+
+
+def _value(symbol: Any) -> Value:
+    import clingo
+
+    return symbol.number if symbol.type == clingo.SymbolType.Number else symbol.string
+
+
+def _rules(policy: Policy) -> Iterator[str]:
+    for name, rows in policy.known.items():
+        for row in rows:
+            yield f"{_call(f'r_{name}', [_constant(value) for value in row])}."
+    for rule in policy.worlds.rules:
+        head = _atom(rule.head)
+        body = ", ".join(_literal(literal) for literal in rule.body)
+        if rule.possible is not None:
+            fires, counts = f"fires_{rule.number}", f"counts_{rule.number}"
+            yield f"{_call(fires, [_term(argument) for argument in rule.head.arguments])} :- {body}."
+            values = [f"Value{place}" for place in range(len(rule.head.arguments))]
+            yield f"{{ {_call(counts, values)} }} :- {_call(fires, values)}."
+            head, body = _call(f"r_{rule.head.relation}", values), _call(counts, values)
+        yield f"{head} :- {body}."
+        for criterion in rule.criteria:
+            yield f'has("{criterion}") :- {body}.'
+    for name in policy.worlds.relations:
+        relation = policy.program.relations[name]
+        if relation.is_case:
+            yield f'has("{name}") :- {_call(f"r_{name}", ["_"] * relation.arity)}.'
+
+
+def _unknown(program: RandomProgram, document: Document, values: Mapping[str, Sequence[Value]]) -> Iterator[str]:
+    case = str(document["case"])
+    yield _call("r_request", [_constant(value) for value in (case, *REQUEST.values())]) + "."
+    for relation in program.inputs:
+        yield from _input(relation, case, document, values)
+
+
+def _input(
+    relation: Input, case: str, document: Document, values: Mapping[str, Sequence[Value]]
+) -> Iterator[str]:
+    def fact(row: Sequence[Value]) -> str:
+        return _call(f"r_{relation.name}", [_constant(value) for value in (case, *row)])
+
+    for row, is_certain in stated_rows(relation, document):
+        yield f"{fact(row)}." if is_certain else f"{{ {fact(row)} }}."
+    if is_open(relation, document):
+        for row in relation.rows(values):  # type: ignore[arg-type]
+            yield f"{{ {fact(row)} }}."
+
+
+def _literal(literal: tree.Literal) -> str:
+    match literal:
+        case tree.Atom():
+            return _atom(literal)
+        case tree.Negation(atom=atom):
+            return f"not {_atom(atom)}"
+        case tree.Truth(value=value):
+            return "#true" if value else "#false"
+        case tree.Comparison(operator=operator, left=left, right=right):
+            return f"{_term(left)} {operator} {_term(right)}"
+    raise AssertionError(literal)
+
+
+def _atom(atom: tree.Atom) -> str:
+    return _call(f"r_{atom.relation}", [_term(argument) for argument in atom.arguments])
+
+
+def _term(expression: tree.Expression) -> str:
+    match expression:
+        case tree.Constant(value=value):
+            return _constant(value)
+        case tree.Wildcard():
+            return "_"
+        case tree.Variable(name=name):
+            return "V" + name.replace("#", "W")
+        case tree.Call(function=function, arguments=arguments):
+            return "(" + f" {function} ".join(_term(argument) for argument in arguments) + ")"
+        case tree.Aggregate(function="count", body=body):
+            body = named_wildcards(body)
+            positive = [literal for literal in body if isinstance(literal, tree.Atom)]
+            names = dict.fromkeys(v.name for literal in positive for v in tree.variables(literal))
+            terms = ", ".join(_term(tree.Variable(name, expression.span)) for name in names) or "0"
+            return f"#count {{ {terms} : {', '.join(map(_literal, body))} }}"
+    raise AssertionError(expression)
+
+
+def _constant(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _call(name: str, arguments: Sequence[str]) -> str:
+    return f"{name}({', '.join(arguments)})" if arguments else name
