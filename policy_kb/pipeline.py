@@ -120,7 +120,7 @@ def check_refusals(program: CheckedProgram, facts: Facts, model: Model, document
         if relation.is_refusal and model.possible.get(relation.name):
             from policy_kb.report.wording import sentence
 
-            for row in sorted(model.possible[relation.name]):  # type: ignore[type-var]
+            for row in sorted(model.possible[relation.name]):
                 cause = _cause(facts, row)
                 span, path = (cause.span, cause.path) if cause else (Span(facts.source, 1), None)
                 excerpt = document.line_text(span.line) if document is not None else None
@@ -167,10 +167,13 @@ def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Fact
     from policy_kb.explain.why import Explainer
 
     lookup = Lookup(rules.program, known, facts, model)
-    root = Explainer(lookup).explain(Claim(phase.root, (facts.case,)))
+    claim = Claim(phase.root, (facts.case,))
+    explainer = Explainer(lookup)
+    root = explainer.explain(claim)
     criteria = criteria_of(rules, worlds, phase, model)
     return Explanation(
         root,
+        explainer.parts(claim),
         model.answer(phase.root),
         criteria,
         open_points(lookup, phase.root, phase.name),

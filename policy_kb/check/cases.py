@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from policy_kb.check.checked import Relation, Rule
 from policy_kb.check.declarations import Report, atoms_in
 from policy_kb.check.safety import bound_variables, needs
@@ -26,6 +28,10 @@ MOST_OPEN_ATOMS = 10
 
 
 def check_fixed_names(relations: dict[str, Relation], report: Report) -> None:
+    """Report relations whose name means something in a policy and that are declared otherwise; a program without cases
+    is no policy."""
+    if not any(relation.is_case for relation in relations.values()):
+        return
     for name, (is_case, kinds) in _FIXED.items():
         relation = relations.get(name)
         if relation is None:
@@ -81,18 +87,13 @@ def _check_subject(rule: Rule, subject: str, relations: dict[str, Relation], rep
     for literal in rule.body:
         atom = literal.atom if isinstance(literal, tree.Negation) else literal
         known = isinstance(atom, tree.Atom) and not relations[atom.relation].is_case
-        if (known or isinstance(literal, tree.Comparison)) and subject in _outside_names(literal):
+        if (known or isinstance(literal, tree.Comparison)) and subject in tree.names_outside_aggregates(literal):
             report(Kind.CASE_DISCIPLINE, literal.span, f"`{subject}` is a case, and has no value to compare",
                    "name an attribute of the case instead")
         for argument in atom.arguments[1:] if isinstance(atom, tree.Atom) else ():
             if isinstance(argument, tree.Variable) and argument.name == subject and not known:
                 report(Kind.CASE_DISCIPLINE, argument.span, f"`{subject}` is the case, not a value of it",
                        "use another variable")
-
-
-def _outside_names(literal: tree.Literal) -> set[str]:
-    inside = {id(v) for aggregate in tree.aggregates(literal) for v in tree.variables(aggregate)}
-    return {variable.name for variable in tree.variables(literal) if id(variable) not in inside}
 
 
 def _check_aggregates(rule: Rule, relations: dict[str, Relation], report: Report) -> None:
@@ -152,18 +153,45 @@ def openable(
             if relation.is_input:
                 if not relation.is_single and name != "request":
                     can_open.add(name)
-            elif any(rule.head.relation == name and opens(rule.head, rule.body, can_open) for rule in rules):
+            elif any(rule.head.relation == name and opens(rule.head, rule.body, can_open, relations) for rule in rules):
                 can_open.add(name)
     return frozenset(can_open)
 
 
-def opens(head: tree.Atom, body: tuple[tree.Literal, ...], can_open: set[str] | frozenset[str]) -> bool:
+def opens(
+    head: tree.Atom,
+    body: tuple[tree.Literal, ...],
+    can_open: set[str] | frozenset[str],
+    relations: dict[str, Relation],
+) -> bool:
     """Whether a head value is unbound once every atom that can be open is taken away from the body."""
     remaining = [
         literal for literal in body if not (isinstance(literal, tree.Atom) and literal.relation in can_open)
     ]
     subject = frozenset(tree.names(head.arguments[0]))
-    return not needs(head, ()) <= bound_variables(remaining, subject)
+    return not needs(head, ()) <= bound_without_counts(remaining, subject, body, relations)
+
+
+def counts_case_rows(literal: tree.Literal, relations: dict[str, Relation]) -> bool:
+    """Whether a literal compares a count of what a case says."""
+    return isinstance(literal, tree.Comparison) and any(
+        relations[atom.relation].is_case
+        for aggregate in tree.aggregates(literal)
+        for part in aggregate.body
+        for atom in atoms_in(part)
+    )
+
+
+def bound_without_counts(
+    body: Iterable[tree.Literal],
+    already: frozenset[str],
+    whole: tuple[tree.Literal, ...],
+    relations: dict[str, Relation],
+) -> frozenset[str]:
+    """The variables that a part of a rule binds. A count of what a case says binds none: it has bounds, no value."""
+    return bound_variables(
+        (literal for literal in body if not counts_case_rows(literal, relations)), already, whole
+    )
 
 
 def check_worlds(rules: tuple[Rule, ...], can_open: frozenset[str], report: Report) -> None:

@@ -102,6 +102,8 @@ def collect_declarations(program: tree.Program, report: Report) -> Declarations:
                     report(Kind.DECLARED_TWICE, item.span, f"`{item.name}` is declared twice",
                            f"the first declaration is {places[item.name]}")
                     continue
+                if item.name in found.types and item.name not in PRIMITIVES:
+                    report(Kind.DECLARED_TWICE, item.span, f"`{item.name}` is the name of a type", "rename one of them")
                 places[item.name] = item.span
                 found.relations[item.name] = _with_known_types(item, found, report)
             case tree.FunctorDeclaration():

@@ -16,6 +16,7 @@ from policy_kb.check.cases import (
 from policy_kb.check.checked import CheckedProgram, Relation, Rule, Table
 from policy_kb.check.declarations import Declarations, Report, check_references, collect_declarations
 from policy_kb.check.safety import check_safety
+from policy_kb.check.scopes import with_own_names
 from policy_kb.check.strata import check_stratified, dependencies, reachable, stratify
 from policy_kb.check.types import check_types
 from policy_kb.check.usage import check_usage
@@ -35,6 +36,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
     relations = read_relations(found, report)
     check_fixed_names(relations, report)
     check_references(found, report)
+    found.rules = [with_own_names(rule) for rule in found.rules]
     check_types(found, report)
     check_safety(found, report)
     rules, facts = _rules_and_facts(found, relations, report)

@@ -7,16 +7,22 @@ only inside an aggregate are its own.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from policy_kb.check.declarations import Declarations, Report
 from policy_kb.diagnostics import Kind
 from policy_kb.parse import tree
 
 
-def bound_variables(body: Iterable[tree.Literal], already: frozenset[str] = frozenset()) -> frozenset[str]:
-    """The names of the variables a body binds, together with those bound `already`."""
+def bound_variables(
+    body: Iterable[tree.Literal], already: frozenset[str] = frozenset(), whole: tuple[tree.Literal, ...] | None = None
+) -> frozenset[str]:
+    """The names of the variables a body binds, together with those bound `already`.
+
+    Where the body is a part of a rule, `whole` is all of it: it says which variables an aggregate shares with it.
+    """
     body = tuple(body)
+    whole = body if whole is None else whole
     bound = set(already)
     for literal in body:
         if isinstance(literal, tree.Atom):
@@ -27,7 +33,7 @@ def bound_variables(body: Iterable[tree.Literal], already: frozenset[str] = froz
         changed = False
         for equality in equalities:
             for one, other in ((equality.left, equality.right), (equality.right, equality.left)):
-                if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, body) <= bound:
+                if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, whole) <= bound:
                     bound.add(one.name)
                     changed = True
     return frozenset(bound)
@@ -57,23 +63,13 @@ def needs(
 
 def outer_variables(aggregate: tree.Aggregate, body: Iterable[tree.Literal]) -> frozenset[str]:
     """The variables an aggregate shares with the rest of the rule, and those its own body leaves unbound."""
-    inner = tree.names(aggregate)
-    elsewhere: set[str] = set()
-    for literal in body:
-        elsewhere |= _names_outside(literal, aggregate)
-    return frozenset(inner & elsewhere) | (inner - bound_variables(aggregate.body))
-
-
-def _names_outside(node: tree.Literal | tree.Expression, aggregate: tree.Aggregate) -> set[str]:
-    """The variables of a literal that occur outside of any aggregate."""
-    found: set[str] = set()
-    own: set[int] = set()
-    for other in tree.aggregates(node):
-        own.update(id(variable) for variable in tree.variables(other))
-    for variable in tree.variables(node):
-        if id(variable) not in own:
-            found.add(variable.name)
-    return found
+    elsewhere = frozenset(name for literal in body for name in tree.names_outside_aggregates(literal))
+    parts = (*aggregate.body, *((aggregate.target,) if aggregate.target is not None else ()))
+    own = {name for part in parts for name in tree.names_outside_aggregates(part)}
+    for part in parts:
+        for nested in tree.aggregates(part):
+            own |= outer_variables(nested, aggregate.body)
+    return (tree.names(aggregate) & elsewhere) | (own - bound_variables(aggregate.body, elsewhere))
 
 
 def check_safety(found: Declarations, report: Report) -> None:
@@ -100,36 +96,25 @@ def _check_bound(rule: tree.Rule, report: Report) -> None:
             return
         reported.add(variable.name)
         if not rule.body:
-            report(Kind.UNBOUND_VARIABLE, variable.span, f"`{variable.name}` is a variable in a fact",
-                   f'write a constant, such as `"{variable.name}"`')
+            report(Kind.UNBOUND_VARIABLE, variable.span, f"`{variable}` is a variable in a fact",
+                   f'write a constant, such as `"{variable}"`')
         else:
-            report(Kind.UNBOUND_VARIABLE, variable.span, f"`{variable.name}` is not bound by the body",
-                   f"name `{variable.name}` in a positive atom{_suggestion(rule)}")
+            report(Kind.UNBOUND_VARIABLE, variable.span, f"`{variable}` is not bound by the body",
+                   f"name `{variable}` in a positive atom{_suggestion(rule)}")
 
-    for literal in (*rule.heads, *rule.body):
-        if isinstance(literal, tree.Atom) and literal not in rule.heads:
-            outside = [a for a in literal.arguments if not isinstance(a, tree.Variable)]
-        else:
-            outside = [literal]  # type: ignore[list-item]
-        for node in outside:
-            local = {name for aggregate in tree.aggregates(node)
-                     for name in tree.names(aggregate) - outer_variables(aggregate, (*rule.body, *rule.heads))}
-            for variable in tree.variables(node):
-                if variable.name not in bound and variable.name not in local:
-                    unbound(variable)
-            for aggregate in tree.aggregates(node):
-                _check_aggregate(aggregate, bound, unbound)
+    _check_nodes((*rule.heads, *rule.body), bound, unbound)
 
 
-def _check_aggregate(aggregate: tree.Aggregate, outer: frozenset[str], unbound: object) -> None:
-    inner = bound_variables(aggregate.body, outer)
-    for node in (*aggregate.body, *((aggregate.target,) if aggregate.target is not None else ())):
-        for nested in tree.aggregates(node):
-            _check_aggregate(nested, inner, unbound)
-        nested_names = {name for nested in tree.aggregates(node) for name in tree.names(nested)}
-        for variable in tree.variables(node):
-            if variable.name not in inner and variable.name not in nested_names:
-                unbound(variable)  # type: ignore[operator]
+def _check_nodes(
+    nodes: Iterable[tree.Literal | tree.Expression], bound: frozenset[str], unbound: Callable[[tree.Variable], None]
+) -> None:
+    for node in nodes:
+        for variable in tree.variables(node, in_aggregates=False):
+            if variable.name not in bound:
+                unbound(variable)
+        for aggregate in tree.aggregates(node):
+            target = (aggregate.target,) if aggregate.target is not None else ()
+            _check_nodes((*target, *aggregate.body), bound_variables(aggregate.body, bound), unbound)
 
 
 def _suggestion(rule: tree.Rule) -> str:
@@ -194,5 +179,5 @@ def _check_singletons(rule: tree.Rule, report: Report) -> None:
     for literal in rule.body:
         for variable in tree.variables(literal):
             if occurrences[variable.name] == 1 and variable.name not in local and variable.name[0] != "_":
-                report.warn(Kind.SINGLETON_VARIABLE, variable.span, f"`{variable.name}` occurs only once in this rule",
+                report.warn(Kind.SINGLETON_VARIABLE, variable.span, f"`{variable}` occurs only once in this rule",
                             "write `_` if its value does not matter")

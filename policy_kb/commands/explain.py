@@ -45,7 +45,7 @@ def command(
     """
     from policy_kb.commands._shown import sensitivity_lines
     from policy_kb.policies import Policies, the_document
-    from policy_kb.report.as_text import TreeLines, closing, header, render
+    from policy_kb.report.as_text import Tree, closing, header, render
 
     chosen = readings_of(reading)
     document = the_document(case)
@@ -64,13 +64,13 @@ def command(
         print_json(whole)
         context.exit(EXIT_CODES[determination.decision])
     style = styled()
-    lines = TreeLines(determination).lines(criterion)
+    items = Tree(determination).items(criterion)
     if why_not:
         from policy_kb.report.as_text import without_met
 
-        lines = without_met(lines)
+        items = without_met(items)
     output = list(header(determination, style))
-    tree = list(render(lines, width(), style))
+    tree = list(render(items, width(), style))
     output += ["", *tree] if tree else []
     if criterion is None:
         output += closing(determination)

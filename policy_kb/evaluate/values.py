@@ -44,6 +44,7 @@ def remainder(left: int, right: int) -> int:
 
 
 def _plus(left: Value, right: Value) -> Value:
+    """The sum of two numbers, or two texts joined."""
     result = left + right  # type: ignore[operator]
     return wrapped(result) if isinstance(result, int) else result
 
@@ -58,21 +59,30 @@ def _times(left: Value, right: Value) -> Value:
     return wrapped(result) if isinstance(result, int) else result
 
 
-def to_text(value: Value) -> str:
-    """A value as Soufflé writes it: a float with as few digits as say which it is, at most six behind the point."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _to_string(value: Value) -> str:
+    """A value as `to_string` gives it: a float with six digits behind the point, as in Soufflé."""
+    return f"{value:f}" if isinstance(value, float) else str(value)
 
 
-def _to_number(text: str) -> int:
-    if not re.fullmatch(r"\s*[-+]?\d+", text, re.ASCII):
-        raise ValueError(f"`{text}` is not a number")
-    return wrapped(int(text))
+def _to_number(value: Value) -> int:
+    """The number that a text says (in digits, or behind `0x` or `0b`), or a float without what is behind its point."""
+    if isinstance(value, str):
+        written = re.fullmatch(r"\s*([-+]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|(\d+))", value[:100], re.ASCII)
+        if not written or len(value) > 100:
+            raise ValueError(f"`{value[:60]}` is not a number")
+        sign, hexadecimal, binary, decimal = written.groups()
+        value = int(hexadecimal or binary or decimal, 16 if hexadecimal else 2 if binary else 10)
+        value = -value if sign == "-" else value
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"`{value}` is not a whole number")
+    return wrapped(int(value))
 
 
 def _substr(text: str, start: int, length: int) -> str:
-    if not 0 <= start <= len(text) or length < 0:
+    """The `length` bytes from `start` on; nothing where there are none."""
+    if start < 0 or length < 0:
         return ""
-    return text[start : start + length]
+    return text.encode()[start : start + length].decode(errors="replace")
 
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
@@ -86,7 +96,7 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "cat": lambda *texts: "".join(texts),
     "strlen": lambda text: len(text.encode()),
     "substr": _substr,
-    "to_string": to_text,
+    "to_string": _to_string,
     "to_number": _to_number,
     "@date": dates.parse_date,
     "@months_before": dates.months_before,
@@ -117,16 +127,44 @@ def value_of(expression: Expression, bindings: Bindings) -> Value:
     raise AssertionError(f"no value: {expression}")
 
 
+_CHARACTER_CLASSES = {
+    "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f", "d": "0-9", "digit": "0-9",
+    "graph": "!-~", "lower": "a-z", "print": " -~", "punct": "!-/:-@\\[-`{-~", "s": "\\s", "space": "\\s",
+    "upper": "A-Z", "w": "\\w", "xdigit": "0-9a-fA-F",
+}  # fmt: skip
+_PIECE = re.compile(r"\\.|\[:([a-z]+):\]|\[\^?|.", re.DOTALL)
+
+
 @lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
+def _pattern(text: str) -> re.Pattern[str] | None:
+    """A regular expression as Soufflé reads it (ECMAScript's, with classes such as `[[:digit:]]`); None if it is
+    none: Soufflé warns, and nothing matches."""
+    pieces: list[str] = []
+    in_set = False
+    for piece in _PIECE.finditer(text):
+        written, name = piece[0], piece[1]
+        if in_set and name:
+            if name not in _CHARACTER_CLASSES:
+                return None
+            pieces.append(_CHARACTER_CLASSES[name])
+        elif in_set and written.startswith("["):
+            pieces.append("\\" + written)
+        elif not in_set and written.startswith("["):
+            # What looks like a class outside of a set is a set of these characters.
+            pieces.append(written)
+            in_set = name is None
+        else:
+            pieces.append(written)
+            in_set = in_set and written != "]"
+    try:
+        return re.compile("".join(pieces), re.ASCII)
+    except (re.error, OverflowError, RecursionError):
+        return None
 
 
 def _matches(pattern: Value, text: Value) -> bool:
-    try:
-        return _pattern(str(pattern)).fullmatch(str(text)) is not None
-    except re.error:
-        return False  # Soufflé warns, and nothing matches
+    compiled = _pattern(str(pattern))
+    return compiled is not None and compiled.fullmatch(str(text)) is not None
 
 
 def _symbol_order(compare: Callable[[Any, Any], bool]) -> Callable[[Value, Value], bool]:

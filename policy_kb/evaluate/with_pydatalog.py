@@ -11,7 +11,7 @@ one back.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -142,7 +142,7 @@ class WithPyDatalog:
         body = named_wildcards(aggregate.body)
         inner = tuple(sorted(bound_variables(body, frozenset(outer)) - set(outer)))
         rows = self._predicate("g", max(1, len(outer) + len(inner)))
-        translation = _Body(self, (*body, *whole))
+        translation = _Body(self, (*body, *whole), outer)
         literals = translation.literals(in_order(body, frozenset(outer), (*body, *whole)))
         if literals is not None:
             head = [pyEngine.Var(f"V{name}") for name in (*outer, *inner)] or [_NOTHING]
@@ -192,9 +192,9 @@ class _Counting:
 class _Body:
     """Literals of a body as literals of pyDatalog."""
 
-    def __init__(self, engine: WithPyDatalog, whole: tuple[tree.Literal, ...]):
+    def __init__(self, engine: WithPyDatalog, whole: tuple[tree.Literal, ...], bound: Iterable[str] = ()):
         self.engine, self.whole = engine, whole
-        self.bound: set[str] = set()
+        self.bound = set(bound)
         self.fresh = 0
 
     def variable(self) -> Any:

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, combinations, product
 
-from policy_kb.check.cases import openable
+from policy_kb.check.cases import bound_without_counts, counts_case_rows, openable
 from policy_kb.check.checked import CheckedProgram, Rule
-from policy_kb.check.declarations import atoms_in
 from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.check.strata import dependencies, reachable
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, named_wildcards, plain_program
@@ -26,7 +25,7 @@ from policy_kb.parse.tree import (
     Literal,
     Negation,
     Variable,
-    aggregates,
+    Wildcard,
 )
 
 CASE = "*"
@@ -191,22 +190,28 @@ class _Doubling:
         for size in range(len(candidates) + 1):
             for taken in combinations(candidates, size):
                 kept = [literal for index, literal in enumerate(body) if index not in taken]
-                bound = bound_variables(kept, outside | {self.subject.name})
+                bound = bound_without_counts(kept, outside | {self.subject.name}, body, self.relations)
                 openness = (
                     Atom(open_(body[index].relation), (self.subject,), body[index].span)  # type: ignore[union-attr]
                     for index in taken
                 )
                 read = (
-                    self.possible_literal(literal)
+                    self.possible_literal(literal, bound, body)
                     for literal in kept
                     if isinstance(literal, Atom) or needs(literal, bound, body) <= bound
                 )
                 yield _Version((*dict.fromkeys(openness), *read), bound, bool(taken))
 
-    def possible_literal(self, literal: Literal) -> Literal:
+    def possible_literal(self, literal: Literal, bound: frozenset[str], body: tuple[Literal, ...]) -> Literal:
         match literal:
-            case Atom() if self.is_case(literal):
-                return _named(literal, possible(literal.relation))
+            case Atom(arguments=arguments):
+                name = possible(literal.relation) if self.is_case(literal) else literal.relation
+                # An expression with an unbound value says nothing of the row.
+                read = tuple(
+                    argument if needs(argument, bound, body) <= bound else Wildcard(literal.span)
+                    for argument in arguments
+                )
+                return Atom(name, read, literal.span)
             case Negation(atom=atom, span=span) if self.is_case(atom):
                 return Negation(_named(atom, certain(atom.relation)), span)
         return literal
@@ -228,9 +233,7 @@ class _Doubling:
 
     def counted(self, literal: Literal) -> bool:
         """Whether a literal compares a count of what a case says."""
-        return isinstance(literal, Comparison) and any(
-            self.is_case(atom) for aggregate in aggregates(literal) for part in aggregate.body for atom in atoms_in(part)
-        )
+        return counts_case_rows(literal, self.relations)
 
     def parts(self, comparison: Comparison) -> tuple[Aggregate, str, Expression]:
         """The count, how it is compared, and with what; the count read as the left side."""

@@ -16,6 +16,9 @@ from policy_kb.load.facts import Facts
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
+MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
+"""The operator that says the same with its sides exchanged."""
+
 Row = tuple[Value, ...]
 Environment = Mapping[str, Value]
 
@@ -59,7 +62,7 @@ class Lookup:
             else:
                 rows = (self.model.certain if certain else self.model.possible)[claim.relation]
             index = self._indexes[key] = {}
-            for row in sorted(rows):  # type: ignore[type-var]
+            for row in sorted(rows):
                 index.setdefault(tuple([row[place] for place in positions]), []).append(row)
         return index.get(tuple([claim.values[place] for place in positions]), [])  # type: ignore[misc]
 
@@ -252,8 +255,7 @@ def count_parts(comparison: tree.Comparison) -> tuple[tree.Aggregate, str, tree.
     if isinstance(comparison.left, tree.Aggregate):
         return comparison.left, comparison.operator, comparison.right
     assert isinstance(comparison.right, tree.Aggregate)
-    mirrored = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-    return comparison.right, mirrored.get(comparison.operator, comparison.operator), comparison.left
+    return comparison.right, MIRRORED[comparison.operator], comparison.left
 
 
 def compared_count(operator: str, least: int, most: int | None, bound: Value) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from policy_kb.check.checked import Rule
 from policy_kb.check.safety import needs
+from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION
 from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.proof import Claim, OpenPoint
@@ -20,6 +21,7 @@ class _Search:
         self.lookup, self.program, self.phase = lookup, lookup.program, phase
         self.found: dict[tuple[str, str], tuple[dict[str, None], str]] = {}
         self.seen: set[tuple[Claim, Numbers]] = set()
+        self.wanted: dict[str, dict[Claim, None]] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -30,12 +32,29 @@ class _Search:
         criteria, _ = self.found.setdefault((relation, why), ({}, question))
         criteria.update(dict.fromkeys(numbers))
 
+    def question(self, relation: str, why: str, ask: str) -> str:
+        """The question, with the rows that are waited for where the relation is always open, such as a document."""
+        declared = self.program.relations[relation]
+        if why != declared.always_open:
+            return ask
+        wanted = ", ".join(
+            "/".join(
+                format_date(value) if attribute.is_date and isinstance(value, int) else str(value)
+                for value, attribute in zip(claim.values[1:], declared.attributes[1:], strict=True)
+            )
+            for claim in self.wanted.get(relation, ())
+            if None not in claim.values
+        )
+        return f"{ask} ({wanted})" if wanted else ask
+
     def visit(self, claim: Claim, numbers: Numbers) -> None:
         """`claim` is possible and not certain."""
         relation = self.program.relations[claim.relation]
         if relation.is_input:
             if self.lookup.is_open(claim.relation):
                 self.point(claim.relation, self.lookup.facts.open[claim.relation], numbers)
+                if relation.always_open is not None:
+                    self.wanted.setdefault(claim.relation, {})[claim] = None
             if self._has_uncertain(claim):
                 self.point(claim.relation, "uncertain", numbers)
             return
@@ -113,7 +132,7 @@ def open_points(lookup: Lookup, root: str, phase: str) -> tuple[OpenPoint, ...]:
     search.visit(claim, ())
     unstated = {relation for relation, why in search.found if why == lookup.facts.open.get(relation)}
     points = [
-        OpenPoint(relation, why, tuple(criteria), ask)
+        OpenPoint(relation, why, tuple(criteria), search.question(relation, why, ask))
         for (relation, why), (criteria, ask) in search.found.items()
         # What a possible rule asks about is asked for already where its relation is open.
         if relation not in unstated or why == lookup.facts.open.get(relation) or why == "uncertain"

@@ -71,6 +71,17 @@ class Compared:
     holds: bool
 
 
+@dataclass(frozen=True)
+class Condition:
+    """A comparison inside a count: `left` as it is written, `right` its value, or how it is written where it has none
+    outside the count."""
+
+    left: str
+    operator: str
+    right: Value
+    is_date: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class CountedRow:
     """One row counted: the values of the body's variables, and the proofs of its atoms."""
@@ -95,6 +106,10 @@ class Counted:
     closing: tuple[Absent, ...]
     unstated: tuple[Unstated, ...]
     answer: str
+    of: tuple[Claim, ...]
+    without: tuple[Claim, ...]
+    conditions: tuple[Condition, ...]
+    """What is counted: rows of these claims, without rows of those, under conditions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +192,15 @@ class OpenPoint:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why the root of a phase is met, not met or open. `criteria` are the answers, `readings` the readings relied on."""
+    """Why the root of a phase is met, not met or open.
+
+    `root` is the proof, refutation or doubt. `parts` explains every literal of each of the root's rules, by the rule's
+    number: also those that a refutation leaves out because they hold. `criteria` are the answers, `readings` the
+    readings relied on.
+    """
 
     root: Node
+    parts: tuple[tuple[int, tuple[Step, ...]], ...]
     answer: str
     criteria: Mapping[str, str]
     missing: tuple[OpenPoint, ...] = ()

@@ -6,13 +6,13 @@ rules in file order, literals in the order of the body, rows in the order of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from policy_kb.check.checked import Rule
 from policy_kb.check.safety import needs
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.plain import named_wildcards
-from policy_kb.explain.lookup import Lookup, Row, compared_count, count_parts
+from policy_kb.explain.lookup import MIRRORED, Lookup, Row, compared_count, count_parts
 from policy_kb.explain.proof import (
     Absent,
     Attempt,
@@ -20,6 +20,7 @@ from policy_kb.explain.proof import (
     Branches,
     Claim,
     Compared,
+    Condition,
     Counted,
     CountedRow,
     Derived,
@@ -80,6 +81,24 @@ class Explainer:
         if self.lookup.is_open(claim.relation):
             return Unstated(claim, self.lookup.facts.open[claim.relation])
         return self.given(claim.relation, self.lookup.rows(claim, certain=False)[0])
+
+    def parts(self, root: Claim) -> tuple[tuple[int, tuple[Step, ...]], ...]:
+        """Every literal of the root's rules that speaks of the case alone, whatever its answer, by the rule's number."""
+        result = []
+        for rule in self.rules.get(root.relation, ()):
+            start = self.lookup.head_bindings(rule, root)
+            if start is not None:
+                environment = self._determined(rule.body, start)
+                steps = [
+                    step
+                    for place, literal in enumerate(rule.body)
+                    if self._is_ready(literal, environment, rule.body)
+                    for step in self._steps(
+                        place, self.lookup.literal_answer(literal, environment, rule.body), environment, rule.body
+                    )
+                ]
+                result.append((rule.number, tuple(steps)))
+        return tuple(result)
 
     # leaves
 
@@ -160,7 +179,7 @@ class Explainer:
                 waiting.append(place)
                 continue
             answer = self.lookup.literal_answer(literal, environment, body)
-            if is_possible or answer == NOT_MET:
+            if is_possible or answer == NOT_MET or self._binds_what_fails(place, places, environment, body):
                 steps += self._steps(place, answer, environment, body)
         failed = any(step.answer == NOT_MET for step in steps)
         branch = next((place for place in waiting if isinstance(body[place], tree.Atom)), None)
@@ -170,6 +189,22 @@ class Explainer:
         certain = rule.possible is None and all(step.answer == MET for step in steps)
         answer = NOT_MET if not is_possible else MET if certain else NEEDS_INFORMATION
         return Attempt(rule.number, answer, bindings(environment), tuple(steps), settles)
+
+    def _binds_what_fails(
+        self, place: int, places: Places, environment: dict[str, Value], body: tuple[tree.Literal, ...]
+    ) -> bool:
+        """Whether an atom about the case, the one row of which is certain, gives a value to a comparison that fails."""
+        literal = body[place]
+        if not isinstance(literal, tree.Atom) or not self.lookup.is_case(literal.relation):
+            return False
+        own = tree.names(literal) - tree.names(literal.arguments[0])
+        return any(
+            isinstance(body[other], tree.Comparison)
+            and own & tree.names(body[other])
+            and self._is_ready(body[other], environment, body)
+            and self.lookup.literal_answer(body[other], environment, body) == NOT_MET
+            for other in places
+        )
 
     def _is_ready(self, literal: tree.Literal, environment: dict[str, Value], body: tuple[tree.Literal, ...]) -> bool:
         """Whether a literal can be answered by itself: its variables are bound, or it is an atom no row of which may
@@ -278,7 +313,7 @@ class Explainer:
         self, expression: tree.Expression, environment: dict[str, Value], body: tuple[tree.Literal, ...]
     ) -> Side:
         value = self.lookup.value(expression, environment)
-        return Side(written(expression), value, self._is_date(expression, body))
+        return Side(written(expression, environment), value, self._is_date(expression, body))
 
     def _is_date(self, expression: tree.Expression, body: Iterable[tree.Literal]) -> bool:
         match expression:
@@ -318,7 +353,29 @@ class Explainer:
         side = self._side(bound, environment, body)
         answer = compared_count(operator, len(certain), most, side.value)
         closing, unstated = self._closing(inner, environment)
-        return Counted(operator, len(certain), most, side, tuple(rows), closing, unstated, answer)
+        of = tuple(self.lookup.claim(literal, environment) for literal in inner if isinstance(literal, tree.Atom))
+        without = tuple(
+            self.lookup.claim(literal.atom, environment) for literal in inner if isinstance(literal, tree.Negation)
+        )
+        conditions = tuple(
+            self._condition(literal, environment, (*body, *inner))
+            for literal in inner
+            if isinstance(literal, tree.Comparison)
+        )
+        return Counted(
+            operator, len(certain), most, side, tuple(rows), closing, unstated, answer, of, without, conditions
+        )
+
+    def _condition(
+        self, comparison: tree.Comparison, environment: dict[str, Value], body: tuple[tree.Literal, ...]
+    ) -> Condition:
+        left, operator, right = comparison.left, comparison.operator, comparison.right
+        if needs(left, ()) <= environment.keys() and operator in MIRRORED:
+            left, operator, right = right, MIRRORED[operator], left
+        is_date = self._is_date(left, body) or self._is_date(right, body)
+        is_bound = needs(right, ()) <= environment.keys()
+        value = self.lookup.value(right, environment) if is_bound else written(right)
+        return Condition(written(left), operator, value, is_date)
 
     def _closing(
         self, body: tuple[tree.Literal, ...], environment: dict[str, Value]
@@ -358,17 +415,17 @@ def _negated(literal: tree.Literal) -> bool:
     return isinstance(literal, tree.Negation)
 
 
-def written(expression: tree.Expression) -> str:
-    """An expression as an explanation names it: a variable by its words, a constant by its value."""
+def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) -> str:
+    """An expression as an explanation names it: a variable by its words, a constant by its value, a number of months by
+    the number in `environment`."""
     match expression:
         case tree.Variable(name=name):
             return name.replace("_", " ")
         case tree.Constant(value=value):
             return str(value)
-        case tree.Call(function="@months_before", arguments=(day, months)):
-            return f"{written(months)} months before {written(day)}"
-        case tree.Call(function="@months_after", arguments=(day, months)):
-            return f"{written(months)} months after {written(day)}"
+        case tree.Call(function="@months_before" | "@months_after" as function, arguments=(day, months)):
+            number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else written(months)
+            return f"{number} months {'before' if function == '@months_before' else 'after'} {written(day)}"
         case tree.Call(function="@year", arguments=(day,)):
             return f"year of {written(day)}"
         case tree.Call(function="@date", arguments=(tree.Constant(value=value),)):

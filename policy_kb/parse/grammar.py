@@ -59,8 +59,9 @@ GRAMMAR = r"""
     constant: STRING | NUMBER | FLOAT
     call: ( FUNCTOR | CAT | STRLEN | SUBSTR | TO_STRING | TO_NUMBER | MIN | MAX ) \
           "(" [ _expression ("," _expression)* ] ")"
-    aggregate: COUNT ":" "{" body "}"
-             | ( SUM | MIN | MAX ) _expression ":" "{" body "}"
+    aggregate: COUNT ":" _counted
+             | ( SUM | MIN | MAX ) _expression ":" _counted
+    _counted: "{" body "}" | atom
 
     // These tokens are refused before they reach the parser; standing in a rule keeps them in the lexer.
     outside: DIRECTIVE | UNSIGNED | QUALIFIER | PREPROCESSOR | UNCLOSED_COMMENT | UNCLOSED_STRING | OUTSIDE
@@ -110,7 +111,7 @@ GRAMMAR = r"""
     PREPROCESSOR: /#[^\n]*/
     UNCLOSED_COMMENT.2: /\/\*/
     UNCLOSED_STRING: /"(\\.|[^"\\\n])*/
-    OUTSIDE.-1: /::|\|\||&&|->|[^\s]/
+    OUTSIDE.-1: /::|\|\||&&|->|@!|[^\s]/
 
     %ignore /\s+/
     %ignore COMMENT
@@ -128,6 +129,7 @@ OUTSIDE_SUBSET = {
     "|": ("a union type or an operation on bits", "declare one type below `number` or `symbol`"),
     "^": ("a power", "multiply"),
     "::": ("a qualified name", "give the relation a plain name"),
+    "@!": ("an annotation inside a body", "write it before the rule"),
     "->": ("an arrow", "write the body behind `:-`"),
     ".comp": ("a component", "write the relations and rules out"),
     ".init": ("an instance of a component", "write the relations and rules out"),
@@ -401,8 +403,9 @@ class _Builder(Transformer):  # type: ignore[type-arg]
         return tree.Call(str(children[0]), arguments, self.span(meta))
 
     def aggregate(self, meta: Meta, children: list[Any]) -> tree.Aggregate:
-        target = children[1] if len(children) == 3 else None
-        return tree.Aggregate(str(children[0]), target, tuple(children[-1]), self.span(meta))
+        function, *target, body = children
+        literals = (body,) if isinstance(body, tree.Atom) else tuple(body)
+        return tree.Aggregate(str(function), target[0] if target else None, literals, self.span(meta))
 
 
 @cache
@@ -582,8 +585,6 @@ def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mista
         return outside("a union, record or alias type", "write `.type T <: number`, `symbol` or `float`")
     if last == "!":
         return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
-    if last == ":" and len(before) > 1 and before[-2] in ("count", "sum", "min", "max"):
-        return outside("an aggregate without braces", f"write `{before[-2]} : {{ ... }}`")
     if token == "(" and last in (",", ":-", "{"):
         return outside("a group of literals", _ONE_RULE_EACH)
     if token.type == "DOC":

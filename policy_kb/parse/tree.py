@@ -16,8 +16,13 @@ Value = int | float | str
 
 @dataclass(frozen=True)
 class Variable:
+    """As text it is what the author wrote; the name of an aggregate's own variable may have got a number behind `#`."""
+
     name: str
     span: Span = field(compare=False)
+
+    def __str__(self) -> str:
+        return self.name.partition("#")[0]
 
 
 @dataclass(frozen=True)
@@ -174,32 +179,35 @@ class Program:
     files: dict[str, str] = field(compare=False)
 
 
-def variables(node: Expression | Literal) -> Iterator[Variable]:
-    """Every occurrence of a variable in a literal or an expression, aggregate bodies included, as written."""
+def variables(node: Expression | Literal, *, in_aggregates: bool = True) -> Iterator[Variable]:
+    """Every occurrence of a variable in a literal or an expression, as written; those inside aggregates can be left
+    out."""
     match node:
         case Variable():
             yield node
-        case Call(arguments=arguments):
+        case Call(arguments=arguments) | Atom(arguments=arguments):
             for argument in arguments:
-                yield from variables(argument)
-        case Aggregate(target=target, body=body):
+                yield from variables(argument, in_aggregates=in_aggregates)
+        case Aggregate(target=target, body=body) if in_aggregates:
             if target is not None:
                 yield from variables(target)
             for literal in body:
                 yield from variables(literal)
-        case Atom(arguments=arguments):
-            for argument in arguments:
-                yield from variables(argument)
         case Negation(atom=atom):
-            yield from variables(atom)
+            yield from variables(atom, in_aggregates=in_aggregates)
         case Comparison(left=left, right=right):
-            yield from variables(left)
-            yield from variables(right)
+            yield from variables(left, in_aggregates=in_aggregates)
+            yield from variables(right, in_aggregates=in_aggregates)
 
 
 def names(node: Expression | Literal) -> frozenset[str]:
     """The names of the variables in a literal or an expression."""
     return frozenset(variable.name for variable in variables(node))
+
+
+def names_outside_aggregates(node: Expression | Literal) -> frozenset[str]:
+    """The names of the variables that do not only stand inside aggregates."""
+    return frozenset(variable.name for variable in variables(node, in_aggregates=False))
 
 
 def aggregates(node: Expression | Literal) -> Iterator[Aggregate]:

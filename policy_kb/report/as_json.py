@@ -21,6 +21,7 @@ from policy_kb.explain.proof import (
     Counted,
     Derived,
     Doubted,
+    Explanation,
     Given,
     Node,
     OpenPoint,
@@ -54,7 +55,7 @@ def as_dict(determination: Determination) -> Json:
         "missing": [open_point(point) for point in determination.missing],
         "notices": list(determination.notices),
         "readings": dict(determination.readings),
-        "explanation": None if explanation is None else Proofs(determination.program).node(explanation.root),
+        "explanation": None if explanation is None else Proofs(determination.program).explanation(explanation),
         "rules": determination.rules,
         "facts": determination.facts,
     }
@@ -75,6 +76,16 @@ class Proofs:
     def __init__(self, program: CheckedProgram):
         self.program = program
         self.numbers: dict[int, int] = {}
+
+    def explanation(self, explanation: Explanation) -> Json:
+        """The root's proof, and under `parts` every literal of its rules, those that hold beside those that do not."""
+        return {
+            **self.node(explanation.root),
+            "parts": [
+                {**self.rule(rule), "children": [self.step(step) for step in steps]}
+                for rule, steps in explanation.parts
+            ],
+        }
 
     def node(self, node: Node) -> Json:
         number = self.numbers.get(id(node))
@@ -106,6 +117,12 @@ class Proofs:
                 return {
                     "kind": "counted", "operator": node.operator, "least": node.least, "most": node.most,
                     "bound": self.side(node.bound), "answer": node.answer,
+                    "of": [self.claim(claim) for claim in node.of],
+                    "without": [self.claim(claim) for claim in node.without],
+                    "where": [
+                        {"left": condition.left, "operator": condition.operator, "right": condition.right}
+                        for condition in node.conditions
+                    ],
                     "rows": [
                         {
                             "values": self.bindings(row.bindings), "certain": row.is_certain,

@@ -7,10 +7,11 @@ with the place in the case it was read from.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 
-from policy_kb.check.checked import Rule
+from policy_kb.check.checked import Criterion, Rule
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.proof import (
     Absent,
@@ -18,7 +19,6 @@ from policy_kb.explain.proof import (
     Branches,
     Compared,
     Counted,
-    CountedRow,
     Derived,
     Doubted,
     Given,
@@ -29,26 +29,29 @@ from policy_kb.explain.proof import (
 )
 from policy_kb.parse import tree
 from policy_kb.report import wording
-from policy_kb.report.as_json import place
 from policy_kb.report.determination import Determination
+from policy_kb.source import Span
 
 SIGNS = {MET: "+", NOT_MET: "-", NEEDS_INFORMATION: "?"}
 MOST_ROWS = 6
 """Rows of one list before it is folded; the number left out is said."""
+
+_SHOWN = " (shown above)"
 
 Style = Callable[[str, str], str]
 """How a line is coloured: its text, and the answer it gives (empty for what is neither)."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """`answer` chooses the sign; `number` is the criterion's paragraph; `at` the place in the case."""
+class Item:
+    """A line of the tree with what stands below it. `answer` chooses the sign; `number` is the criterion's paragraph;
+    `at` the place it was read from."""
 
-    depth: int
     answer: str
-    number: str
     text: str
+    number: str = ""
     at: str = ""
+    below: tuple[Item, ...] = ()
 
 
 def plain(text: str, answer: str) -> str:
@@ -72,6 +75,11 @@ def header(determination: Determination, style: Style = plain) -> Iterator[str]:
 
 def closing(determination: Determination) -> Iterator[str]:
     """What would have to be different, or what is to be asked, and the readings relied on."""
+    different = what_would_differ(determination)
+    if different:
+        yield ""
+        yield "To meet the criteria, this would have to be different:"
+        yield from (f"  {line}" for line in different)
     if determination.missing:
         yield ""
         yield "To be settled, what most criteria wait for first:"
@@ -84,240 +92,340 @@ def closing(determination: Determination) -> Iterator[str]:
         yield f"Readings relied on: {readings}"
 
 
-class TreeLines:
-    """The lines of an explanation's tree. What was shown once is referred to after that."""
+def what_would_differ(determination: Determination) -> list[str]:
+    """For a "no": each unmet criterion, with the parts of it that are unmet; several ways to meet it stand with "or"."""
+    explanation = determination.explanation
+    if explanation is None or determination.decision != NOT_MET:
+        return []
+    program, phase = determination.program, determination.phase.name
+
+    def numbers(criteria: tuple[Criterion, ...]) -> list[str]:
+        return [criterion.number for criterion in criteria if criterion.phase == phase]
+
+    def parts(node: Refuted) -> str:
+        """The unmet criteria a refuted claim waits for, one level deep."""
+        ways: dict[str, None] = {}
+        for attempt in node.attempts:
+            rule = program.rules[attempt.rule]
+            inside = numbers(rule.criteria) or [name for step in attempt.steps for name in named(step.node)]
+            if rule.possible is None and inside:
+                ways[" and ".join(inside)] = None
+        return " or ".join(ways)
+
+    def named(node: Node) -> list[str]:
+        return numbers(program.relations[node.claim.relation].criteria)[:1] if isinstance(node, Refuted) else []
+
+    lines = []
+    for _, steps in explanation.parts:
+        for step in steps:
+            if step.answer == NOT_MET and isinstance(step.node, Refuted):
+                relation = program.relations[step.node.claim.relation]
+                own, inside = numbers(relation.criteria), parts(step.node)
+                if own:
+                    lines.append(f"{own[0]}: {relation.sentence}" + (f", by {inside}" if inside else ""))
+    return lines
+
+
+class Tree:
+    """The items of an explanation. What was shown once is referred to after that.
+
+    Left out, because the other lines say it: the request, numbers and tables of the policy that agree, `x = ...`; and
+    questions of `@[possible]` rules that do not arise.
+    """
 
     def __init__(self, determination: Determination):
         self.determination = determination
         self.program = determination.program
+        self.relations = determination.program.relations
         self.phase = determination.phase.name
         self.shown: set[int] = set()
 
-    def lines(self, criterion: str | None = None) -> Iterator[Line]:
-        """The whole tree, or that of one criterion."""
+    def items(self, criterion: str | None = None) -> list[Item]:
+        """The whole tree, or the part that states one criterion."""
         explanation = self.determination.explanation
         if explanation is None:
-            return
-        if criterion is None:
-            for step, attempt in self._steps_of(explanation.root):
-                yield from self.step(step, attempt, 0)
-        else:
-            yield from self._find(explanation.root, criterion)
+            return []
+        whole = [
+            item
+            for rule, steps in explanation.parts
+            for step in steps
+            for item in self.step(step, self.program.rules[rule])
+        ]
+        return whole if criterion is None else _find(whole, criterion)
 
-    def _steps_of(self, root: Node) -> Iterator[tuple[Step, Derived | Attempt]]:
-        match root:
-            case Derived(steps=steps):
-                yield from ((step, root) for step in steps)
-            case Refuted(attempts=attempts) | Doubted(attempts=attempts):
-                yield from ((step, attempt) for attempt in attempts for step in attempt.steps)
+    # steps and nodes
 
-    def _find(self, node: Node, criterion: str) -> Iterator[Line]:
-        """The part of the tree that states a criterion."""
-        seen: set[int] = set()
-        waiting: list[tuple[Node, str]] = [(node, "")]
-        while waiting:
-            current, answer = waiting.pop(0)
-            if id(current) in seen:
-                continue
-            seen.add(id(current))
-            if criterion in self._numbers(current):
-                yield from self.node(current, answer, 0)
-                return
-            match current:
-                case Derived(rule=rule, steps=steps):
-                    if criterion in self._rule_numbers(self.program.rules[rule]):
-                        yield from self.node(current, answer, 0)
-                        return
-                    waiting += [(step.node, step.answer) for step in steps]
-                case Refuted(attempts=attempts) | Doubted(attempts=attempts):
-                    for attempt in attempts:
-                        if criterion in self._rule_numbers(self.program.rules[attempt.rule]):
-                            yield from self.attempt(attempt, 0)
-                            return
-                        waiting += [(step.node, step.answer) for step in attempt.steps]
+    def step(self, step: Step, rule: Rule) -> list[Item]:
+        literal = rule.body[step.place]
+        if step.answer == MET and _goes_without_saying(literal, step.node):
+            return []
+        if step.is_negated and step.answer == NOT_MET:
+            node = step.node
+            items = self.derived(node, MET, in_full=True) if isinstance(node, Derived) else self.node(node, MET)
+            return [_against(item) for item in items]
+        return self.node(step.node, step.answer, is_negated=step.is_negated)
 
-    # nodes
-
-    def _numbers(self, node: Node) -> list[str]:
-        if isinstance(node, Derived | Refuted | Doubted):
-            criteria = self.program.relations[node.claim.relation].criteria
-            return [criterion.number for criterion in criteria if criterion.phase == self.phase]
-        return []
-
-    def _rule_numbers(self, rule: Rule) -> list[str]:
-        return [criterion.number for criterion in rule.criteria if criterion.phase == self.phase]
-
-    def step(self, step: Step, within: Derived | Attempt, depth: int) -> Iterator[Line]:
-        literal = self.program.rules[within.rule].body[step.place]
-        if step.answer == MET and self._goes_without_saying(literal, step.node):
-            return
-        yield from self.node(step.node, step.answer, depth, is_negated=step.is_negated)
-
-    def _goes_without_saying(self, literal: tree.Literal, node: Node) -> bool:
-        """The request that only names the case; numbers and tables of the policy, which the other lines show; and
-        `x = ...`, which only names a value."""
-        if isinstance(literal, tree.Atom) and literal.relation == "request":
-            return True
-        if isinstance(node, Given) and node.is_known:
-            return node.claim.relation != "reading"
-        return isinstance(literal, tree.Comparison) and literal.operator == "=" and isinstance(node, Compared)
-
-    def node(self, node: Node, answer: str, depth: int, *, is_negated: bool = False) -> Iterator[Line]:
-        relations = self.program.relations
-        match node:
-            case Given(claim=claim, span=span, is_certain=is_certain, is_known=is_known):
-                text = wording.of(claim, relations)
-                text = text if is_certain or is_known else f"uncertain: {text}"
-                yield Line(depth, answer, "", text, place(span) or "" if not is_known else "")
-            case Absent(claim=claim, span=span, instead=instead, is_known=is_known):
-                yield Line(depth, answer, "", wording.no_record(claim, relations), place(span) or "")
-                if not is_negated and instead:
-                    listed = [wording.of(row.claim, relations) for row in instead[:MOST_ROWS]]
-                    more = f"; {len(instead) - MOST_ROWS} more" if len(instead) > MOST_ROWS else ""
-                    yield Line(depth + 1, "", "", f"{'known' if is_known else 'on record'}: {'; '.join(listed)}{more}")
-            case Unstated(claim=claim, why=why):
-                relation = relations[claim.relation]
-                yield Line(depth, answer, "", f"{why}: {relation.ask or wording.of(claim, relations)}")
-            case Compared(operator=operator, left=left, right=right, holds=holds):
-                yield Line(depth, answer, "", wording.compared(operator, left, right, holds))
-            case Counted():
-                yield from self.counted(node, answer, depth)
-            case Derived():
-                yield from self.derived(node, answer, depth)
-            case Refuted() | Doubted():
-                yield from self.not_derived(node, answer, depth, is_negated=is_negated)
-            case Branches():
-                yield from self.branches(node, answer, depth)
-
-    def derived(self, node: Derived, answer: str, depth: int) -> Iterator[Line]:
-        numbers = self._numbers(node)
-        rule = self.program.rules[node.rule]
-        text = wording.of(node.claim, self.program.relations)
-        if id(node) in self.shown and node.steps:
-            yield Line(depth, answer, ", ".join(numbers), f"{text} (shown above)")
-            return
-        self.shown.add(id(node))
-        within = self._rule_numbers(rule)
-        inside = [line for step in node.steps for line in self.step(step, node, depth + 1)]
-        if not numbers and not within and len([line for line in inside if line.depth == depth + 1]) == 1:
-            # A helper that rests on one thing says no more than that thing does.
-            yield from (Line(line.depth - 1, line.answer or answer, line.number, line.text, line.at) for line in inside)
-            return
-        yield Line(depth, answer, ", ".join(numbers), text)
-        if within:
-            yield Line(depth + 1, answer, ", ".join(within), rule.doc or text)
-            inside = [Line(line.depth + 1, line.answer, line.number, line.text, line.at) for line in inside]
-        yield from inside
-        others = self._other_ways(node)
-        if others:
-            yield Line(depth + 1, "", "", f"not needed: {'; '.join(others)}")
-
-    def _other_ways(self, node: Derived) -> list[str]:
-        """The other alternatives of a ONE OF, with their answers."""
-        found: dict[str, None] = {}
-        criteria = self.determination.criteria
-        for rule in self.program.rules:
-            if rule.head.relation != node.claim.relation or rule.number == node.rule:
-                continue
-            numbers = self._rule_numbers(rule) or [
-                criterion.number
-                for literal in rule.body
-                if isinstance(literal, tree.Atom)
-                for criterion in self.program.relations[literal.relation].criteria
-                if criterion.phase == self.phase
-            ]
-            found.update(dict.fromkeys(f"{number} ({criteria[number]})" for number in numbers if number in criteria))
+    def steps(self, steps: tuple[Step, ...], rule: Rule) -> list[Item]:
+        """The items of several steps, none twice; of several rows that stand against a negation, the first in full."""
+        found: dict[Item, None] = {}
+        before: Step | None = None
+        for step in steps:
+            is_further = before is not None and step.is_negated and step.place == before.place
+            for item in self.step(step, rule):
+                short = Item(item.answer, item.text, item.number, item.at)
+                found.setdefault(short if is_further else item)
+            before = step
         return list(found)
 
-    def not_derived(
-        self, node: Refuted | Doubted, answer: str, depth: int, *, is_negated: bool
-    ) -> Iterator[Line]:
-        numbers = self._numbers(node)
-        claim = wording.of(node.claim, self.program.relations)
-        if numbers:
-            text = claim if isinstance(node, Doubted) else f"not met: {claim}"
-        elif isinstance(node, Doubted):
-            text = f"open whether {claim}"
-        else:
-            text = wording.no_record(node.claim, self.program.relations)
-        if id(node) in self.shown and node.attempts:
-            yield Line(depth, answer, ", ".join(numbers), f"{text} (shown above)")
-            return
+    def node(self, node: Node, answer: str, *, is_negated: bool = False) -> list[Item]:
+        match node:
+            case Given(claim=claim):
+                text = wording.of(claim, self.relations)
+                is_doubtful = not node.is_certain and not node.is_known
+                return [Item(answer, f"uncertain: {text}" if is_doubtful else text, at=self.at(node.span))]
+            case Absent():
+                return [self.absent(node, answer, is_negated=is_negated)]
+            case Unstated(claim=claim, why=why):
+                relation = self.relations[claim.relation]
+                if relation.always_open is not None:
+                    return [Item(NEEDS_INFORMATION, f"{why} needed: {wording.no_record(claim, self.relations)}")]
+                return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or wording.of(claim, self.relations)}")]
+            case Compared(operator=operator, left=left, right=right, holds=holds):
+                return [Item(answer, wording.compared(operator, left, right, holds))]
+            case Counted():
+                return self.counted(node, answer)
+            case Derived():
+                return self.derived(node, answer)
+            case Refuted() | Doubted():
+                return self.not_derived(node, answer, is_negated=is_negated)
+            case Branches():
+                return self.branches(node)
+
+    def at(self, span: Span | None) -> str:
+        """`line 12` of the case's own file, `cases.dl:12` of another."""
+        if span is None or span.line == 0:
+            return ""
+        if span.file == self.determination.source:
+            return f"line {span.line}"
+        return f"{PurePath(span.file).name}:{span.line}"
+
+    def absent(self, node: Absent, answer: str, *, is_negated: bool) -> Item:
+        instead = [wording.of(row.claim, self.relations) for row in node.instead]
+        if node.is_known and instead:
+            return Item(answer, _folded(instead))
+        below = [Item("", f"on record: {_folded(instead)}")] if instead and not is_negated else []
+        is_closed = node.span is not None and node.span == self.relations[node.claim.relation].span
+        at = "not mentioned, so there is none" if is_closed else self.at(node.span)
+        return Item(answer, wording.no_record(node.claim, self.relations), at=at, below=tuple(below))
+
+    def numbers(self, criteria: tuple[Criterion, ...]) -> str:
+        return ", ".join(criterion.number for criterion in criteria if criterion.phase == self.phase)
+
+    # what holds
+
+    def derived(self, node: Derived, answer: str, *, in_full: bool = False) -> list[Item]:
+        relation, rule = self.relations[node.claim.relation], self.program.rules[node.rule]
+        number, within = self.numbers(relation.criteria), self.numbers(rule.criteria)
+        text = wording.of(node.claim, self.relations)
+        if id(node) in self.shown:
+            return [Item(answer, f"{text}{_SHOWN}", number)]
+        below = self.steps(node.steps, rule)
+        if not number and not within and len(below) == 1 and not in_full:
+            return below  # a helper that rests on one thing says no more than that thing does
         self.shown.add(id(node))
-        yield Line(depth, answer, ", ".join(numbers), text)
-        inner = MET if is_negated and answer == MET else ""
+        if within:
+            below = [Item(answer, rule.doc or text, within, below=tuple(below))]
+        others = self.other_ways(node)
+        if others:
+            below.append(Item("", f"not needed: {'; '.join(others)}"))
+        return [Item(answer, text, number, below=tuple(below))]
+
+    def other_ways(self, node: Derived) -> list[str]:
+        """The other alternatives of a ONE OF, with their answers."""
+        criteria = self.determination.criteria
+        found: dict[str, None] = {}
+        for rule in self.program.rules:
+            if rule.head.relation == node.claim.relation and rule.number != node.rule:
+                numbers = [criterion.number for criterion in rule.criteria if criterion.phase == self.phase] or [
+                    criterion.number
+                    for literal in rule.body
+                    if isinstance(literal, tree.Atom)
+                    for criterion in self.relations[literal.relation].criteria
+                    if criterion.phase == self.phase
+                ]
+                found.update(dict.fromkeys(f"{number} ({criteria[number]})" for number in numbers))
+        return list(found)
+
+    # what does not hold, or is open
+
+    def not_derived(self, node: Refuted | Doubted, answer: str, *, is_negated: bool) -> list[Item]:
+        number = self.numbers(self.relations[node.claim.relation].criteria)
+        claim = wording.of(node.claim, self.relations)
+        if isinstance(node, Doubted):
+            text = claim if number else f"open whether {claim}"
+        else:
+            text = f"not met: {claim}" if number else wording.no_record(node.claim, self.relations)
+        if id(node) in self.shown:
+            return [Item(answer, f"{text}{_SHOWN}", number)]
+        below: dict[Item, None] = {}
         for attempt in sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET):
-            yield from self.attempt(attempt, depth + 1, inner)
+            if attempt.answer == NOT_MET and self.program.rules[attempt.rule].possible is not None:
+                continue
+            if isinstance(node, Doubted) and attempt.answer == NOT_MET and not self.states_criterion(attempt):
+                continue
+            below.update(dict.fromkeys(self.attempt(attempt)))
+        items = list(below)
+        if is_negated and answer == MET:
+            items = [_signed(item, MET) for item in items]
+        if not number and len(items) == 1:
+            return items  # as above: a helper that fails for one reason
+        self.shown.add(id(node))
+        return [Item(answer, text, number, below=tuple(items))]
 
-    def attempt(self, attempt: Attempt, depth: int, sign: str = "") -> Iterator[Line]:
+    def states_criterion(self, attempt: Attempt) -> bool:
+        """Whether an alternative is a criterion, or rests on one."""
         rule = self.program.rules[attempt.rule]
-        numbers = self._rule_numbers(rule)
-        if numbers:
-            text = f"not met: {rule.doc}" if attempt.answer == NOT_MET else rule.doc
-            yield Line(depth, attempt.answer, ", ".join(numbers), text)
-            depth += 1
-        for step in attempt.steps:
-            for line in self.step(step, attempt, depth):
-                yield Line(line.depth, sign or line.answer, line.number, line.text, line.at) if sign else line
-        if attempt.settles is not None:
-            yield Line(depth, NEEDS_INFORMATION, "", f"to be judged: {attempt.settles}")
+        relations = [self.relations[literal.relation] for literal in rule.body if isinstance(literal, tree.Atom)]
+        return any(self.numbers(part.criteria) for part in (rule, *relations))  # type: ignore[attr-defined]
 
-    def branches(self, node: Branches, answer: str, depth: int) -> Iterator[Line]:
-        for row, rest in node.rows[:MOST_ROWS]:
-            inside = [line for step in rest.steps for line in self.step(step, rest, depth + 1)]
-            yield from self.node(row, rest.answer, depth)
-            yield from inside
-            if rest.settles is not None:
-                yield Line(depth + 1, NEEDS_INFORMATION, "", f"to be judged: {rest.settles}")
-        if len(node.rows) > MOST_ROWS:
-            yield Line(depth, answer, "", f"{len(node.rows) - MOST_ROWS} more rows, of the same kind")
-        if node.unstated is not None and node.otherwise is not None:
-            yield from self.node(node.unstated, node.otherwise.answer, depth)
-            for step in node.otherwise.steps:
-                if step.answer != MET:
-                    yield from self.step(step, node.otherwise, depth + 1)
+    def rest(self, attempt: Attempt) -> list[Item]:
+        """What becomes of a body, without the line of its rule."""
+        items = self.steps(attempt.steps, self.program.rules[attempt.rule])
+        # While a record is open the question it would raise is not asked yet.
+        if attempt.settles is not None and all(step.answer == MET for step in attempt.steps):
+            items.append(Item(NEEDS_INFORMATION, f"to be judged: {attempt.settles}"))
+        return items
 
-    def counted(self, node: Counted, answer: str, depth: int) -> Iterator[Line]:
-        yield Line(depth, answer, "", wording.counted(node))
-        for row in node.rows[:MOST_ROWS]:
-            yield from self.counted_row(row, depth + 1)
-        if len(node.rows) > MOST_ROWS:
-            yield Line(depth + 1, "", "", f"{len(node.rows) - MOST_ROWS} more")
-        if answer != MET or not node.rows:
-            for unstated in node.unstated:
-                yield from self.node(unstated, NEEDS_INFORMATION, depth + 1)
+    def attempt(self, attempt: Attempt) -> list[Item]:
+        rule = self.program.rules[attempt.rule]
+        items = self.rest(attempt)
+        number = self.numbers(rule.criteria)
+        if not number:
+            return items
+        text = f"not met: {rule.doc}" if attempt.answer == NOT_MET else rule.doc
+        return [Item(attempt.answer, text, number, below=tuple(items))]
 
-    def counted_row(self, row: CountedRow, depth: int) -> Iterator[Line]:
-        for node in row.nodes[:1]:
-            for line in self.node(node, "", depth):
-                if line.depth == depth:
-                    text = line.text if row.is_certain or line.text.startswith("uncertain") else f"open: {line.text}"
-                    yield Line(depth, "", "", text.removesuffix(" (shown above)"), line.at)
+    def branches(self, node: Branches) -> list[Item]:
+        is_table = not self.relations[node.claim.relation].is_case
+        answers = [rest.answer for _, rest in node.rows] + [node.otherwise.answer if node.otherwise else NOT_MET]
+        is_refuted = all(answer == NOT_MET for answer in answers)
+        items: dict[Item, None] = {}
+        doubts: dict[Item, None] = {}
+        settled: dict[Item, None] = {}
+        for row, rest in node.rows:
+            if is_refuted or (not is_table and rest.answer != NOT_MET and not isinstance(row, Doubted)):
+                for item in self.node(row, rest.answer):
+                    items.setdefault(replace(item, answer=rest.answer, below=(*item.below, *self.rest(rest))))
+            elif rest.answer != NOT_MET:
+                # Rows that may be derived, or stand in a table: what is open about them is said once for all.
+                doubts.update(dict.fromkeys(self.open_parts(row)))
+                steps = self.steps(rest.steps, self.program.rules[rest.rule])
+                doubts.update(dict.fromkeys(item for item in steps if item.answer == NEEDS_INFORMATION))
+                settled.update(dict.fromkeys(item for item in self.rest(rest) if item not in steps))
+        listed = _first(list(items), MOST_ROWS)
+        if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
+            doubts.update(dict.fromkeys(self.node(node.unstated, NEEDS_INFORMATION)))
+            doubts.update(dict.fromkeys(item for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION
+                                        for item in self.step(step, self.program.rules[node.otherwise.rule])))
+        elif node.unstated is not None and node.otherwise is not None:
+            for item in self.node(node.unstated, NOT_MET):
+                listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
+        # While a record is open the question it would raise is not asked yet.
+        return [*listed, *(doubts or settled)]
+
+    def open_parts(self, node: Node) -> list[Item]:
+        """What is open about a claim, without the claim itself; nothing where it is certain."""
+        if not isinstance(node, Doubted):
+            return []
+        found: dict[Item, None] = {}
+        for attempt in node.attempts:
+            if attempt.answer != NOT_MET:
+                found.update(dict.fromkeys(item for item in self.rest(attempt) if item.answer == NEEDS_INFORMATION))
+        return list(found)
+
+    def counted(self, node: Counted, answer: str) -> list[Item]:
+        doubts = [item for open_ in node.unstated for item in self.node(open_, NEEDS_INFORMATION)]
+        rows: list[Item] = []
+        for row in node.rows:
+            for part in row.nodes[:1]:
+                if isinstance(part, Doubted):
+                    doubts += self.open_parts(part)
+                else:
+                    rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), below=())
+                             for item in self.node(part, MET)]
+        if not rows and answer == NEEDS_INFORMATION and doubts:
+            return list(dict.fromkeys(doubts))
+        below = _first(list(dict.fromkeys(rows)), MOST_ROWS)
+        if answer == NEEDS_INFORMATION:
+            below += dict.fromkeys(doubts)
+        return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
 
 
-def render(lines: Iterator[Line], width: int = 80, style: Style = plain) -> Iterator[str]:
-    """The lines as text of at most `width` columns, long ones wrapped under their beginning."""
-    for line in lines:
-        indent = "| " * line.depth
-        sign = SIGNS.get(line.answer, " ")
-        number = f"{line.number}  " if line.number else ""
-        lead = f"{indent}{sign} {number}"
-        at = f"  [{line.at}]" if line.at else ""
-        hang = f"{indent}  "
-        wrapped = textwrap.wrap(
-            line.text + at, max(30, width), initial_indent=lead, subsequent_indent=hang + " " * len(number),
+def _first(items: list[Item], most: int) -> list[Item]:
+    """The first items, and how many are left out."""
+    if len(items) <= most:
+        return items
+    return [*items[:most], Item("", f"{len(items) - most} more (--json lists all)")]
+
+
+def _goes_without_saying(literal: tree.Literal, node: Node) -> bool:
+    if isinstance(literal, tree.Atom) and literal.relation == "request":
+        return True
+    if isinstance(node, Given) and node.is_known:
+        return node.claim.relation != "reading"
+    return isinstance(node, Compared) and (
+        node.operator in ("match", "contains") or (node.operator == "=" and isinstance(literal, tree.Comparison))
+    )
+
+
+_AGAINST = "against: "
+
+
+def _against(item: Item) -> Item:
+    """A row that holds, and that the criterion does not allow."""
+    return replace(item, answer=NOT_MET, text=f"{_AGAINST}{item.text}")
+
+
+def _signed(item: Item, answer: str) -> Item:
+    text = item.text.removeprefix(_AGAINST)
+    return Item(answer, text, item.number, item.at, tuple(_signed(below, answer) for below in item.below))
+
+
+def _folded(texts: list[str]) -> str:
+    more = f"; and {len(texts) - MOST_ROWS} more (--json lists all)" if len(texts) > MOST_ROWS else ""
+    return "; ".join(texts[:MOST_ROWS]) + more
+
+
+def _find(items: Iterable[Item], criterion: str) -> list[Item]:
+    """The first item that states a criterion."""
+    for item in items:
+        if criterion in item.number.split(", "):
+            return [item]
+        found = _find(item.below, criterion)
+        if found:
+            return found
+    return []
+
+
+def without_met(items: Iterable[Item]) -> list[Item]:
+    """The items without those that are met and what stands below them."""
+    return [
+        Item(item.answer, item.text, item.number, item.at, tuple(without_met(item.below)))
+        for item in items
+        if item.answer != MET
+    ]
+
+
+def render(items: Iterable[Item], width: int = 80, style: Style = plain, depth: int = 0) -> Iterator[str]:
+    """The items as lines of at most `width` columns, long ones wrapped under their beginning."""
+    for item in items:
+        indent = "| " * depth
+        number = f"{item.number}  " if item.number else ""
+        lead = f"{indent}{SIGNS.get(item.answer, ' ')} {number}"
+        text = f"{item.text}  [{item.at}]" if item.at else item.text
+        for line in textwrap.wrap(
+            text, max(30, width), initial_indent=lead, subsequent_indent=f"{indent}  {' ' * len(number)}",
             break_long_words=False, break_on_hyphens=False,
-        )
-        for text in wrapped or [lead.rstrip()]:
-            yield style(text, line.answer if line.number else "")
-
-
-def without_met(lines: Iterator[Line]) -> Iterator[Line]:
-    """The lines without those that are met and what stands below them."""
-    hidden: int | None = None
-    for line in lines:
-        if hidden is not None and line.depth > hidden:
-            continue
-        hidden = line.depth if line.answer == MET else None
-        if hidden is None:
-            yield line
+        ) or [lead.rstrip()]:
+            yield style(line, item.answer if item.number else "")
+        yield from render(item.below, width, style, depth + 1)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from policy_kb.check.checked import Attribute, Relation
 from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.explain.proof import Claim, Counted, Side
+from policy_kb.explain.proof import Claim, Condition, Counted, Side
 from policy_kb.parse.tree import Value
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
@@ -62,8 +62,9 @@ def shown(value: Value | None, attribute: Attribute | None = None) -> str:
     if isinstance(value, float):
         return f"{value:.15g}"
     if value is None:
-        return "any value" if attribute is None else "any date" if attribute.is_date else (
-            f"any {attribute.name.replace('_', ' ')}")
+        if attribute is None or attribute.kind != "symbol":
+            return "any date" if attribute is not None and attribute.is_date else "any"
+        return f"any {attribute.name.replace('_', ' ')}"
     return str(value) if value != "" else "(none)"
 
 
@@ -94,6 +95,8 @@ def no_record(claim: Claim, relations: Mapping[str, Relation]) -> str:
 def compared(operator: str, left: Side, right: Side, holds: bool) -> str:
     """Both sides with their values, and how they lie."""
     truth = operator if holds else _OPPOSITE[operator]
+    if truth == "=" and right.written == str(right.value):
+        return f"{left.written} is {_side(right, left)}"
     words = _COMPARED_DATES if (left.is_date or right.is_date) and truth in _COMPARED_DATES else _COMPARED
     return f"{_side(left, right)} {words[truth]} {_side(right, left)}"
 
@@ -104,15 +107,27 @@ def _side(side: Side, other: Side) -> str:
     return value if side.written in (str(side.value), value) else f"{side.written} ({value})"
 
 
-def counted(node: Counted) -> str:
-    """The number with its bound: `2 on record, at least 3 needed`."""
+def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
+    """The number with its bound, and what is counted: `2 on record, at least 3 needed: a relapse began on any date`."""
     if node.least == node.most:
         number = str(node.least)
     elif node.most is None:
         number = f"{node.least} or more"
     else:
         number = f"{node.least} to {node.most}"
-    return f"{number} on record, {_NEEDED[node.operator].format(shown(node.bound.value))}"
+    bound = shown(node.bound.value)
+    none_allowed = (node.operator, bound) in (("=", "0"), ("<=", "0"), ("<", "1"))
+    needed = "none allowed" if none_allowed else _NEEDED[node.operator].format(bound)
+    what = [of(claim, relations) for claim in node.of]
+    what += [f"with {no_record(claim, relations)}" for claim in node.without]
+    what += [_condition(condition) for condition in node.conditions]
+    return f"{number} on record, {needed}: {', '.join(what)}"
+
+
+def _condition(condition: Condition) -> str:
+    words = _COMPARED_DATES if condition.is_date else _COMPARED
+    right = format_date(condition.right) if condition.is_date and isinstance(condition.right, int) else condition.right
+    return f"where {condition.left} {words[condition.operator]} {right}"
 
 
 def reason(decision: str, phase: str, criteria: Mapping[str, str], questions: int) -> str:

@@ -198,7 +198,7 @@ class _Body:
         inner.add_positive(share_of_known=100)
         if self.draw.chance(30):
             inner.add_comparison()
-        numbers = inner.variables(NUMBER)
+        numbers = [name for name in inner.variables(NUMBER) if name not in self.bound]
         function = self.draw.pick(("count", "sum", "min", "max")) if numbers else "count"
         target = "" if function == "count" else f" {self.draw.pick(numbers)}"
         return f"{function}{target} : {{ {', '.join(inner.literals)} }}"
