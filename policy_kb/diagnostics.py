@@ -6,11 +6,11 @@ file under `tests/bad/` that pins its message and its place.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from policy_kb.record import record
 
 if TYPE_CHECKING:
     from policy_kb.source import Span
@@ -72,7 +72,7 @@ class Kind(StrEnum):
     BAD_QUERY = "bad-query"
 
 
-@dataclass(frozen=True)
+@record
 class Diagnostic:
     """One problem. `path` names the place inside a case (`therapy[0].stopped`); `excerpt` is the source line."""
 
@@ -131,6 +131,8 @@ class CaseRefused(Refused):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """`did you mean ...?` for the known word most like `word`, or None where none is near; letter case is ignored."""
+    import difflib
+
     by_folded = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     return f"did you mean `{by_folded[near[0]]}`?" if near else None

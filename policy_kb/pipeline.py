@@ -7,7 +7,6 @@ first used, and kept in a cache by the content of its files (see `policies`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +17,18 @@ from policy_kb.evaluate.plain import Engine, EvaluationStopped, Rows
 from policy_kb.evaluate.worlds import Worlds
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Value
+from policy_kb.record import field, record
 from policy_kb.source import Span
 
 if TYPE_CHECKING:
-    from policy_kb.explain.proof import Explanation
+    from policy_kb.explain.proof import Explanation, OpenPoint
     from policy_kb.load.documents import Document
     from policy_kb.report.determination import Determination
 
 _BESIDE_THE_ROOT = ("not_applicable", "notice")
 
 
-@dataclass(frozen=True)
+@record
 class Rules:
     """Checked rule files with what is known for every case. `tables` are the rows read from table files, `digest` the
     SHA-256 of all files."""
@@ -97,12 +97,16 @@ def worlds_of(rules: Rules, phase: Phase) -> Worlds:
     """The plain program of a phase: its root with all it depends on, whether it applies, and its notices."""
     worlds = rules.worlds.get(phase.name)
     if worlds is None:
-        from policy_kb.evaluate.worlds import double
-
-        refusals = [relation.name for relation in rules.program.relations.values() if relation.is_refusal]
-        worlds = double(rules.program, [phase.root, *_BESIDE_THE_ROOT, *refusals])
-        rules.worlds[phase.name] = worlds
+        worlds = rules.worlds[phase.name] = doubled(rules, phase)
     return worlds
+
+
+def doubled(rules: Rules, phase: Phase, also: Iterable[str] = ()) -> Worlds:
+    """As `worlds_of`, made anew, `also` with these relations."""
+    from policy_kb.evaluate.worlds import double
+
+    refusals = [relation.name for relation in rules.program.relations.values() if relation.is_refusal]
+    return double(rules.program, [phase.root, *_BESIDE_THE_ROOT, *refusals, *also])
 
 
 def evaluate(worlds: Worlds, engine: Engine, facts: Facts) -> Model:
@@ -199,7 +203,7 @@ def report(
         )
     decision = model.answer(phase.root)
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
-    missing = explanation.missing if explanation else ()
+    missing = explanation.missing if explanation else _questions(rules, known, phase, facts, model)
     granted = next((row for row in known.get("approval", ()) if row[0] == phase.name), None)
     approval = Approval(int(granted[1]), str(granted[2]), int(granted[3])) if granted and decision == MET else None
     return Determination(
@@ -207,6 +211,16 @@ def report(
         approval, missing, notices, explanation.readings if explanation else {}, explanation, rules.digest,
         facts.digest, rules.program,
     )
+
+
+def _questions(rules: Rules, known: Rows, phase: Phase, facts: Facts, model: Model) -> tuple[OpenPoint, ...]:
+    """What can still change the decision, where no explanation is asked for."""
+    if model.answer(phase.root) != NEEDS_INFORMATION:
+        return ()
+    from policy_kb.explain.lookup import Lookup
+    from policy_kb.explain.missing import open_points
+
+    return open_points(Lookup(rules.program, known, facts, model), phase.root, phase.name)
 
 
 def checked_readings(rules: Rules, readings: Mapping[str, str]) -> dict[str, str]:
@@ -226,7 +240,3 @@ def checked_readings(rules: Rules, readings: Mapping[str, str]) -> dict[str, str
     if problems:
         raise CaseRefused(problems)
     return dict(readings)
-
-
-__all__ = ["NOT_MET", "Rules", "check_refusals", "checked_readings", "criteria_of", "evaluate", "explain",
-           "parse_and_check", "report", "worlds_of"]

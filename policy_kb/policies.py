@@ -7,7 +7,6 @@ import os
 import pickle
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,12 @@ from policy_kb.check.checked import Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.load.documents import Document, parse_document, read_documents
+from policy_kb.record import record
 from policy_kb.source import Span
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
+    from policy_kb.evaluate.worlds import Worlds
     from policy_kb.load.facts import Facts
     from policy_kb.report.determination import Determination
 
@@ -39,7 +40,7 @@ def policy_files() -> list[Path]:
     return sorted(rules_folder().glob("*.dl"))
 
 
-@dataclass(frozen=True)
+@record
 class Decided:
     """All stages' values for one case: what queries and explanations start from."""
 
@@ -80,20 +81,17 @@ class Policy:
     def determine(
         self, document: Document, readings: Mapping[str, str], *, with_explanation: bool = True
     ) -> Determination:
-        """As `decide`, for a document. Without the explanation, `missing` and `readings` stay empty."""
+        """As `decide`, for a document. Without the explanation, `readings` stays empty."""
         decided = self.evaluate(document, readings)
-        worlds = pipeline.worlds_of(self.rules, decided.phase)
-        explanation = None
-        if with_explanation and not decided.model.certain.get("not_applicable"):
-            explanation = pipeline.explain(
-                self.rules, decided.known, worlds, decided.phase, decided.facts, decided.model
-            )
-        return pipeline.report(
-            self.rules, decided.known, worlds, decided.phase, decided.facts, decided.model, explanation
-        )
+        stages = (self.rules, decided.known, pipeline.worlds_of(self.rules, decided.phase), decided.phase,
+                  decided.facts, decided.model)
+        is_applicable = not decided.model.certain.get("not_applicable")
+        return pipeline.report(*stages, pipeline.explain(*stages) if with_explanation and is_applicable else None)
 
-    def evaluate(self, document: Document, readings: Mapping[str, str]) -> Decided:
-        """Load and evaluate one case. Raises CaseRefused."""
+    def evaluate(
+        self, document: Document, readings: Mapping[str, str], also: Iterable[str] = ()
+    ) -> Decided:
+        """Load and evaluate one case, `also` these relations beside what the decision depends on. Raises CaseRefused."""
         if self._reader is None:
             from policy_kb.load.cases import CaseReader
 
@@ -102,8 +100,11 @@ class Policy:
         phase = self._phase(facts, document)
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
         known = self._known_rows(chosen)
-        worlds = pipeline.worlds_of(self.rules, phase)
-        model = pipeline.evaluate(worlds, self._engine(phase, chosen), facts)
+        worlds, engine = pipeline.worlds_of(self.rules, phase), self._engine(phase, chosen)
+        if not worlds.relations.issuperset(also):
+            worlds = pipeline.doubled(self.rules, phase, also)
+            engine = new_engine(worlds, known)
+        model = pipeline.evaluate(worlds, engine, facts)
         pipeline.check_refusals(self.program, facts, model, document)
         return Decided(facts, model, known, phase)
 
@@ -146,11 +147,16 @@ class Policy:
         key = (phase.name, readings)
         engine = self._engines.get(key)
         if engine is None:
-            from policy_kb.evaluate.with_pydatalog import WithPyDatalog
-
-            worlds = pipeline.worlds_of(self.rules, phase)
-            engine = self._engines[key] = WithPyDatalog(worlds.program, self._known_rows(readings))
+            engine = new_engine(pipeline.worlds_of(self.rules, phase), self._known_rows(readings))
+            self._engines[key] = engine
         return engine
+
+
+def new_engine(worlds: Worlds, known: Rows) -> Engine:
+    """The engine for single cases."""
+    from policy_kb.evaluate.with_pydatalog import WithPyDatalog
+
+    return WithPyDatalog(worlds.program, known)
 
 
 def the_document(case: Mapping[str, object] | str | os.PathLike[str] | Document) -> Document:

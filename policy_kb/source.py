@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from policy_kb.diagnostics import Diagnostic, Kind, Refused
+from policy_kb.record import record
 
 LONGEST_FILE = 64 * 1024 * 1024
 """Bytes; a rule file, a case file or a table beyond this is refused before it is read."""
 
 
-@dataclass(frozen=True)
+@record
 class Span:
     """A stretch of text on one line of a file: line and columns count from 1, `end` is the column after the last."""
 

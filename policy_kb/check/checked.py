@@ -7,14 +7,14 @@ criteria they state, the policy's phases. Nothing later reads an annotation.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from policy_kb.diagnostics import Diagnostic
 from policy_kb.parse.tree import Atom, Constant, Literal, Value
+from policy_kb.record import field, record
 from policy_kb.source import Span
 
 
-@dataclass(frozen=True)
+@record
 class Domain:
     """`@[in(product, ingredient)]`: the values are those of `relation`'s first attribute, or `other: NAME` where NAME,
     letter case ignored, is in none of the columns `reserved` (the first attribute is always among them)."""
@@ -23,7 +23,7 @@ class Domain:
     reserved: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Attribute:
     """`kind` is the primitive type below `type`: `number`, `float` or `symbol`."""
 
@@ -38,7 +38,7 @@ class Attribute:
     any_case: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Phase:
     """One phase of a policy, as the root relation's `@[policy(...)]` declares it."""
 
@@ -49,7 +49,7 @@ class Phase:
     root: str
 
 
-@dataclass(frozen=True)
+@record
 class Criterion:
     """A paragraph of the guideline, within a phase: `initiation`, `2.a.i`."""
 
@@ -60,7 +60,7 @@ class Criterion:
         return f"{self.phase} {self.number}"
 
 
-@dataclass(frozen=True)
+@record
 class Relation:
     """A declared relation.
 
@@ -92,7 +92,7 @@ class Relation:
         return self.is_case and self.is_input and not self.is_single and self.arity > 1 and self.name != "request"
 
 
-@dataclass(frozen=True)
+@record
 class Possible:
     """`@[possible("document", relation)]`: the rule makes its head possible, never certain."""
 
@@ -100,7 +100,7 @@ class Possible:
     relation: str | None
 
 
-@dataclass(frozen=True)
+@record
 class Rule:
     """One rule with one head, as written. `number` counts the program's rules from 0, in file order."""
 
@@ -113,7 +113,7 @@ class Rule:
     criteria: tuple[Criterion, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Table:
     """Where the rows of an input relation stand: `.input r(filename=..., delimiter=..., headers=...)`.
 
@@ -129,7 +129,7 @@ class Table:
     """Whether the rule file names the file itself."""
 
 
-@dataclass(frozen=True)
+@record
 class CheckedProgram:
     """`strata` lists the names of the relations, those a relation depends on before it; relations that depend on each
     other stand in one stratum. `facts` are the ground facts of known relations, in file order."""

@@ -31,7 +31,7 @@ def command(
 
     \b
     Example:
-      policy-kb decide kb/alemtuzumab/scenarios/plain-yes.yaml
+      policy-kb decide kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
     """
     from policy_kb.commands import EXIT_CODES
     from policy_kb.diagnostics import CaseRefused, Refused
@@ -53,7 +53,7 @@ def command(
                     name, span = named(document)
                     check_distinct([(name, span)] if name is not None else [], seen)  # type: ignore[arg-type]
                     found = policies.for_document(document)
-                    determination = found.determine(document, chosen)
+                    determination = found.determine(document, chosen, with_explanation=with_json)
                     changes = found.sensitivity(document, chosen, determination.decision) if with_sensitivity else []
                 except CaseRefused as refused:
                     was_refused = True
@@ -72,11 +72,10 @@ def command(
                         ]
                     click.echo(json.dumps(whole, ensure_ascii=False))
                 elif is_single:
-                    from policy_kb.commands._shown import criteria_lines, sensitivity_lines
-                    from policy_kb.report.as_text import closing, header
+                    from policy_kb.report.summary import criteria_lines, header, questions, sensitivity_lines
 
                     lines = [*header(determination, style), *criteria_lines(determination, style)]
-                    lines += [*closing(determination), *(sensitivity_lines(changes) if with_sensitivity else [])]
+                    lines += [*questions(determination), *(sensitivity_lines(changes) if with_sensitivity else [])]
                     click.echo("\n".join(lines))
                 else:
                     changed = "; ".join(f"{name}={choice}: {other}" for name, choice, other in changes)

@@ -40,12 +40,12 @@ def command(
 
     \b
     Examples:
-      policy-kb explain kb/alemtuzumab/scenarios/plain-yes.yaml
-      policy-kb explain kb/alemtuzumab/scenarios/plain-yes.yaml 2.a
+      policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
+      policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 2.a
     """
-    from policy_kb.commands._shown import sensitivity_lines
     from policy_kb.policies import Policies, the_document
-    from policy_kb.report.as_text import Tree, closing, header, render
+    from policy_kb.report.as_text import Tree, closing, render
+    from policy_kb.report.summary import header, sensitivity_lines
 
     chosen = readings_of(reading)
     document = the_document(case)

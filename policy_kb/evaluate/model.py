@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from policy_kb.check.checked import Rule
 from policy_kb.evaluate.plain import Row, Rows
 from policy_kb.evaluate.worlds import CASE, Worlds, certain, fired, open_, possible
 from policy_kb.load.facts import Facts
+from policy_kb.record import record
 
 MET, NOT_MET, NEEDS_INFORMATION = "met", "not met", "needs information"
 
 
 
-@dataclass(frozen=True)
+@record
 class Model:
     """The three-valued model of one case. Rows begin with the case.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
@@ -13,6 +12,7 @@ from policy_kb.check.strata import dependencies, stratify
 from policy_kb.diagnostics import Diagnostic, Kind, Refused
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Comparison, Literal, Value
+from policy_kb.record import record
 from policy_kb.source import Span
 
 Row = tuple[Value, ...]
@@ -20,13 +20,13 @@ Rows = Mapping[str, AbstractSet[Row]]
 """The rows of relations, by name."""
 
 
-@dataclass(frozen=True)
+@record
 class PlainRule:
     head: Atom
     body: tuple[Literal, ...]
 
 
-@dataclass(frozen=True)
+@record
 class PlainProgram:
     """`arities` has every relation that occurs; those without a rule are given. `strata` as in a CheckedProgram."""
 

@@ -9,19 +9,24 @@ from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import Engine, PlainProgram, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
 
+MOST_ROWS_FOR_PYDATALOG = 10_000
+"""pyDatalog takes about a quarter of a millisecond for every row that a literal matches."""
+
 
 def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row]]:
     """The rows of every relation; `tables` has those of the input relations.
 
-    Strata without recursion run on pyDatalog, as many together as follow each other; recursive ones run bottom-up.
-    Raises EvaluationStopped where a value does not exist, such as a division by zero.
+    Strata without recursion run on pyDatalog, as many together as follow each other; recursive ones, and those that
+    read very many rows, run bottom-up. Raises EvaluationStopped where a value does not exist, such as a division by zero.
     """
     rows: dict[str, set[Row]] = {name: set(tables.get(name, ())) for name in program.relations}
     for atom, _ in program.facts:
         rows[atom.relation].add(constants(atom))
     for part, is_recursive in parts(plain_program(PlainRule(rule.head, rule.body) for rule in program.rules)):
-        engine: Engine = BottomUp(part) if is_recursive else WithPyDatalog(part)
-        rows.update(engine.evaluate({name: rows[name] for name in part.arities}))
+        given = {name: rows[name] for name in part.arities}
+        is_large = sum(map(len, given.values())) > MOST_ROWS_FOR_PYDATALOG
+        engine: Engine = BottomUp(part) if is_recursive or is_large else WithPyDatalog(part)
+        rows.update(engine.evaluate(given))
     return rows
 
 

@@ -39,20 +39,20 @@ class WithPyDatalog:
         self._numbers: dict[str, int] = {}
         with _former_logic():
             self._logic = pyDatalog.Logic()
-            self._names = list(program.arities)
+            derived = {rule.head.relation for rule in program.rules}
+            self._derived = [name for name in program.arities if name in derived]
             self._predicates = {name: self._predicate("r", max(1, arity)) for name, arity in program.arities.items()}
             self._projections: dict[tuple[str, tuple[int, ...]], Any] = {}
-            for name, rows in (known or {}).items():
-                if name in self._predicates:
-                    for row in rows:
-                        _add(self._fact(name, row))
+            self._known = {name: set(rows) for name, rows in (known or {}).items() if name in self._predicates}
+            for name, rows in self._known.items():
+                for row in rows:
+                    _add(self._fact(name, row))
             for rule in program.rules:
                 self._add_rule(rule)
             self._answer = self._add_answer()
-        self._known = known or {}
 
     def evaluate(self, given: Rows) -> dict[str, set[Row]]:
-        """All rows of all relations but those of `known` that nothing adds to."""
+        """All rows of all relations."""
         with self._lock, _former_logic():
             pyDatalog.Logic.tl.logic = self._logic
             pyEngine.Fresh_var.tl.counter = 0
@@ -71,10 +71,11 @@ class WithPyDatalog:
             finally:
                 for fact in asserted:
                     pyEngine.retract(fact)
-        result: dict[str, set[Row]] = {name: set() for name in self._names}
-        names, arities = self._names, self._program.arities
+        arities = self._program.arities
+        result = {name: self._known.get(name, set()) | given.get(name, set()) for name in arities}
+        result.update((name, set()) for name in self._derived)
         for number, *values in answers:
-            name = names[number]
+            name = self._derived[number]
             result[name].add(tuple(values[: arities[name]]))
         return result
 
@@ -92,10 +93,10 @@ class WithPyDatalog:
         return pyEngine.Clause(pyEngine.Literal(self._predicates[name], terms), [])
 
     def _add_answer(self) -> Any:
-        """One predicate that has every row of every relation: its first term says which relation."""
-        width = max((predicate.arity for predicate in self._predicates.values()), default=0)
+        """One predicate that has every row of every derived relation: its first term says which relation."""
+        width = max((self._predicates[name].arity for name in self._derived), default=0)
         answer = self._predicate("answer", width + 1)
-        for number, name in enumerate(self._names):
+        for number, name in enumerate(self._derived):
             predicate = self._predicates[name]
             terms = [pyEngine.Var(f"X{place}") for place in range(predicate.arity)]
             padding = [_NOTHING] * (width - predicate.arity)
@@ -287,7 +288,7 @@ class _Body:
         outer = tuple(sorted(outer_variables(aggregate, self.whole)))
         predicate, counting = self.engine.aggregate(aggregate, outer, self.whole)
         self.fresh += 1
-        computed = pyEngine.Var(f"V#{self.fresh}")
+        computed = pyEngine.Var(f"V computed {self.fresh}")
         given = [pyEngine.Var(f"V{name}") for name in outer]
         terms = [*given, *[_NOTHING] * (predicate.arity - 1 - len(given)), computed]
         result.append(pyEngine.Literal(predicate, terms, aggregate=counting))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import abc
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from policy_kb.load.nodes import (
     step,
 )
 from policy_kb.load.problems import Problems, quoted
+from policy_kb.record import field, record
 from policy_kb.source import Span, read_text
 
 __all__ = ["DEEPEST_NESTING", "LONGEST_LINE", "Document", "Entry", "Form", "Mapping", "Node", "Scalar", "Sequence"]
@@ -38,7 +38,7 @@ LONGEST_LINE = 16 * 1024 * 1024
 _SCENARIO_KEYS = ("description", "case", "readings", "expect")
 
 
-@dataclass(frozen=True)
+@record
 class Document:
     """One document of a file (or of Python data).
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from policy_kb.parse.tree import Value
+from policy_kb.record import record
 from policy_kb.source import Span
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """One row of a relation. `values` follow the declaration, the case first in a case relation.
 
@@ -23,7 +23,7 @@ class Row:
     is_uncertain: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Facts:
     """One case.
 

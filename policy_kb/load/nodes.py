@@ -6,12 +6,12 @@ A scalar keeps its text: what it means is decided later by the declared type of 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from policy_kb.diagnostics import Kind
 from policy_kb.load.problems import Problems, escaped, quoted
+from policy_kb.record import record
 from policy_kb.source import Span
 
 DEEPEST_NESTING = 20
@@ -31,7 +31,7 @@ class Form(Enum):
     """A value whose problem has been reported already: not to be read, and not to be reported again."""
 
 
-@dataclass(frozen=True)
+@record
 class Scalar:
     """One value as written: `text` is `12.50` for a number, `true` or `false` for a truth, empty for nothing."""
 
@@ -40,7 +40,7 @@ class Scalar:
     span: Span
 
 
-@dataclass(frozen=True)
+@record
 class Sequence:
     items: tuple[Node, ...]
     span: Span
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
     node: Node
 
 
-@dataclass(frozen=True)
+@record
 class Mapping:
     """Keys in the order of the text; no key stands twice."""
 

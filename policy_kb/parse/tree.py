@@ -6,15 +6,15 @@ Two trees are equal when they say the same; where they stand (`span`) does not c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from policy_kb.record import field, record
 from policy_kb.source import Span
 
 Value = int | float | str
 """A constant: a 64-bit `number`, a `float` or a `symbol`."""
 
 
-@dataclass(frozen=True)
+@record
 class Variable:
     """As text it is what the author wrote; the name of an aggregate's own variable may have got a number behind `#`."""
 
@@ -25,20 +25,20 @@ class Variable:
         return self.name.partition("#")[0]
 
 
-@dataclass(frozen=True)
+@record
 class Wildcard:
     """`_`: some value that does not matter."""
 
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Constant:
     value: Value
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Call:
     """An operator (`+`), a built-in (`cat`) or a declared functor (`@date`) applied to its arguments."""
 
@@ -47,7 +47,7 @@ class Call:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Aggregate:
     """`count : { body }` or `sum target : { body }`, `min`, `max`."""
 
@@ -60,20 +60,20 @@ class Aggregate:
 Expression = Variable | Wildcard | Constant | Call | Aggregate
 
 
-@dataclass(frozen=True)
+@record
 class Atom:
     relation: str
     arguments: tuple[Expression, ...]
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Negation:
     atom: Atom
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Comparison:
     """`left operator right`; the operator is one of `= != < <= > >=`, `contains` or `match`, or these two negated
     (`!contains`, `!match`), where left is the needle or the pattern and right the text."""
@@ -84,7 +84,7 @@ class Comparison:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Truth:
     """`true` or `false` as a literal."""
 
@@ -95,7 +95,7 @@ class Truth:
 Literal = Atom | Negation | Comparison | Truth
 
 
-@dataclass(frozen=True)
+@record
 class Annotation:
     """`@[key]`, `@[key = value]` or `@[key(word, "text", name = "text")]`; words are given as text."""
 
@@ -105,14 +105,14 @@ class Annotation:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class TypeDeclaration:
     name: str
     base: str
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class AttributeDeclaration:
     name: str
     type: str
@@ -120,7 +120,7 @@ class AttributeDeclaration:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class RelationDeclaration:
     name: str
     attributes: tuple[AttributeDeclaration, ...]
@@ -129,7 +129,7 @@ class RelationDeclaration:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class FunctorDeclaration:
     name: str
     parameters: tuple[str, ...]
@@ -137,7 +137,7 @@ class FunctorDeclaration:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Directive:
     """`.input` or `.output` of one relation, with its parameters."""
 
@@ -147,13 +147,13 @@ class Directive:
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Include:
     file: str
     span: Span = field(compare=False)
 
 
-@dataclass(frozen=True)
+@record
 class Rule:
     """`heads :- body.`; a fact has no body. `span` is the first head's place."""
 
@@ -167,7 +167,7 @@ class Rule:
 Item = TypeDeclaration | RelationDeclaration | FunctorDeclaration | Directive | Include | Rule
 
 
-@dataclass(frozen=True)
+@record
 class Program:
     """All items of a rule file and of the files it includes, each file once, where its first `.include` stands.
 

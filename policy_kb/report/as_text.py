@@ -7,8 +7,8 @@ with the place in the case it was read from.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import PurePath
 
 from policy_kb.check.checked import Criterion, Rule
@@ -28,21 +28,18 @@ from policy_kb.explain.proof import (
     Unstated,
 )
 from policy_kb.parse import tree
+from policy_kb.record import record
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
+from policy_kb.report.summary import SIGNS, Style, plain, questions
 from policy_kb.source import Span
 
-SIGNS = {MET: "+", NOT_MET: "-", NEEDS_INFORMATION: "?"}
 MOST_ROWS = 6
 """Rows of one list before it is folded; the number left out is said."""
 
 _SHOWN = " (shown above)"
 
-Style = Callable[[str, str], str]
-"""How a line is coloured: its text, and the answer it gives (empty for what is neither)."""
-
-
-@dataclass(frozen=True)
+@record
 class Item:
     """A line of the tree with what stands below it. `answer` chooses the sign; `number` is the criterion's paragraph;
     `at` the place it was read from."""
@@ -54,38 +51,14 @@ class Item:
     below: tuple[Item, ...] = ()
 
 
-def plain(text: str, answer: str) -> str:
-    return text
-
-
-def header(determination: Determination, style: Style = plain) -> Iterator[str]:
-    """The decision, the policy, and what follows from them."""
-    phase = determination.phase
-    yield style(wording.DECISIONS[determination.decision], determination.decision) + (
-        f"  {phase.name}: {phase.title}"
-    )
-    yield f"case {determination.case}, guideline {phase.policy}, revised {phase.revised}"
-    yield determination.reason
-    if determination.approval is not None:
-        approval = determination.approval
-        yield f"approval: {approval.doses} doses ({approval.units} units of {approval.code})"
-    for notice in determination.notices:
-        yield f"note: {notice}"
-
-
 def closing(determination: Determination) -> Iterator[str]:
-    """What would have to be different, or what is to be asked, and the readings relied on."""
+    """What would have to be different, what is to be asked, and the readings relied on."""
     different = what_would_differ(determination)
     if different:
         yield ""
         yield "To meet the criteria, this would have to be different:"
         yield from (f"  {line}" for line in different)
-    if determination.missing:
-        yield ""
-        yield "To be settled, what most criteria wait for first:"
-        for number, point in enumerate(determination.missing, 1):
-            criteria = f" (criterion {', '.join(point.criteria)})" if point.criteria else ""
-            yield f"  {number}. {point.ask}{criteria} [{point.relation}: {point.why}]"
+    yield from questions(determination)
     if determination.readings:
         yield ""
         readings = ", ".join(f"{name} = {choice}" for name, choice in determination.readings.items())

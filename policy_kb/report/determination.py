@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from policy_kb.check.checked import CheckedProgram, Phase
-from policy_kb.explain.proof import Explanation, OpenPoint
+from policy_kb.record import record
+
+if TYPE_CHECKING:
+    from policy_kb.explain.proof import Explanation, OpenPoint
 
 NOT_APPLICABLE = "not applicable"
 
 
-@dataclass(frozen=True)
+@record
 class Approval:
     """What is approved where the criteria are met: so many doses, billed as so many units of a code."""
 
@@ -20,7 +23,7 @@ class Approval:
     units: int
 
 
-@dataclass(frozen=True)
+@record
 class Determination:
     """One case, decided by one phase of a policy.
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from policy_kb.check.checked import Attribute, Relation
 from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.explain.proof import Claim, Condition, Counted, Side
 from policy_kb.parse.tree import Value
+
+if TYPE_CHECKING:
+    from policy_kb.explain.proof import Claim, Condition, Counted, Side
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
 

@@ -256,7 +256,7 @@ def _known_relations(draw: Draw, items: list[str]) -> dict[str, tuple[str, ...]]
     return known
 
 
-def _input_relations(draw: Draw, items: list[str]) -> list[Input]:
+def _input_relations(draw: Draw, items: list[str], always_open: bool) -> list[Input]:
     inputs: list[Input] = []
     for number in range(draw.integer(1, 4)):
         kinds = tuple(draw.pick((NUMBER, SYMBOL)) for _ in range(draw.pick((1, 1, 2, 1, 0))))
@@ -266,7 +266,7 @@ def _input_relations(draw: Draw, items: list[str]) -> list[Input]:
             kinds,
             is_closed=45 <= sort < 65 or 80 <= sort < 92,
             is_single=80 <= sort,
-            is_always_open=65 <= sort < 80,
+            is_always_open=always_open and 65 <= sort < 80,
         )
         if not kinds:
             relation = Input(relation.name, kinds, is_closed=relation.is_closed and not relation.is_single)
@@ -308,8 +308,12 @@ def _derived_relation(draw: Draw, vocabulary: Vocabulary, name: str, kinds: tupl
     return result
 
 
-def build_program(draw: Draw, exotic: bool = False) -> RandomProgram:
-    """One program that the checker accepts, of one phase, with criteria on relations and on rules."""
+def build_program(draw: Draw, exotic: bool = False, always_open: bool = True) -> RandomProgram:
+    """One program that the checker accepts, of one phase, with criteria on relations and on rules.
+
+    `exotic` and `always_open`: whether it may have texts, division and aggregates over known relations, and relations
+    that are `@[always_open]`.
+    """
     items = [
         ".type Case <: symbol",
         '@[ask("What is asked for?")] @[single] .decl request(case: Case, drug: symbol, phase: symbol, '
@@ -317,7 +321,7 @@ def build_program(draw: Draw, exotic: bool = False) -> RandomProgram:
         ".input request",
     ]
     known = _known_relations(draw, items)
-    inputs = _input_relations(draw, items)
+    inputs = _input_relations(draw, items, always_open)
     vocabulary = Vocabulary(known, {relation.name: relation.kinds for relation in inputs}, exotic)
     derived: list[_Derived] = []
     for number in range(draw.integer(1, 4)):

@@ -1,0 +1,68 @@
+"""`policy-kb query`: the rows of any relation for a case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from policy_kb.commands._options import as_json, case, policy, print_json, readings, readings_of, styled
+
+
+@click.command(short_help="The rows of any relation for a case.")
+@case
+@click.argument("query", metavar="'relation(a, _)'")
+@policy
+@readings
+@as_json
+def command(case: Path, query: str, policy: str | None, reading: tuple[str, ...], with_json: bool) -> None:
+    """Print the rows of a relation of the policy for CASE, each marked certain (+) or possible (?).
+
+    The query is one atom: values in quotes or as numbers, `_` for any value, a name for a value to show. The case
+    itself may be left out. Dates are written as text.
+
+    \b
+    Examples:
+      policy-kb query kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 'class_used(class)'
+      policy-kb query kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 'product(name, "fingolimod", _, _, _, _, _)'
+    """
+    from policy_kb.explain.query import answer, parse_query
+    from policy_kb.policies import Policies, the_document
+    from policy_kb.report.wording import sentence, shown
+
+    document = the_document(case)
+    found = Policies(policy).for_document(document)
+    atom = parse_query(query, found.program)
+    decided = found.evaluate(document, readings_of(reading), [atom.relation])
+    answers = answer(atom, found.program, decided.known, decided.model)
+    attributes = answers.relation.attributes
+    if with_json:
+        print_json({
+            "relation": atom.relation,
+            "open": answers.is_open,
+            "rows": [
+                {
+                    "certain": is_certain,
+                    "values": {
+                        attribute.name: shown(value, attribute) if attribute.is_date else value
+                        for attribute, value in zip(attributes, row, strict=True)
+                    },
+                    "variables": dict(bindings),
+                    "says": sentence(answers.relation, row),
+                }
+                for (row, is_certain), bindings in zip(answers.rows, answers.bindings, strict=True)
+            ],
+        })
+        return
+    style = styled()
+    for row, is_certain in answers.rows:
+        values = row[answers.relation.is_case :]
+        columns = [shown(value, attribute)
+                   for value, attribute in zip(values, attributes[answers.relation.is_case :], strict=True)]
+        mark = "+" if is_certain else "?"
+        text = f"{mark} {answers.relation.name}({', '.join(columns)})"
+        click.echo(style(text, "met" if is_certain else "needs information"))
+    if answers.is_open:
+        click.echo(f"? {answers.relation.name} is open for this case: further rows may hold")
+    elif not answers.rows:
+        click.echo(f"no row of {answers.relation.name} matches")

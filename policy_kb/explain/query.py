@@ -1,0 +1,114 @@
+"""Queries: the rows of a relation that match an atom, for one case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policy_kb.check.checked import CheckedProgram, Relation
+from policy_kb.dates import BadDate, parse_date
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean
+from policy_kb.parse import tree
+from policy_kb.parse.tree import Value
+from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from policy_kb.evaluate.model import Model
+    from policy_kb.evaluate.plain import Rows
+
+_SOURCE = "query"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The rows that match, certain ones first; `bindings` gives for each row the values of the query's variables.
+
+    `is_open`: the relation is open for the case, so that further rows may hold.
+    """
+
+    relation: Relation
+    rows: tuple[tuple[tuple[Value, ...], bool], ...]
+    bindings: tuple[Mapping[str, Value], ...]
+    is_open: bool
+
+
+def parse_query(text: str, program: CheckedProgram) -> tree.Atom:
+    """The atom of a query such as `therapy(_, "Avonex", started, _)`.
+
+    The case may be written as any variable, as `_`, or left out. A date may be written as text. Refused, each with its
+    place: what is no single atom, an unknown relation, a wrong number of attributes, a value of the wrong type.
+    """
+    from policy_kb.parse.grammar import parse_items
+
+    written = text.strip().removesuffix(".")
+    items, problems = parse_items(f"{written}.", _SOURCE)
+    if problems:
+        raise CaseRefused(problems)
+    item = items[0] if len(items) == 1 else None
+    if not isinstance(item, tree.Rule) or item.body or len(item.heads) != 1:
+        raise _refused(Span(_SOURCE, 1, 1, len(written) + 1), "a query is one atom", written,
+                       'write a relation with its attributes, such as `therapy(_, product, _, _)`')
+    atom = item.heads[0]
+    relation = program.relations.get(atom.relation)
+    if relation is None:
+        hint = did_you_mean(atom.relation, program.relations)
+        raise _refused(atom.span, f"the policy has no relation `{atom.relation}`", written, hint)
+    arguments = list(atom.arguments)
+    if relation.is_case and len(arguments) == relation.arity - 1:
+        arguments.insert(0, tree.Wildcard(atom.span))
+    if len(arguments) != relation.arity:
+        names = ", ".join(attribute.name for attribute in relation.attributes)
+        raise _refused(atom.span, f"`{relation.name}` has {relation.arity} attributes, not {len(atom.arguments)}",
+                       written, f"it is declared as `{relation.name}({names})`")
+    checked = [_argument(argument, relation, place, written) for place, argument in enumerate(arguments)]
+    return tree.Atom(atom.relation, tuple(checked), atom.span)
+
+
+def _argument(argument: tree.Expression, relation: Relation, place: int, written: str) -> tree.Expression:
+    attribute = relation.attributes[place]
+    if isinstance(argument, tree.Wildcard | tree.Variable):
+        return argument
+    if isinstance(argument, tree.Constant):
+        value = argument.value
+        if attribute.is_date and isinstance(value, str):
+            from policy_kb.dates import ONGOING
+
+            try:
+                return tree.Constant(ONGOING if value == "ongoing" else parse_date(value), argument.span)
+            except BadDate as problem:
+                raise _refused(argument.span, str(problem), written, 'write a date as `"2025-07-15"`') from None
+        if attribute.kind == "float" and isinstance(value, int):
+            return tree.Constant(float(value), argument.span)
+        if {"number": int, "float": float, "symbol": str}[attribute.kind] is type(value):
+            return argument
+        raise _refused(argument.span, f"`{attribute.name}` of `{relation.name}` is a {attribute.kind}; the query says "
+                       f"`{value}`", written, 'write a symbol in quotes, a number without')
+    raise _refused(argument.span, "a query has values, variables and `_` only", written, "compute the value first")
+
+
+def _refused(span: Span, message: str, written: str, hint: str | None) -> CaseRefused:
+    return CaseRefused([Diagnostic(Kind.BAD_QUERY, span, message, hint, excerpt=written)])
+
+
+def answer(atom: tree.Atom, program: CheckedProgram, known: Rows, model: Model) -> Answers:
+    """The rows of a case's model that match the atom; known relations have certain rows only."""
+    relation = program.relations[atom.relation]
+    if relation.is_case:
+        certain, possible = model.certain.get(relation.name, frozenset()), model.possible.get(relation.name, frozenset())
+    else:
+        certain = possible = known.get(relation.name, frozenset())
+    rows: list[tuple[tuple[Value, ...], bool]] = []
+    bindings: list[Mapping[str, Value]] = []
+    for row in sorted(possible, key=lambda row: (row not in certain, row)):
+        found: dict[str, Value] = {}
+        for place, (argument, value) in enumerate(zip(atom.arguments, row, strict=True)):
+            if isinstance(argument, tree.Variable) and not (relation.is_case and place == 0):
+                if found.setdefault(argument.name, value) != value:
+                    break
+            elif isinstance(argument, tree.Constant) and argument.value != value:
+                break
+        else:
+            rows.append((row, row in certain))
+            bindings.append(found)
+    return Answers(relation, tuple(rows), tuple(bindings), relation.name in model.open)

@@ -1,0 +1,66 @@
+"""A policy described from its own rules and facts: nothing here knows a particular policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from policy_kb.check.checked import Phase, constants
+from policy_kb.check.constants import choices
+from policy_kb.parse.tree import Value
+from policy_kb.report.wording import number_order, sentence
+
+if TYPE_CHECKING:
+    from policy_kb.policies import Policy
+
+Section = tuple[str, list[str]]
+
+
+def about(policy: Policy) -> list[Section]:
+    """Headings with their lines: phases with criteria and approvals, readings, then the sections the policy declares."""
+    phases = policy.program.phases
+    first = phases[0]
+    known = policy.rules.known
+    sections: list[Section] = [
+        (f"{first.policy}: {first.title}", [f"revised {first.revised}", f"covers {', '.join(sorted(policy.covers))}"])
+    ]
+    for phase in phases:
+        lines = [f"{number}  {says}" for number, says in _criteria(policy, phase)]
+        for row in sorted(known.get("approval", ())):
+            if row[0] == phase.name:
+                lines.append(f"where all are met: {row[1]} doses, {row[3]} units of {row[2]}")
+        sections.append((f"{phase.name.capitalize()}: all of", lines))
+    readings = [
+        f"{name}: {allowed[0]}" + (f" (could also be {', '.join(allowed[1:])})" if allowed[1:] else "")
+        for name, allowed in choices(known).items()
+    ]
+    if readings:
+        sections.append(("Readings, where the words leave a choice", readings))
+    for _, heading, relation in sorted(known.get("section", ())):
+        declared = policy.program.relations.get(str(relation))
+        if declared is not None:
+            rows = _in_file_order(policy, str(relation))
+            sections.append((str(heading), [sentence(declared, row) for row in rows]))
+    return sections
+
+
+def _criteria(policy: Policy, phase: Phase) -> Iterator[tuple[str, str]]:
+    """Every criterion of a phase with what it says, indented by its depth."""
+    says: dict[str, str] = {}
+    for relation in policy.program.relations.values():
+        for criterion in relation.criteria:
+            if criterion.phase == phase.name:
+                says[criterion.number] = relation.sentence
+    for rule in policy.program.rules:
+        for criterion in rule.criteria:
+            if criterion.phase == phase.name:
+                says.setdefault(criterion.number, rule.doc)
+    for number in sorted(says, key=number_order):
+        yield "  " * number.count(".") + number, says[number]
+
+
+def _in_file_order(policy: Policy, relation: str) -> list[tuple[Value, ...]]:
+    """The rows of a known relation: facts as they stand in the file, then what rules derive."""
+    known = policy.rules.known.get(relation, set())
+    written = [constants(atom) for atom, _ in policy.program.facts if atom.relation == relation]
+    return [*dict.fromkeys(written), *sorted(set(known) - set(written))]

@@ -1,0 +1,77 @@
+"""The decision in short: what every command prints of a determination, without its explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.report import wording
+from policy_kb.report.determination import Determination
+
+SIGNS = {MET: "+", NOT_MET: "-", NEEDS_INFORMATION: "?"}
+
+Style = Callable[[str, str], str]
+"""How a line is coloured: its text, and the answer it gives (empty for what is neither)."""
+
+
+def plain(text: str, answer: str) -> str:
+    return text
+
+
+def header(determination: Determination, style: Style = plain) -> Iterator[str]:
+    """The decision, the policy, and what follows from them."""
+    phase = determination.phase
+    yield style(wording.DECISIONS[determination.decision], determination.decision) + (
+        f"  {phase.name}: {phase.title}"
+    )
+    yield f"case {determination.case}, guideline {phase.policy}, revised {phase.revised}"
+    yield determination.reason
+    if determination.approval is not None:
+        approval = determination.approval
+        yield f"approval: {approval.doses} doses ({approval.units} units of {approval.code})"
+    for notice in determination.notices:
+        yield f"note: {notice}"
+
+
+def questions(determination: Determination) -> Iterator[str]:
+    """What is to be asked."""
+    if determination.missing:
+        yield ""
+        yield "To be settled, what most criteria wait for first:"
+        for number, point in enumerate(determination.missing, 1):
+            criteria = f" (criterion {', '.join(point.criteria)})" if point.criteria else ""
+            yield f"  {number}. {point.ask}{criteria} [{point.relation}: {point.why}]"
+
+
+def criteria_lines(determination: Determination, style: Style) -> Iterator[str]:
+    """One line per criterion: sign, paragraph, what it says."""
+    if not determination.criteria:
+        return
+    says = criterion_sentences(determination)
+    wide = max(len(number) for number in determination.criteria)
+    yield ""
+    for number, answer in determination.criteria.items():
+        depth = number.count(".")
+        yield style(f"{SIGNS[answer]} {number:<{wide}}  {'  ' * depth}{says.get(number, '')}", answer)
+
+
+def criterion_sentences(determination: Determination) -> dict[str, str]:
+    """What each criterion of the phase says: its relation's sentence, or its rule's."""
+    says: dict[str, str] = {}
+    for relation in determination.program.relations.values():
+        for criterion in relation.criteria:
+            if criterion.phase == determination.phase.name:
+                says[criterion.number] = relation.sentence
+    for rule in determination.program.rules:
+        for criterion in rule.criteria:
+            if criterion.phase == determination.phase.name:
+                says.setdefault(criterion.number, rule.doc)
+    return says
+
+
+def sensitivity_lines(changes: list[tuple[str, str, str]]) -> Iterator[str]:
+    yield ""
+    if not changes:
+        yield "Sensitivity: no other reading would change the decision"
+    for name, choice, other in changes:
+        yield f"Sensitivity: with {name} = {choice} the decision would be: {other}"
