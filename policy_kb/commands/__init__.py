@@ -20,6 +20,9 @@ class _Commands(click.Group):
     """The commands are the modules of this package; none is imported before it is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
+        return self.commands_there_are()
+
+    def commands_there_are(self) -> list[str]:
         return sorted(
             file.stem for file in Path(__file__).parent.glob("*.py") if not file.stem.startswith("_")
         )
@@ -62,7 +65,7 @@ def show_refusal(refused: Refused, most: int = 100) -> None:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="policy-kb", message="%(prog)s %(version)s")
-def _program() -> None:
+def program() -> None:
     """Decide, explain and prove whether a case meets a coverage policy.
 
     The answers say whether the criteria of a guideline are met. They are not medical advice, no coverage decision and
@@ -77,7 +80,7 @@ def main() -> None:
     # Start-up makes many objects that stay: looking through them for garbage is a tenth of a short command's time.
     gc.set_threshold(100_000)
     try:
-        _program(prog_name="policy-kb")
+        program(prog_name="policy-kb")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(DONE)

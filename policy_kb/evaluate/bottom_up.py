@@ -3,9 +3,9 @@
 It evaluates the recursion among known relations, where a top-down engine would be slow, and is the second opinion that
 the pyDatalog engine is tested against.
 
-Every rule is compiled once into a chain of steps, one for each thing its body asks. A step works on a *frame*, a list
-with a slot for each value of the rule: it looks up rows or computes a value, writes what it found into the slots, and
-calls the next step for each. The last step takes the head's row down in slot 0.
+Every rule is compiled once. It works on a *frame*, a list with a slot for each value of the rule: a *check* asks
+something of the values there, or computes a further one; a *search* goes on for every row that it finds, its values
+written into their slots. The last step takes the head's row down in slot 0.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def _enter(index: dict[Any, list[Row]], positions: Positions, rows: Iterable[Row
 
 Tables = dict[str, _Table]
 Step = Callable[[Frame, Tables], None]
+Check = Callable[[Frame, Tables], bool]
 
 _CHANGED = "changed rows"
 """The table of the rows that the last round found; no relation has a blank in its name."""
@@ -134,16 +135,16 @@ class _Compiled:
             first = [tree.Atom(_CHANGED, atom.arguments, atom.span)]
             body = [*equalities, *rule.body[:place], *rule.body[place + 1 :]]
         bound = frozenset(name for literal in first for name in tree.names(literal))
-        steps = self._steps([*first, *in_order(body, bound, whole)], slots, whole)
+        parts = self._parts([*first, *in_order(body, bound, whole)], slots, whole)
         head = rule.head.relation
-        row = _row([self._slot(argument, slots, whole, steps) for argument in rule.head.arguments])
+        row = _row([self._slot(argument, slots, whole, parts) for argument in rule.head.arguments])
 
         def take_down(frame: Frame, tables: Tables) -> None:
             found = row(frame)
             if found not in tables[head].rows:
                 frame[0].add(found)
 
-        self._first = _chain(steps, take_down)
+        self._first = _chain(parts, take_down)
 
     def run(self, tables: Tables) -> set[Row]:
         """The rows of the head that its table has not yet."""
@@ -159,37 +160,37 @@ class _Compiled:
         self._template.append(value)
         return len(self._template) - 1
 
-    def _steps(
+    def _parts(
         self, ordered: Iterable[tree.Literal], slots: dict[str, int], whole: tuple[tree.Literal, ...]
-    ) -> list[Callable[[Step], Step]]:
-        """What has to be done for the literals, each given what comes next. `slots` says where the variables bound so
-        far have their values."""
-        steps: list[Callable[[Step], Step]] = []
+    ) -> list[Check | _Search]:
+        """What has to be done for the literals, in order. `slots` says where the variables bound so far have their
+        values."""
+        parts: list[Check | _Search] = []
         for literal in ordered:
             match literal:
                 case tree.Truth(value=value):
                     if not value:
-                        steps.append(lambda then: lambda frame, tables: None)
+                        parts.append(lambda frame, tables: False)
                 case tree.Atom():
-                    self._atom(literal, slots, whole, steps)
+                    self._atom(literal, slots, whole, parts)
                 case tree.Negation(atom=atom):
-                    positions, values = self._bound(atom, slots, whole, steps)
-                    steps.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=False))
+                    positions, values = self._bound(atom, slots, whole, parts)
+                    parts.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=False))
                 case tree.Comparison(operator=operator, left=left, right=right):
                     name = assigned(literal, slots.keys(), whole)
                     if name is not None:
                         other = right if isinstance(left, tree.Variable) and left.name == name else left
-                        slots[name] = self._slot(other, slots, whole, steps)
+                        slots[name] = self._slot(other, slots, whole, parts)
                     else:
-                        one, two = (self._slot(side, slots, whole, steps) for side in (left, right))
-                        steps.append(_compared(operator, one, two))
-        return steps
+                        one, two = (self._slot(side, slots, whole, parts) for side in (left, right))
+                        parts.append(_compared(operator, one, two))
+        return parts
 
     def _atom(
         self, atom: tree.Atom, slots: dict[str, int], whole: tuple[tree.Literal, ...],
-        steps: list[Callable[[Step], Step]],
+        parts: list[Check | _Search],
     ) -> None:
-        positions, values = self._bound(atom, slots, whole, steps)
+        positions, values = self._bound(atom, slots, whole, parts)
         free: dict[str, int] = {}
         twice: list[tuple[int, str]] = []
         for position, argument in enumerate(atom.arguments):
@@ -198,7 +199,7 @@ class _Compiled:
                     twice.append((position, argument.name))
                 free.setdefault(argument.name, position)
         if not free:
-            steps.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=True))
+            parts.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=True))
             return
         start = len(self._template)
         slots.update((name, self._new()) for name in free)
@@ -207,13 +208,12 @@ class _Compiled:
         for position, name in twice:
             read.append(position)
             again.append((self._new(), slots[name]))
-        steps.append(_each(atom.relation, positions, values, read, start))
-        for one, two in again:
-            steps.append(_compared("=", one, two))
+        parts.append(_Search(atom.relation, positions, values, read, start))
+        parts += (_compared("=", one, two) for one, two in again)
 
     def _bound(
         self, atom: tree.Atom, slots: dict[str, int], whole: tuple[tree.Literal, ...],
-        steps: list[Callable[[Step], Step]],
+        parts: list[Check | _Search],
     ) -> tuple[Positions, list[int]]:
         """The positions of an atom whose values are known before its rows are looked up, and the slots of these."""
         positions: list[int] = []
@@ -222,35 +222,36 @@ class _Compiled:
             is_free = isinstance(argument, tree.Variable) and argument.name not in slots
             if not is_free and not isinstance(argument, tree.Wildcard):
                 positions.append(position)
-                values.append(self._slot(argument, slots, whole, steps))
+                values.append(self._slot(argument, slots, whole, parts))
         return tuple(positions), values
 
     def _slot(
         self, expression: tree.Expression, slots: dict[str, int], whole: tuple[tree.Literal, ...],
-        steps: list[Callable[[Step], Step]],
+        parts: list[Check | _Search],
     ) -> int:
-        """The slot with the expression's value; steps that compute it are added where it has to be computed."""
+        """The slot with the expression's value; what computes it is added to `parts`."""
         match expression:
             case tree.Constant(value=value):
                 return self._new(value)
             case tree.Variable(name=name):
                 return slots[name]
             case tree.Call(function=function, arguments=arguments, span=span):
-                parts = [self._slot(argument, slots, whole, steps) for argument in arguments]
+                values = [self._slot(argument, slots, whole, parts) for argument in arguments]
                 result = self._new()
 
-                def compute(frame: Frame, tables: Tables) -> Value:
-                    return call(function, [frame[part] for part in parts], span)
+                def compute(frame: Frame, tables: Tables) -> bool:
+                    frame[result] = call(function, [frame[value] for value in values], span)
+                    return True
 
-                steps.append(_computed(result, compute))
+                parts.append(compute)
                 return result
             case tree.Aggregate():
-                return self._aggregate(expression, slots, whole, steps)
+                return self._aggregate(expression, slots, whole, parts)
         raise AssertionError(f"no value: {expression}")
 
     def _aggregate(
         self, aggregate: tree.Aggregate, slots: dict[str, int], whole: tuple[tree.Literal, ...],
-        steps: list[Callable[[Step], Step]],
+        parts: list[Check | _Search],
     ) -> int:
         """The slot with an aggregate's value. It is computed once for all values of the variables it shares."""
         shared = outer_variables(aggregate, whole)
@@ -258,7 +259,7 @@ class _Compiled:
         body = named_wildcards(aggregate.body)
         inside = {name: slots[name] for name in shared}
         inner_whole = (*body, *whole)
-        inner = self._steps(in_order(body, shared, inner_whole), inside, inner_whole)
+        inner = self._parts(in_order(body, shared, inner_whole), inside, inner_whole)
         found, memory, result = self._new(), self._new(), self._new()
         self._memories.append(memory)
         target = None
@@ -272,23 +273,72 @@ class _Compiled:
         first = _chain(inner, collect)
         place, function = _row(outer), aggregate.function
 
-        def compute(frame: Frame, tables: Tables) -> Value | None:
+        def compute(frame: Frame, tables: Tables) -> bool:
             known: dict[Row, Value | None] = frame[memory]
             where = place(frame)
             if where not in known:
                 frame[found] = {}
                 first(frame, tables)
                 known[where] = aggregated(function, list(frame[found].values()))
-            return known[where]
+            frame[result] = known[where]
+            return frame[result] is not None  # nothing has no least or greatest value
 
-        steps.append(_computed(result, compute))
+        parts.append(compute)
         return result
 
 
-def _chain(steps: list[Callable[[Step], Step]], last: Step) -> Step:
-    for step in reversed(steps):
-        last = step(last)
-    return last
+class _Search:
+    """Goes on for each row with the values at the positions; what `read` names goes into the slots from `start` on."""
+
+    def __init__(self, relation: str, positions: Positions, values: list[int], read: list[int], start: int):
+        self.relation, self.positions, self.start, self.end = relation, positions, start, start + len(read)
+        self.key = itemgetter(*values) if values else None
+        self.pick = itemgetter(*read)
+
+    def then(self, following: Step) -> Step:
+        relation, positions, key = self.relation, self.positions, self.key
+        start, end, pick = self.start, self.end, self.pick
+
+        def rows(frame: Frame, tables: Tables) -> Iterable[Row]:
+            table = tables[relation]
+            return table.index(positions).get(key(frame), ()) if key else table.rows
+
+        def one_value(frame: Frame, tables: Tables) -> None:
+            for row in rows(frame, tables):
+                frame[start] = pick(row)
+                following(frame, tables)
+
+        def several_values(frame: Frame, tables: Tables) -> None:
+            for row in rows(frame, tables):
+                frame[start:end] = pick(row)
+                following(frame, tables)
+
+        return one_value if end - start == 1 else several_values
+
+
+def _chain(parts: list[Check | _Search], last: Step) -> Step:
+    """The parts as one step. Only searches call each other; checks that follow each other are one after the other."""
+    step, checks = last, list[Check]()
+    for part in reversed(parts):
+        if isinstance(part, _Search):
+            step = part.then(_checked(checks, step))
+            checks = []
+        else:
+            checks.insert(0, part)
+    return _checked(checks, step)
+
+
+def _checked(checks: list[Check], following: Step) -> Step:
+    if not checks:
+        return following
+
+    def step(frame: Frame, tables: Tables) -> None:
+        for check in checks:
+            if not check(frame, tables):
+                return
+        following(frame, tables)
+
+    return step
 
 
 def _row(slots: list[int]) -> Callable[[Frame], Row]:
@@ -301,82 +351,17 @@ def _row(slots: list[int]) -> Callable[[Frame], Row]:
     return itemgetter(*slots)
 
 
-def _exists(
-    relation: str, positions: Positions, values: list[int], arity: int, *, wanted: bool
-) -> Callable[[Step], Step]:
-    """Go on if a row has the values at the positions (or, if not `wanted`, if none has)."""
-    row = _row(values)
-    key = itemgetter(*values) if values else None
-
-    def step(then: Step) -> Step:
-        def whole_row(frame: Frame, tables: Tables) -> None:
-            if (row(frame) in tables[relation].rows) is wanted:
-                then(frame, tables)
-
-        def any_row(frame: Frame, tables: Tables) -> None:
-            if bool(tables[relation].rows) is wanted:
-                then(frame, tables)
-
-        def part_of_row(frame: Frame, tables: Tables) -> None:
-            if (key(frame) in tables[relation].index(positions)) is wanted:  # type: ignore[misc]
-                then(frame, tables)
-
-        return whole_row if len(positions) == arity else part_of_row if positions else any_row
-
-    return step
+def _exists(relation: str, positions: Positions, values: list[int], arity: int, *, wanted: bool) -> Check:
+    """Whether a row has the values at the positions (or, if not `wanted`, whether none has)."""
+    if len(positions) == arity:
+        row = _row(values)
+        return lambda frame, tables: (row(frame) in tables[relation].rows) is wanted
+    if not positions:
+        return lambda frame, tables: bool(tables[relation].rows) is wanted
+    key = itemgetter(*values)
+    return lambda frame, tables: (key(frame) in tables[relation].index(positions)) is wanted
 
 
-def _each(
-    relation: str, positions: Positions, values: list[int], read: list[int], start: int
-) -> Callable[[Step], Step]:
-    """Go on for each row with the values at the positions; what `read` names goes into the slots from `start` on."""
-    key = itemgetter(*values) if values else None
-    end = start + len(read)
-    pick = itemgetter(*read)
-
-    def rows(frame: Frame, tables: Tables) -> Iterable[Row]:
-        table = tables[relation]
-        return table.index(positions).get(key(frame), ()) if key else table.rows
-
-    def step(then: Step) -> Step:
-        def one_value(frame: Frame, tables: Tables) -> None:
-            for row in rows(frame, tables):
-                frame[start] = pick(row)
-                then(frame, tables)
-
-        def several_values(frame: Frame, tables: Tables) -> None:
-            for row in rows(frame, tables):
-                frame[start:end] = pick(row)
-                then(frame, tables)
-
-        return one_value if len(read) == 1 else several_values
-
-    return step
-
-
-def _compared(operator: str, left: int, right: int) -> Callable[[Step], Step]:
+def _compared(operator: str, left: int, right: int) -> Check:
     test = COMPARE[operator]
-
-    def step(then: Step) -> Step:
-        def compare(frame: Frame, tables: Tables) -> None:
-            if test(frame[left], frame[right]):
-                then(frame, tables)
-
-        return compare
-
-    return step
-
-
-def _computed(result: int, compute: Callable[[Frame, Tables], Value | None]) -> Callable[[Step], Step]:
-    """Go on with the value, if there is one: nothing has no least or greatest value."""
-
-    def step(then: Step) -> Step:
-        def computed(frame: Frame, tables: Tables) -> None:
-            value = compute(frame, tables)
-            if value is not None:
-                frame[result] = value
-                then(frame, tables)
-
-        return computed
-
-    return step
+    return lambda frame, tables: test(frame[left], frame[right])

@@ -17,7 +17,8 @@ def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row
     """The rows of every relation; `tables` has those of the input relations.
 
     Strata without recursion run on pyDatalog, as many together as follow each other; recursive ones, and those that
-    read very many rows, run bottom-up. Raises EvaluationStopped where a value does not exist, such as a division by zero.
+    read very many rows, run bottom-up. Raises EvaluationStopped where a value does not exist, such as a
+    division by zero.
     """
     rows: dict[str, set[Row]] = {name: set(tables.get(name, ())) for name in program.relations}
     for atom, _ in program.facts:

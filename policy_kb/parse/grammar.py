@@ -96,11 +96,11 @@ GRAMMAR = r"""
     DIVIDED: "/"
     MODULO: "%"
     COMPARED: /!=|<=|>=|<(?!:)|>/
-    FUNCTOR: /@[A-Za-z_]\w*/
+    FUNCTOR: /@[A-Za-z_][A-Za-z_0-9]*/
     STRING: /"(\\.|[^"\\\n])*"/
     FLOAT.3: /[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?/
     NUMBER.2: /0x[0-9a-fA-F]+|0b[01]+|[0-9]+/
-    IDENT: /\??[A-Za-z][\w?]*|_\w+/
+    IDENT: /[A-Za-z?][A-Za-z_0-9?]*|_[A-Za-z_0-9?]+/
     DOC.4: /\/\/\/(?!\/)[^\n]*/
     COMMENT.3: /\/\/[^\n]*/
     LONG_COMMENT.3: /\/\*(.|\n)*?\*\//
@@ -113,7 +113,7 @@ GRAMMAR = r"""
     UNCLOSED_STRING: /"(\\.|[^"\\\n])*/
     OUTSIDE.-1: /::|\|\||&&|->|@!|[^\s]/
 
-    %ignore /\s+/
+    %ignore /[ \t\r\n\f\v]+/
     %ignore COMMENT
     %ignore LONG_COMMENT
 """
@@ -188,6 +188,8 @@ _EXPECTED = {
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "'": "'", "\\": "\\"}
 LEAST, GREATEST = -(2**63), 2**63 - 1
 _NESTING = 200
+_DEEPEST = 60
+_MOST_LITERALS = 200
 _LONGEST_NAME = 200
 
 
@@ -249,6 +251,13 @@ class _Builder(Transformer):  # type: ignore[type-arg]
         super().__init__()
         self.file = file
         self.dangling: list[Span] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what the last item left."""
+        self.depths: dict[int, int] = {}
+        self.without_sign: Token | None = None
+        """2^63, which is a number only behind a minus sign."""
 
     def span(self, meta: Meta | Token) -> Span:
         line, column, end = meta.line or 1, meta.column or 1, meta.end_column or 1
@@ -269,6 +278,25 @@ class _Builder(Transformer):  # type: ignore[type-arg]
     def named(self, meta: Meta, children: list[Any]) -> tuple[str, tree.Value]:
         return str(children[0]), self._value(children[1])
 
+    def nested(self, node: tree.Call | tree.Aggregate, meta: Meta) -> tree.Expression:
+        """The node, unless it has too many levels: what reads a tree later goes down level by level."""
+        parts = node.arguments if isinstance(node, tree.Call) else (node.target, *node.body)
+        self.depths[id(node)] = depth = 1 + max((self.depth(part) for part in parts), default=0)
+        if depth > _DEEPEST:
+            raise _Mistake(Kind.SYNTAX, _place(meta), f"the expression has more than {_DEEPEST} levels",
+                           "compute it in steps, each with a variable")
+        return node
+
+    def depth(self, node: object) -> int:
+        match node:
+            case tree.Negation(atom=atom):
+                return self.depth(atom)
+            case tree.Atom(arguments=arguments):
+                return max(map(self.depth, arguments), default=0)
+            case tree.Comparison(left=left, right=right):
+                return max(self.depth(left), self.depth(right))
+        return self.depths.get(id(node), 0)
+
     def negative(self, meta: Meta, children: list[Token]) -> tree.Value:
         return _integer(children[0], -1) if children[0].type == "NUMBER" else _real(children[0], -1)
 
@@ -287,6 +315,8 @@ class _Builder(Transformer):  # type: ignore[type-arg]
     # items
 
     def item(self, meta: Meta, children: list[Any]) -> list[tree.Item]:
+        if self.without_sign is not None:
+            _integer(self.without_sign)
         (doc, annotations), finish = children
         return list(finish(doc, annotations))
 
@@ -359,6 +389,9 @@ class _Builder(Transformer):  # type: ignore[type-arg]
     # literals
 
     def body(self, meta: Meta, children: list[tree.Literal]) -> list[tree.Literal]:
+        if len(children) > _MOST_LITERALS:
+            raise _Mistake(Kind.SYNTAX, _place(meta), f"the body has more than {_MOST_LITERALS} literals",
+                           "derive a relation from some of them first")
         return children
 
     def atom(self, meta: Meta, children: list[Any]) -> tree.Atom:
@@ -380,14 +413,16 @@ class _Builder(Transformer):  # type: ignore[type-arg]
 
     # expressions
 
-    def operation(self, meta: Meta, children: list[Any]) -> tree.Call:
-        return tree.Call(str(children[1]), (children[0], children[2]), self.span(meta))
+    def operation(self, meta: Meta, children: list[Any]) -> tree.Expression:
+        return self.nested(tree.Call(str(children[1]), (children[0], children[2]), self.span(meta)), meta)
 
     def negated(self, meta: Meta, children: list[Any]) -> tree.Expression:
         operand = children[1]
         if isinstance(operand, tree.Constant) and isinstance(operand.value, int | float):
+            if operand.value == -LEAST:
+                self.without_sign = None
             return tree.Constant(-operand.value, self.span(meta))
-        return tree.Call("-", (operand,), self.span(meta))
+        return self.nested(tree.Call("-", (operand,), self.span(meta)), meta)
 
     def variable(self, meta: Meta, children: list[Token]) -> tree.Variable:
         return tree.Variable(str(children[0]), self.span(meta))
@@ -396,16 +431,25 @@ class _Builder(Transformer):  # type: ignore[type-arg]
         return tree.Wildcard(self.span(meta))
 
     def constant(self, meta: Meta, children: list[Token]) -> tree.Constant:
+        if children[0].type == "NUMBER" and children[0].lstrip("0") == str(-LEAST):
+            self.without_sign = children[0]
+            return tree.Constant(-LEAST, self.span(meta))
         return tree.Constant(self._value(children[0]), self.span(meta))
 
-    def call(self, meta: Meta, children: list[Any]) -> tree.Call:
+    def call(self, meta: Meta, children: list[Any]) -> tree.Expression:
         arguments = tuple(child for child in children[1:] if child is not None)
-        return tree.Call(str(children[0]), arguments, self.span(meta))
+        return self.nested(tree.Call(str(children[0]), arguments, self.span(meta)), meta)
 
-    def aggregate(self, meta: Meta, children: list[Any]) -> tree.Aggregate:
+    def aggregate(self, meta: Meta, children: list[Any]) -> tree.Expression:
         function, *target, body = children
         literals = (body,) if isinstance(body, tree.Atom) else tuple(body)
-        return tree.Aggregate(str(function), target[0] if target else None, literals, self.span(meta))
+        aggregate = tree.Aggregate(str(function), target[0] if target else None, literals, self.span(meta))
+        return self.nested(aggregate, meta)
+
+
+def _place(meta: Meta) -> Token:
+    """The beginning of a piece of text, for a message."""
+    return Token("IDENT", "", line=meta.line, column=meta.column)
 
 
 @cache
@@ -491,12 +535,16 @@ class _Reader:
             read = self.parser.feed_eof(self.tokens[-1])  # type: ignore[no-untyped-call]
         except UnexpectedToken:
             return False
+        self.builder.begin()
         try:
             self.items += self.builder.transform(read)
         except VisitError as problem:
             if not isinstance(problem.orig_exc, _Mistake):
                 raise
             self.report(problem.orig_exc)
+        except RecursionError:
+            self.report(_Mistake(Kind.SYNTAX, self.tokens[0], "an expression has very many levels",
+                                 "compute it in steps, each with a variable"))
         return True
 
     def end_of_file(self) -> None:
@@ -522,6 +570,8 @@ class _Reader:
 def _skip(mistaken: Token, tokens: Iterator[Token]) -> Token | None:
     """The token with which reading goes on after a mistake: the first behind the next `.`, a directive, or what stands
     at the beginning of a later line; behind the closing brace of a component."""
+    if mistaken.type == "UNCLOSED_COMMENT":
+        return None if all(tokens) else None
     depth = 0
     while mistaken == ".comp" and (token := next(tokens, None)) is not None:
         depth += (token == "{") - (token == "}")
@@ -568,7 +618,8 @@ def _refuse_outside(token: Token) -> None:
         name, instead = OUTSIDE_SUBSET[token]
         raise _Mistake(Kind.NOT_IN_SUBSET, token, f"{name} is outside this language", instead)
     if token.type == "OUTSIDE":
-        raise _Mistake(Kind.SYNTAX, token, f"`{token}` has no meaning here", "see DESIGN, section 3, for the language")
+        hint = "leave it out" if token.isascii() else "outside of strings, write plain letters, digits and blanks"
+        raise _Mistake(Kind.SYNTAX, token, f"`{token}` has no meaning here", hint)
 
 
 def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mistake:
@@ -587,6 +638,8 @@ def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mista
         return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
     if token == "(" and last in (",", ":-", "{"):
         return outside("a group of literals", _ONE_RULE_EACH)
+    if "DOT" in expected and last is not None and token.column == 1 and token.type in _BEGINNINGS | {"DOT"}:
+        return _Mistake(Kind.SYNTAX, token, f"the rule before `{token}` has no end", "end it with `.`")
     if token.type == "DOC":
         return _Mistake(Kind.SYNTAX, token, "a doc comment stands inside an item", "write `//` for a comment")
     if "IDENT" in expected and token.isidentifier():

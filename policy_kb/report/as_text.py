@@ -102,8 +102,8 @@ def what_would_differ(determination: Determination) -> list[str]:
 class Tree:
     """The items of an explanation. What was shown once is referred to after that.
 
-    Left out, because the other lines say it: the request, numbers and tables of the policy that agree, `x = ...`; and
-    questions of `@[possible]` rules that do not arise.
+    Left out, because other lines say it: the request; numbers, tables and readings of the policy that agree; `x = ...`.
+    And questions of `@[possible]` rules that do not arise.
     """
 
     def __init__(self, determination: Determination):
@@ -324,7 +324,8 @@ class Tree:
                 if isinstance(part, Doubted):
                     doubts += self.open_parts(part)
                 else:
-                    rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), below=())
+                    at = self.at(_first_place(part))
+                    rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), at=item.at or at, below=())
                              for item in self.node(part, MET)]
         if not rows and answer == NEEDS_INFORMATION and doubts:
             return list(dict.fromkeys(doubts))
@@ -332,6 +333,15 @@ class Tree:
         if answer == NEEDS_INFORMATION:
             below += dict.fromkeys(doubts)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
+
+
+def _first_place(node: Node) -> Span | None:
+    """The place of the first row of the case that a claim rests on."""
+    if isinstance(node, Given):
+        return None if node.is_known else node.span
+    steps = node.steps if isinstance(node, Derived) else ()
+    places = (_first_place(step.node) for step in steps if not step.is_negated)
+    return next((place for place in places if place is not None), None)
 
 
 def _first(items: list[Item], most: int) -> list[Item]:
@@ -345,7 +355,7 @@ def _goes_without_saying(literal: tree.Literal, node: Node) -> bool:
     if isinstance(literal, tree.Atom) and literal.relation == "request":
         return True
     if isinstance(node, Given) and node.is_known:
-        return node.claim.relation != "reading"
+        return True
     return isinstance(node, Compared) and (
         node.operator in ("match", "contains") or (node.operator == "=" and isinstance(literal, tree.Comparison))
     )
@@ -381,11 +391,11 @@ def _find(items: Iterable[Item], criterion: str) -> list[Item]:
 
 
 def without_met(items: Iterable[Item]) -> list[Item]:
-    """The items without those that are met and what stands below them."""
+    """The items without the criteria that are met; what an unmet one rests on stays."""
     return [
-        Item(item.answer, item.text, item.number, item.at, tuple(without_met(item.below)))
+        replace(item, below=tuple(without_met(item.below)))
         for item in items
-        if item.answer != MET
+        if item.answer != MET or not item.number
     ]
 
 

@@ -128,9 +128,11 @@ def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
 
 
 def _condition(condition: Condition) -> str:
-    words = _COMPARED_DATES if condition.is_date else _COMPARED
-    right = format_date(condition.right) if condition.is_date and isinstance(condition.right, int) else condition.right
-    return f"where {condition.left} {words[condition.operator]} {right}"
+    """`on or after 2024-09-02`, `lesions at least 1`."""
+    if condition.is_date and condition.operator in _COMPARED_DATES:
+        right = format_date(condition.right) if isinstance(condition.right, int) else condition.right
+        return f"{_COMPARED_DATES[condition.operator].removeprefix('is ')} {right}"
+    return f"{condition.left} {_COMPARED[condition.operator].removeprefix('is ')} {shown(condition.right)}"
 
 
 def reason(decision: str, phase: str, criteria: Mapping[str, str], questions: int) -> str:
