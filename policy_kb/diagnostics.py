@@ -6,7 +6,7 @@ file under `tests/bad/` that pins its message and its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,8 @@ class Diagnostic:
         if self.excerpt is not None:
             number = str(self.span.line)
             margin = " " * len(number)
-            excerpt, column = _window(self.excerpt, self.span.column)
+            excerpt, column = _window(self.excerpt.rstrip("\r\n"), self.span.column)
+            excerpt = _shown(excerpt)
             width = max(1, min(self.span.end - self.span.column, len(excerpt) - column + 1))
             caret = "".join("\t" if character == "\t" else " " for character in excerpt[: column - 1])
             lines += [f"{margin} |", f"{number} | {excerpt}", f"{margin} | {caret}{'^' * width}"]
@@ -101,6 +102,13 @@ class Diagnostic:
         elif self.hint:
             lines.append(f"  = help: {self.hint}")
         return "\n".join(lines)
+
+
+def _shown(line: str) -> str:
+    """A terminal must not obey what a refused file holds; one sign for one keeps the caret in its place."""
+    return "".join(
+        sign if sign.isprintable() or sign in "\t\u00a0" else "\N{REPLACEMENT CHARACTER}" for sign in line
+    )
 
 
 def _window(line: str, column: int, width: int = 160) -> tuple[str, int]:
@@ -140,10 +148,30 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 def listed(words: Iterable[str], last: str = "or", most: int = 12) -> str:
     """`a`, `b` or `c`: names in a message, folded after `most` of them with the number left out."""
-    quoted = [f"`{word}`" for word in words]
-    if len(quoted) > most:
-        quoted = [*quoted[:most], f"{len(quoted) - most} more"]
+    names = [f"`{word}`" for word in words]
+    if len(names) > most:
+        names = [*names[:most], f"{len(names) - most} more"]
         last = "and"
-    if len(quoted) < 2:
-        return "".join(quoted)
-    return f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} {last} {names[-1]}"
+
+
+def walk(steps: Sequence[str], arrow: str = " -> ", most: int = 12) -> str:
+    """The steps of a cycle, on one line; of a very long one, the beginning and the end."""
+    left_out = len(steps) - most
+    if left_out > 0:
+        steps = [*steps[: most // 2], f"... {left_out} more ...", *steps[-most // 2 :]]
+    return arrow.join(steps)
+
+
+def quoted(text: object, longest: int = 60) -> str:
+    """The reader's own text in backticks, on one line: control characters escaped, long text cut."""
+    return f"`{escaped(str(text), longest)}`"
+
+
+def escaped(text: str, longest: int) -> str:
+    part = text if len(text) <= longest else text[:longest] + "..."
+    if part.isprintable():
+        return part
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in part)

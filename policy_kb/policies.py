@@ -100,7 +100,7 @@ class Policy:
         phase = self._phase(facts, document)
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
         known = self._known_rows(chosen)
-        worlds, engine = pipeline.worlds_of(self.rules, phase), self._engine(phase, chosen)
+        worlds, engine = pipeline.worlds_of(self.rules, phase), self.engine(phase, chosen)
         if not worlds.relations.issuperset(also):
             worlds = pipeline.doubled(self.rules, phase, also)
             engine = new_engine(worlds, known)
@@ -143,7 +143,8 @@ class Policy:
             self._known[readings] = evaluate_known(self.program, self.rules.tables, dict(readings))
         return self._known[readings]
 
-    def _engine(self, phase: Phase, readings: tuple[tuple[str, str], ...]) -> Engine:
+    def engine(self, phase: Phase, readings: tuple[tuple[str, str], ...] = ()) -> Engine:
+        """The engine of a phase, under readings other than those in force; made when it is first asked for."""
         key = (phase.name, readings)
         engine = self._engines.get(key)
         if engine is None:

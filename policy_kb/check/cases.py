@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from policy_kb.check.checked import Relation, Rule
 from policy_kb.check.declarations import Report, atoms_in
 from policy_kb.check.safety import bound_variables, needs
-from policy_kb.check.strata import Dependency
-from policy_kb.diagnostics import Kind
+from policy_kb.check.strata import Dependency, cycle_through
+from policy_kb.diagnostics import Kind, walk
 from policy_kb.parse import tree
 
 _FIXED = {
@@ -134,9 +134,9 @@ def check_recursion(
         inside = [edge for edge in edges if edge.head in members and edge.body in members]
         first = next((edge for edge in inside if relations[edge.head].is_case), None)
         if first is not None and not any(edge.is_strict for edge in inside):
-            names = " -> ".join([*stratum, stratum[0]])
+            names = [edge.head for edge in cycle_through(first, inside, members)]
             report(Kind.RECURSIVE_CASE_RELATION, first.span, f"`{first.head}` speaks of a case and depends on itself: "
-                   f"{names}", "recursion is for known relations")
+                   f"{walk([*names, first.head])}", "recursion is for known relations")
 
 
 def openable(

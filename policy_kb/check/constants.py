@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from policy_kb.check.checked import Attribute, CheckedProgram, Domain
 from policy_kb.check.declarations import Report, atoms_in, expressions_in
 from policy_kb.dates import BadDate, parse_date
-from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed
+from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -62,14 +62,14 @@ def _compared(
 def check_value(value: Value, attribute: Attribute, span: Span, known: Known, report: Report) -> None:
     """Report a value that its attribute does not allow."""
     if attribute.one_of is not None and value not in attribute.one_of:
-        report(Kind.VALUE_OUTSIDE_SET, span, f"`{value}` is no value of `{attribute.name}`",
+        report(Kind.VALUE_OUTSIDE_SET, span, f"{quoted(value)} is no value of `{attribute.name}`",
                did_you_mean(str(value), map(str, attribute.one_of)) or f"it is {listed(map(str, attribute.one_of))}")
     elif attribute.any_case and isinstance(value, str) and value != value.casefold():
         report(Kind.VALUE_OUTSIDE_SET, span, f"`{attribute.name}` is compared without letter case, and read as lower "
                "case", f"write `{value.casefold()}`")
     elif attribute.domain is not None and isinstance(value, str) and not is_in_domain(value, attribute.domain, known):
         names = {str(row[0]) for row in known.get(attribute.domain.relation, ())}
-        report(Kind.VALUE_OUTSIDE_SET, span, f"`{value}` is not listed in `{attribute.domain.relation}`",
+        report(Kind.VALUE_OUTSIDE_SET, span, f"{quoted(value)} is not listed in `{attribute.domain.relation}`",
                did_you_mean(value, names) or f"the values are those of `{attribute.domain.relation}`")
 
 
@@ -128,8 +128,8 @@ def _check_readings(program: CheckedProgram, known: Known, report: Report) -> No
             if not isinstance(name_, tree.Constant) or not isinstance(choice_, tree.Constant):
                 continue
             if name_.value not in allowed:
-                report(Kind.BAD_READING, name_.span, f"no reading is called `{name_.value}`",
+                report(Kind.BAD_READING, name_.span, f"no reading is called {quoted(name_.value)}",
                        did_you_mean(str(name_.value), allowed) or "declare it with a `reading` fact")
             elif choice_.value not in allowed[str(name_.value)]:
-                report(Kind.BAD_READING, choice_.span, f"`{choice_.value}` is no choice of `{name_.value}`",
+                report(Kind.BAD_READING, choice_.span, f"{quoted(choice_.value)} is no choice of `{name_.value}`",
                        f"its choices are {listed(allowed[str(name_.value)], 'and')}")

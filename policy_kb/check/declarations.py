@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean
+from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, quoted, walk
 from policy_kb.parse import tree
 from policy_kb.source import Span
 
@@ -132,15 +132,15 @@ def _collect_types(program: tree.Program, found: Declarations, report: Report) -
         else:
             bases[item.name] = item
     for name, item in bases.items():
-        seen = [name]
+        seen = {name: None}
         base = item.base
         while base in bases and base not in seen:
-            seen.append(base)
+            seen[base] = None
             base = bases[base].base
         if base in PRIMITIVES:
             found.types[name] = item.base
         elif base in seen:
-            report(Kind.UNKNOWN_TYPE, item.span, f"the type `{name}` lies below itself: {' <: '.join([*seen, base])}",
+            report(Kind.UNKNOWN_TYPE, item.span, f"the type `{name}` lies below itself: {walk([*seen, base], ' <: ')}",
                    "declare it below `number`, `float` or `symbol`")
         elif base == item.base:
             report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{base}`",
@@ -214,7 +214,7 @@ def _check_directives(found: Declarations, report: Report) -> None:
                 report(Kind.UNKNOWN_PARAMETER, directive.span, f"`{name}` is outside this language",
                        did_you_mean(name, _PARAMETERS) or "the parameters are `filename`, `delimiter` and `headers`")
             elif name == "headers" and value not in ("true", "false"):
-                report(Kind.UNKNOWN_PARAMETER, directive.span, f"`headers` is `true` or `false`, not `{value}`")
+                report(Kind.UNKNOWN_PARAMETER, directive.span, f"`headers` is `true` or `false`, not {quoted(value)}")
             elif name == "delimiter" and len(value) == 0:
                 report(Kind.UNKNOWN_PARAMETER, directive.span, "the delimiter is empty", 'write `","` for a comma')
     for kind in ("input", "output"):
@@ -224,6 +224,14 @@ def _check_directives(found: Declarations, report: Report) -> None:
                 report(Kind.DECLARED_TWICE, directive.span, f"`.{kind} {directive.relation}` is given twice",
                        "leave one out")
             seen.update([directive.relation] if directive.kind == kind else [])
+    written: set[str] = set()
+    for directive in found.directives:
+        filename = dict(directive.parameters).get("filename")
+        if directive.kind == "output" and filename is not None:
+            if filename in written:
+                report(Kind.DECLARED_TWICE, directive.span, f"two relations are written to {quoted(filename)}",
+                       "give each a file of its own")
+            written.add(filename)
 
 
 def check_references(found: Declarations, report: Report) -> None:

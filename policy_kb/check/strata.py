@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policy_kb.check.declarations import Report, atoms_in
-from policy_kb.diagnostics import Kind
+from policy_kb.diagnostics import Kind, walk
 from policy_kb.parse import tree
 from policy_kb.source import Span
 
@@ -91,27 +91,28 @@ def check_stratified(strata: tuple[tuple[str, ...], ...], edges: list[Dependency
         number = component[edge.head]
         if edge.is_strict and component[edge.body] == number and number not in reported:
             reported.add(number)
-            walk = [edge, *_walk(edge.body, edge.head, edges, component)]
-            steps = "; ".join(f"`{step.head}` needs `{step.how}` ({step.span})" for step in walk)
+            cycle = cycle_through(edge, edges, set(strata[number]))
+            steps = walk([f"`{step.head}` needs `{step.how}` ({step.span})" for step in cycle], "; ")
             report(Kind.NOT_STRATIFIED, edge.span, f"`{edge.head}` depends on its own absence: {steps}",
                    "break the cycle: a relation cannot be derived from what it lacks itself")
 
 
-def _walk(start: str, goal: str, edges: list[Dependency], component: dict[str, int]) -> list[Dependency]:
-    """A shortest walk from one relation to another inside their component."""
+def cycle_through(first: Dependency, edges: list[Dependency], component: set[str]) -> list[Dependency]:
+    """A shortest cycle that begins with a dependency, inside the component of relations it lies in."""
     came_from: dict[str, Dependency] = {}
-    waiting = deque([start])
-    while waiting and goal not in ({start} | came_from.keys()):
+    waiting = deque([first.body])
+    while waiting and first.head not in {first.body, *came_from}:
         node = waiting.popleft()
         for edge in edges:
-            if edge.head == node and component[edge.body] == component[goal] and edge.body not in came_from:
+            if edge.head == node and edge.body in component and edge.body not in came_from:
                 came_from[edge.body] = edge
                 waiting.append(edge.body)
-    walk: list[Dependency] = []
-    while goal != start:
-        walk.insert(0, came_from[goal])
+    steps: list[Dependency] = []
+    goal = first.head
+    while goal != first.body:
+        steps.append(came_from[goal])
         goal = came_from[goal].head
-    return walk
+    return [first, *reversed(steps)]
 
 
 def reachable(start: str, edges: Iterable[Dependency]) -> set[str]:

@@ -8,7 +8,7 @@ fits a float.
 from __future__ import annotations
 
 from policy_kb.check.declarations import BUILT_IN, FUNCTORS, Declarations, Report
-from policy_kb.diagnostics import Kind
+from policy_kb.diagnostics import Kind, quoted
 from policy_kb.parse import tree
 
 _ARITHMETIC = ("+", "-", "*", "/", "min", "max")
@@ -188,7 +188,7 @@ class _RuleTypes:
                 if kind == "float" and isinstance(value, int):
                     return tree.Constant(float(value), span)
                 actual = {int: "number", float: "float", str: "symbol"}[type(value)]
-                self.fits(node, actual, kind, f"`{value}`", place, wanted)
+                self.fits(node, actual, kind, quoted(value), place, wanted)
                 return node
             case tree.Variable(name=name):
                 if name in self.types:

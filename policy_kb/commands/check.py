@@ -43,8 +43,9 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
             found += refused.diagnostics
         else:
             found += rules.program.warnings
-            summaries.append(f"{display_name(entry)}: {len(rules.program.relations)} relations, {len(rules.program.rules)} rules, "
-                             f"{len(rules.program.facts)} facts")
+            program = rules.program
+            summaries.append(f"{display_name(entry)}: {len(program.relations)} relations, {len(program.rules)} rules, "
+                             f"{len(program.facts)} facts")
     problems = list(dict.fromkeys(found))
     errors = sum(not problem.is_warning for problem in problems)
     if with_json:

@@ -23,8 +23,8 @@ def command(case: Path, query: str, policy: str | None, reading: tuple[str, ...]
 
     \b
     Examples:
-      policy-kb query kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 'class_used(class)'
-      policy-kb query kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 'product(name, "fingolimod", _, _, _, _, _)'
+      policy-kb query kb/alemtuzumab/scenarios/younger-than-eighteen.yaml 'class_used(class)'
+      policy-kb query kb/alemtuzumab/scenarios/younger-than-eighteen.yaml 'therapy("Avonex", started, _)'
     """
     from policy_kb.explain.query import answer, parse_query
     from policy_kb.policies import Policies, the_document
@@ -32,7 +32,7 @@ def command(case: Path, query: str, policy: str | None, reading: tuple[str, ...]
 
     document = the_document(case)
     found = Policies(policy).for_document(document)
-    atom = parse_query(query, found.program)
+    atom = parse_query(query, found.program, found.rules.known)
     decided = found.evaluate(document, readings_of(reading), [atom.relation])
     answers = answer(atom, found.program, decided.known, decided.model)
     attributes = answers.relation.attributes

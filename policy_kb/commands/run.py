@@ -28,8 +28,10 @@ def command(program: Path, facts: Path, output: Path) -> None:
     from policy_kb.evaluate.program import evaluate_program
     from policy_kb.load.tables import Output, read_table, write_tables
     from policy_kb.parse.includes import parse_program
+    from policy_kb.parse.tree import without_annotations
 
-    checked = check_program(*parse_program(program))
+    parsed, found = parse_program(program)
+    checked = check_program(without_annotations(parsed), found)
     for warning in checked.warnings:
         click.echo(str(warning), err=True)
     tables, problems = {}, []

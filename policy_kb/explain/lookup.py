@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from policy_kb.check.cases import counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
-from policy_kb.check.declarations import atoms_in
-from policy_kb.check.safety import needs, outer_variables
+from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, answered
-from policy_kb.evaluate.plain import Rows, assigned, in_order, named_wildcards
-from policy_kb.evaluate.values import COMPARE, aggregated, value_of
-from policy_kb.explain.proof import Claim
+from policy_kb.evaluate.plain import EvaluationStopped, Rows, named_wildcards
+from policy_kb.evaluate.values import COMPARE, aggregated, call
+from policy_kb.explain.proof import HEAD, Bindings, Claim
+from policy_kb.explain.written import MIRRORED
 from policy_kb.load.facts import Facts
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
-MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
-"""The operator that says the same with its sides exchanged."""
-
 Row = tuple[Value, ...]
 Environment = Mapping[str, Value]
+Body = tuple[tree.Literal, ...]
+Part = tuple[int, tree.Literal]
+"""A literal with its place in the body of its rule."""
+
+
+class NoValue(Exception):  # noqa: N818
+    """An expression has no value: the least of no rows, a division by zero. What compares it does not hold."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class Lookup:
     facts: Facts
     model: Model
     _indexes: dict[tuple[str, bool, tuple[int, ...]], dict[Row, list[Row]]] = field(default_factory=dict)
+    _needs: dict[int, frozenset[str]] = field(default_factory=dict)
+    _aggregates: dict[int, tuple[Body, frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    _entered: set[int] = field(default_factory=set)
+    _counts: dict[tuple[int, Bindings], tuple[set[Bindings], set[Bindings], bool]] = field(default_factory=dict)
 
     def is_case(self, relation: str) -> bool:
         return self.program.relations[relation].is_case
@@ -40,20 +49,27 @@ class Lookup:
         return relation in self.model.open
 
     def claim(self, atom: tree.Atom, environment: Environment) -> Claim:
-        """The atom with the values its arguments have; None where they have none yet."""
-        bound = environment.keys()
-        return Claim(
-            atom.relation,
-            tuple(
-                None if isinstance(argument, tree.Wildcard) or not needs(argument, ()) <= bound
-                else self.value(argument, environment)
-                for argument in atom.arguments
-            ),
-        )
+        """The atom with the values its arguments have; None where they have none yet, or none at all."""
+        return Claim(atom.relation, tuple([self._argument(argument, environment) for argument in atom.arguments]))
+
+    def _argument(self, argument: tree.Expression, environment: Environment) -> Value | None:
+        match argument:
+            case tree.Variable(name=name):
+                return environment.get(name)
+            case tree.Constant(value=value):
+                return value
+            case tree.Wildcard():
+                return None
+        if not self._needed(argument) <= environment.keys():
+            return None
+        try:
+            return self.value(argument, environment)
+        except NoValue:
+            return None
 
     def rows(self, claim: Claim, *, certain: bool) -> list[Row]:
         """The rows that match a claim, in the order of their values."""
-        positions = tuple(place for place, value in enumerate(claim.values) if value is not None)
+        positions = tuple([place for place, value in enumerate(claim.values) if value is not None])
         key = (claim.relation, certain, positions)
         index = self._indexes.get(key)
         if index is None:
@@ -74,180 +90,287 @@ class Lookup:
             return NEEDS_INFORMATION
         return NOT_MET
 
-    def extended(self, atom: tree.Atom, row: Row, environment: Environment) -> dict[str, Value] | None:
-        """The bindings with those a matching row adds; None where the row does not fit after all."""
-        result = dict(environment)
-        for argument, value in zip(atom.arguments, row, strict=True):
-            if isinstance(argument, tree.Variable) and result.setdefault(argument.name, value) != value:
-                return None
-        return result
-
     def matching(
         self, atom: tree.Atom, environment: Environment, *, certain: bool
-    ) -> Iterator[tuple[Row, dict[str, Value]]]:
+    ) -> Iterator[tuple[Row, dict[str, Value], Body]]:
+        """The rows an atom can stand for, each with the bindings it adds, and what must equal a value of it that could
+        not be computed yet."""
         for row in self.rows(self.claim(atom, environment), certain=certain):
-            extended = self.extended(atom, row, environment)
-            if extended is not None:
-                yield row, extended
+            extended = dict(environment)
+            pending: list[tree.Literal] = []
+            for argument, value in zip(atom.arguments, row, strict=True):
+                if isinstance(argument, tree.Variable):
+                    if extended.setdefault(argument.name, value) != value:
+                        break
+                elif (
+                    isinstance(argument, tree.Call | tree.Aggregate)
+                    and not self._needed(argument) <= environment.keys()
+                ):
+                    constant = tree.Constant(value, argument.span)
+                    pending.append(tree.Comparison("=", argument, constant, argument.span))
+            else:
+                yield row, extended, tuple(pending)
 
     # values
 
     def value(self, expression: tree.Expression, environment: Environment) -> Value:
+        """The value of an expression, its variables being bound. Raises NoValue where there is none."""
         match expression:
+            case tree.Variable(name=name):
+                return environment[name]
+            case tree.Constant(value=value):
+                return value
+            case tree.Call(function=function, arguments=arguments, span=span):
+                values = [self.value(argument, environment) for argument in arguments]
+                try:
+                    return call(function, values, span)
+                except EvaluationStopped:
+                    raise NoValue from None
             case tree.Aggregate():
                 return self._known_aggregate(expression, environment)
-            case tree.Call(function=function, arguments=arguments, span=span):
-                inner = tuple(
-                    tree.Constant(self.value(argument, environment), argument.span) for argument in arguments
-                )
-                return value_of(tree.Call(function, inner, span), environment)
-        return value_of(expression, environment)
+        raise AssertionError(expression)
 
     def _known_aggregate(self, aggregate: tree.Aggregate, environment: Environment) -> Value:
-        body = named_wildcards(aggregate.body)
-        found = {tuple(sorted(inner.items())): inner for inner in self.solutions(body, environment)}
-        if aggregate.target is None:
-            return len(found)
-        value = aggregated(aggregate.function, [self.value(aggregate.target, inner) for inner in found.values()])
-        return value if value is not None else float("nan")
+        body, _, _ = self._aggregates[id(aggregate)]
+        found = {
+            tuple(sorted(inner.items())): inner
+            for inner in self.solutions(tuple(enumerate(body)), environment, certain=True)
+        }
+        target = aggregate.target
+        values = [0 if target is None else self.value(target, inner) for inner in found.values()]
+        value = aggregated(aggregate.function, values)
+        if value is None:
+            raise NoValue
+        return value
+
+    def without_value(self, literal: tree.Literal, environment: Environment) -> tree.Expression | None:
+        """The first expression of a literal that has no value, its variables being bound."""
+        match literal:
+            case tree.Comparison(left=left, right=right):
+                sides: tuple[tree.Expression, ...] = (left, right)
+            case tree.Atom(arguments=arguments) | tree.Negation(atom=tree.Atom(arguments=arguments)):
+                sides = arguments
+            case _:
+                return None
+        for side in sides:
+            is_count = isinstance(side, tree.Aggregate) and counts_case_rows(literal, self.program.relations)
+            if isinstance(side, tree.Call | tree.Aggregate) and not is_count:
+                if self._needed(side) <= environment.keys():
+                    try:
+                        self.value(side, environment)
+                    except NoValue:
+                        return side
+        return None
+
+    # literals
+
+    def is_ready(self, literal: tree.Literal, environment: Environment) -> bool:
+        """Whether all variables of a literal are bound."""
+        return self._needed(literal) <= environment.keys()
+
+    def _needed(self, node: tree.Literal | tree.Expression) -> frozenset[str]:
+        """What must be bound before a part of a rule can be evaluated."""
+        match node:
+            case tree.Variable(name=name):
+                return frozenset((name,))
+            case tree.Constant() | tree.Wildcard() | tree.Truth():
+                return frozenset()
+            case tree.Comparison(left=left, right=right):  # may be made for the occasion: not remembered
+                return self._needed(left) | self._needed(right)
+            case tree.Negation(atom=atom):
+                return self._needed(atom)
+            case tree.Aggregate():
+                return self._aggregates[id(node)][1]
+        found = self._needs.get(id(node))
+        if found is None:
+            found = self._needs[id(node)] = frozenset().union(*map(self._needed, node.arguments))
+        return found
+
+    def _enter(self, body: Body) -> None:
+        """Note of every aggregate of a body the literals it reads, the variables it shares with the body, and those it
+        binds."""
+        for literal in body:
+            for aggregate in tree.aggregates(literal):
+                inner = named_wildcards(aggregate.body)
+                self._aggregates[id(aggregate)] = inner, outer_variables(aggregate, body), bound_variables(inner)
+                self._enter(inner)
+
+    def assignment(self, literal: tree.Literal, environment: Environment) -> tuple[str, tree.Expression] | None:
+        """The variable that `variable = expression` gives a value to, if the literal does so."""
+        if not isinstance(literal, tree.Comparison) or literal.operator != "=":
+            return None
+        for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
+            if isinstance(one, tree.Variable) and one.name not in environment:
+                if self._needed(other) <= environment.keys() and self.counted(literal) is None:
+                    return one.name, other
+        return None
+
+    def literal_answer(self, literal: tree.Literal, environment: Environment) -> str:
+        """The answer for a literal whose variables are bound; an atom's unbound ones stand for any value."""
+        try:
+            match literal:
+                case tree.Atom():
+                    if self._computes(literal) and self.without_value(literal, environment) is not None:
+                        return NEEDS_INFORMATION if self.is_open(literal.relation) else NOT_MET
+                    return self.answer(self.claim(literal, environment))
+                case tree.Negation(atom=atom):
+                    if self._computes(atom) and self.without_value(literal, environment) is not None:
+                        return NOT_MET
+                    positive = self.answer(self.claim(atom, environment))
+                    return {MET: NOT_MET, NOT_MET: MET}.get(positive, positive)
+                case tree.Truth(value=value):
+                    return MET if value else NOT_MET
+                case tree.Comparison():
+                    if self.counted(literal) is not None:
+                        return self._count_answer(literal, environment)
+                    if not self.is_ready(literal, environment):
+                        return NOT_MET  # gives a variable the value of what has none
+                    left, right = self.value(literal.left, environment), self.value(literal.right, environment)
+                    return MET if COMPARE[literal.operator](left, right) else NOT_MET
+        except NoValue:
+            return NOT_MET
+        raise AssertionError(literal)
+
+    @staticmethod
+    def _computes(atom: tree.Atom) -> bool:
+        return any(isinstance(argument, tree.Call | tree.Aggregate) for argument in atom.arguments)
 
     # bodies
 
-    def solutions(self, body: tuple[tree.Literal, ...], environment: Environment) -> Iterator[dict[str, Value]]:
-        """The bindings under which all literals of a body are certain."""
-        yield from self._solve(in_order(body, frozenset(environment), body), body, dict(environment))
-
-    def _solve(
-        self, ordered: list[tree.Literal], body: tuple[tree.Literal, ...], environment: dict[str, Value]
+    def solutions(
+        self, parts: tuple[Part, ...], environment: Environment, *, certain: bool
     ) -> Iterator[dict[str, Value]]:
-        if not ordered:
-            yield environment
-            return
-        literal, rest = ordered[0], ordered[1:]
-        if isinstance(literal, tree.Atom):
-            for _, extended in self.matching(literal, environment, certain=True):
-                yield from self._solve(rest, body, extended)
-            return
-        if isinstance(literal, tree.Comparison):
-            name = assigned(literal, frozenset(environment), body)
-            if name is not None:
-                yield from self._solve(rest, body, {**environment, name: self.assigned_value(literal, name, environment)})
-                return
-        if self.literal_answer(literal, environment, body) == MET:
-            yield from self._solve(rest, body, environment)
+        """The bindings under which all literals hold, atoms being taken in the order in which they are written.
 
-    def assigned_value(self, comparison: tree.Comparison, name: str, environment: Environment) -> Value:
-        is_left = isinstance(comparison.left, tree.Variable) and comparison.left.name == name
-        return self.value(comparison.right if is_left else comparison.left, environment)
+        Unless they are to be `certain`, an open atom may also leave its variables unbound, and then nothing is asked of
+        what depends on them.
+        """
+        bound = dict(environment)
+        waiting = self.tested(parts, bound, certain=certain)
+        if waiting is None:
+            return
+        chosen = self.next_atom(waiting, bound)
+        if chosen is None:
+            yield bound
+            return
+        place, atom = chosen
+        rest = tuple(part for part in waiting if part is not chosen)
+        named = [number for number, argument in enumerate(atom.arguments) if not isinstance(argument, tree.Wildcard)]
+        seen = set()
+        for row, extended, pending in self.matching(atom, bound, certain=certain):
+            key = tuple([row[number] for number in named])
+            if key not in seen:
+                seen.add(key)
+                yield from self.solutions((*rest, *((place, p) for p in pending)), extended, certain=certain)
+        if not certain and self.is_open(atom.relation):
+            yield from self.solutions(rest, bound, certain=False)
 
-    def literal_answer(
-        self, literal: tree.Literal, environment: Environment, body: tuple[tree.Literal, ...]
-    ) -> str:
-        """The answer for a literal whose variables are bound; an atom's unbound ones stand for any value."""
-        match literal:
-            case tree.Atom():
-                return self.answer(self.claim(literal, environment))
-            case tree.Negation(atom=atom):
-                positive = self.answer(self.claim(atom, environment))
-                return {MET: NOT_MET, NOT_MET: MET}.get(positive, positive)
-            case tree.Truth(value=value):
-                return MET if value else NOT_MET
-            case tree.Comparison():
-                if self.counted(literal):
-                    return self.count_answer(literal, environment, body)
-                left, right = self.value(literal.left, environment), self.value(literal.right, environment)
-                return MET if COMPARE[literal.operator](left, right) else NOT_MET
-        raise AssertionError(literal)
+    def tested(
+        self, parts: tuple[Part, ...], environment: dict[str, Value], *, certain: bool
+    ) -> tuple[Part, ...] | None:
+        """The literals that wait for values, once all others hold; None where one does not. Adds to the bindings what
+        `variable = expression` gives."""
+        while True:
+            before = len(environment)
+            waiting = []
+            for part in parts:
+                literal = part[1]
+                given = self.assignment(literal, environment)
+                if given is not None:
+                    try:
+                        environment[given[0]] = self.value(given[1], environment)
+                    except NoValue:
+                        return None
+                elif not self.is_ready(literal, environment):
+                    waiting.append(part)
+                else:
+                    answer = self.literal_answer(literal, environment)
+                    if answer == NOT_MET or (certain and answer != MET):
+                        return None
+            parts = tuple(waiting)
+            if len(environment) == before:
+                return parts
+
+    def next_atom(self, parts: tuple[Part, ...], environment: Environment) -> tuple[int, tree.Atom] | None:
+        """The atom whose rows come next: the first the expressions of which have values, or else the first."""
+        first = None
+        for part in parts:
+            literal = part[1]
+            if isinstance(literal, tree.Atom):
+                if all(
+                    self._needed(argument) <= environment.keys()
+                    for argument in literal.arguments
+                    if isinstance(argument, tree.Call | tree.Aggregate)
+                ):
+                    return part  # type: ignore[return-value]
+                first = first or part
+        return first  # type: ignore[return-value]
 
     # counts over what a case says
 
     def counted(self, comparison: tree.Comparison) -> tree.Aggregate | None:
         """The count over what a case says that a comparison contains, if any."""
-        for aggregate in tree.aggregates(comparison):
-            if any(self.is_case(atom.relation) for literal in aggregate.body for atom in atoms_in(literal)):
-                return aggregate
+        for side in (comparison.left, comparison.right):
+            if isinstance(side, tree.Aggregate) and counts_case_rows(comparison, self.program.relations):
+                return side
         return None
 
-    def count_answer(
-        self, comparison: tree.Comparison, environment: Environment, body: tuple[tree.Literal, ...]
-    ) -> str:
+    def _count_answer(self, comparison: tree.Comparison, environment: Environment) -> str:
         count, operator, bound_side = count_parts(comparison)
-        certain, possible, is_open = self.count_rows(count, environment, body)
+        certain, possible, is_open = self.count_rows(count, environment)
         return compared_count(
             operator, len(certain), None if is_open else len(possible), self.value(bound_side, environment)
         )
 
     def count_rows(
-        self, count: tree.Aggregate, environment: Environment, body: tuple[tree.Literal, ...]
-    ) -> tuple[dict[tuple[tuple[str, Value], ...], None], dict[tuple[tuple[str, Value], ...], None], bool]:
+        self, count: tree.Aggregate, environment: Environment
+    ) -> tuple[set[Bindings], set[Bindings], bool]:
         """The rows counted that are certain, those that are possible, and whether there may be further ones."""
-        shared = outer_variables(count, body)
+        inner, shared, bound = self._aggregates[id(count)]
         outer = {name: value for name, value in environment.items() if name in shared}
-        inner = named_wildcards(count.body)
-        certain = {self._row(found, outer): None for found in self.solutions(inner, outer)}
-        possible: dict[tuple[tuple[str, Value], ...], None] = {}
-        is_open = False
-        everything = frozenset().union(*(tree.names(literal) for literal in inner if isinstance(literal, tree.Atom)))
-        for found in self.possible_solutions(inner, outer):
-            if everything <= found.keys():
-                possible[self._row(found, outer)] = None
-            else:
-                is_open = True
-        return certain, possible, is_open
+        key = (id(count), tuple(sorted(outer.items())))
+        if key not in self._counts:
+            parts = tuple(enumerate(inner))
+            certain = {_row(found, outer) for found in self.solutions(parts, outer, certain=True)}
+            possible = set()
+            is_open = False
+            for found in self.solutions(parts, outer, certain=False):
+                if bound <= found.keys():
+                    possible.add(_row(found, outer))
+                else:
+                    is_open = True
+            self._counts[key] = certain, possible, is_open
+        return self._counts[key]
 
-    @staticmethod
-    def _row(found: Environment, outer: Environment) -> tuple[tuple[str, Value], ...]:
-        return tuple(sorted((name, value) for name, value in found.items() if name not in outer))
+    def literals_counted(self, count: tree.Aggregate) -> Body:
+        """The literals counted, every `_` with a name."""
+        return self._aggregates[id(count)][0]
 
-    def possible_solutions(
-        self, body: tuple[tree.Literal, ...], environment: Environment
-    ) -> Iterator[dict[str, Value]]:
-        """The bindings under which a body is possible; where an atom is open its variables may stay unbound."""
-        positive = [literal for literal in body if isinstance(literal, tree.Atom)]
-        tests = [literal for literal in body if not isinstance(literal, tree.Atom)]
-        for found in self._possible(positive, dict(environment)):
-            bound = self.with_assignments(body, found)
-            if all(
-                self.literal_answer(test, bound, body) != NOT_MET
-                for test in tests
-                if needs(test, bound, body) <= bound.keys()
-            ):
-                yield bound
-
-    def with_assignments(self, body: tuple[tree.Literal, ...], environment: dict[str, Value]) -> dict[str, Value]:
-        """The bindings with those that `x = expression` of bound values adds."""
-        changed = True
-        while changed:
-            changed = False
-            for literal in body:
-                if isinstance(literal, tree.Comparison) and not self.counted(literal):
-                    name = assigned(literal, frozenset(environment), body)
-                    if name is not None:
-                        environment = {**environment, name: self.assigned_value(literal, name, environment)}
-                        changed = True
-        return environment
-
-    def _possible(self, atoms: list[tree.Atom], environment: dict[str, Value]) -> Iterator[dict[str, Value]]:
-        if not atoms:
-            yield environment
-            return
-        for _, extended in self.matching(atoms[0], environment, certain=False):
-            yield from self._possible(atoms[1:], extended)
-        if self.is_open(atoms[0].relation):
-            yield from self._possible(atoms[1:], environment)
-
-    def head_bindings(self, rule: Rule, claim: Claim) -> dict[str, Value] | None:
-        """The bindings under which a rule's head matches a claim; None where it cannot."""
+    def begin(self, rule: Rule, claim: Claim) -> tuple[dict[str, Value], tuple[Part, ...]] | None:
+        """The bindings under which a rule's head matches a claim, and what must hold for it: what the head computes
+        equals the claim's value, and the body. None where the head cannot match."""
+        if rule.number not in self._entered:
+            self._entered.add(rule.number)
+            self._enter(rule.body)
         result: dict[str, Value] = {}
+        computed: list[Part] = []
         for argument, value in zip(rule.head.arguments, claim.values, strict=True):
             if value is None:
                 continue
             if isinstance(argument, tree.Variable):
                 if result.setdefault(argument.name, value) != value:
                     return None
-            elif isinstance(argument, tree.Constant) and argument.value != value:
-                return None
-        return result
+            elif isinstance(argument, tree.Constant):
+                if argument.value != value:
+                    return None
+            else:
+                constant = tree.Constant(value, argument.span)
+                computed.append((HEAD, tree.Comparison("=", argument, constant, argument.span)))
+        return result, (*computed, *enumerate(rule.body))
+
+
+def _row(found: Environment, outer: Environment) -> Bindings:
+    return tuple(sorted((name, value) for name, value in found.items() if name not in outer))
 
 
 def count_parts(comparison: tree.Comparison) -> tuple[tree.Aggregate, str, tree.Expression]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from policy_kb.check.checked import Rule
-from policy_kb.check.safety import needs
 from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION
 from policy_kb.explain.lookup import Lookup
@@ -63,15 +62,15 @@ class _Search:
             return
         self.seen.add((claim, numbers))
         for rule in self.rules.get(claim.relation, ()):
-            start = self.lookup.head_bindings(rule, claim)
-            if start is None:
+            begun = self.lookup.begin(rule, claim)
+            if begun is None:
                 continue
             within = self._numbers(rule.criteria) or numbers
             fires = False
-            for environment in self.lookup.possible_solutions(rule.body, start):
+            for environment in self.lookup.solutions(begun[1], begun[0], certain=False):
                 fires = True
                 for literal in rule.body:
-                    self.literal(literal, environment, rule.body, within)
+                    self.literal(literal, environment, within)
             if fires and rule.possible is not None:
                 self.point(rule.possible.relation or claim.relation, rule.possible.why, within, rule.doc)
 
@@ -82,17 +81,13 @@ class _Search:
         certain = self.lookup.model.certain[claim.relation]
         return any(row not in certain for row in self.lookup.rows(claim, certain=False))
 
-    def literal(
-        self,
-        literal: tree.Literal,
-        environment: dict[str, Value],
-        body: tuple[tree.Literal, ...],
-        numbers: Numbers,
-    ) -> None:
+    def literal(self, literal: tree.Literal, environment: dict[str, Value], numbers: Numbers) -> None:
+        is_ready = self.lookup.is_ready(literal, environment)
         match literal:
             case tree.Atom() if self.lookup.is_case(literal.relation):
                 claim = self.lookup.claim(literal, environment)
-                if self.lookup.answer(claim) != MET:
+                # An atom that leaves a variable unbound stands for what its relation, being open, may hold beside.
+                if not is_ready or self.lookup.answer(claim) != MET:
                     self.visit(claim, numbers)
             case tree.Negation(atom=atom) if self.lookup.is_case(atom.relation):
                 self.against(self.lookup.claim(atom, environment), numbers)
@@ -100,9 +95,7 @@ class _Search:
                 count = self.lookup.counted(literal)
                 if count is None:
                     return
-                if not needs(literal, environment, body) <= environment.keys() or (
-                    self.lookup.literal_answer(literal, environment, body) == NEEDS_INFORMATION
-                ):
+                if not is_ready or self.lookup.literal_answer(literal, environment) == NEEDS_INFORMATION:
                     for inner in count.body:
                         if isinstance(inner, tree.Atom) and self.lookup.is_case(inner.relation):
                             self.against(self.lookup.claim(inner, environment), numbers)

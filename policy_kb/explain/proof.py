@@ -149,12 +149,18 @@ class Branches:
     otherwise: Attempt | None = None
 
 
+HEAD = -1
+
 Node = Given | Absent | Unstated | Compared | Counted | Derived | Refuted | Doubted | Branches
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A literal of a body, by its place there from 0, with the answer for it and the reason."""
+    """A literal of a body, by its place there from 0, with the answer for it and the reason.
+
+    `place` is `HEAD` for what the head computes: it must equal the value of the claim. It is the place of an atom for
+    what the atom computes, where that is known only after its row.
+    """
 
     place: int
     answer: str

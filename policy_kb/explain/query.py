@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from policy_kb.check.checked import CheckedProgram, Relation
+from policy_kb.check.constants import check_value
+from policy_kb.check.declarations import Report
 from policy_kb.dates import BadDate, parse_date
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean
 from policy_kb.parse import tree
@@ -33,11 +35,11 @@ class Answers:
     is_open: bool
 
 
-def parse_query(text: str, program: CheckedProgram) -> tree.Atom:
+def parse_query(text: str, program: CheckedProgram, known: Rows) -> tree.Atom:
     """The atom of a query such as `therapy(_, "Avonex", started, _)`.
 
     The case may be written as any variable, as `_`, or left out. A date may be written as text. Refused, each with its
-    place: what is no single atom, an unknown relation, a wrong number of attributes, a value of the wrong type.
+    place: what is no single atom, an unknown relation, a wrong number of attributes, a value its attribute cannot have.
     """
     from policy_kb.parse.grammar import parse_items
 
@@ -62,6 +64,12 @@ def parse_query(text: str, program: CheckedProgram) -> tree.Atom:
         raise _refused(atom.span, f"`{relation.name}` has {relation.arity} attributes, not {len(atom.arguments)}",
                        written, f"it is declared as `{relation.name}({names})`")
     checked = [_argument(argument, relation, place, written) for place, argument in enumerate(arguments)]
+    report = Report({_SOURCE: written})
+    for argument, attribute in zip(checked, relation.attributes, strict=True):
+        if isinstance(argument, tree.Constant):
+            check_value(argument.value, attribute, argument.span, known, report)
+    if report.problems:
+        raise CaseRefused(report.problems)
     return tree.Atom(atom.relation, tuple(checked), atom.span)
 
 
@@ -80,6 +88,8 @@ def _argument(argument: tree.Expression, relation: Relation, place: int, written
                 raise _refused(argument.span, str(problem), written, 'write a date as `"2025-07-15"`') from None
         if attribute.kind == "float" and isinstance(value, int):
             return tree.Constant(float(value), argument.span)
+        if attribute.any_case and isinstance(value, str):
+            return tree.Constant(value.casefold(), argument.span)
         if {"number": int, "float": float, "symbol": str}[attribute.kind] is type(value):
             return argument
         raise _refused(argument.span, f"`{attribute.name}` of `{relation.name}` is a {attribute.kind}; the query says "
@@ -95,7 +105,8 @@ def answer(atom: tree.Atom, program: CheckedProgram, known: Rows, model: Model) 
     """The rows of a case's model that match the atom; known relations have certain rows only."""
     relation = program.relations[atom.relation]
     if relation.is_case:
-        certain, possible = model.certain.get(relation.name, frozenset()), model.possible.get(relation.name, frozenset())
+        certain = model.certain.get(relation.name, frozenset())
+        possible = model.possible.get(relation.name, frozenset())
     else:
         certain = possible = known.get(relation.name, frozenset())
     rows: list[tuple[tuple[Value, ...], bool]] = []

@@ -6,13 +6,14 @@ rules in file order, literals in the order of the body, rows in the order of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 
 from policy_kb.check.checked import Rule
-from policy_kb.check.safety import needs
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.evaluate.plain import named_wildcards
-from policy_kb.explain.lookup import MIRRORED, Lookup, Row, compared_count, count_parts
+from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count, count_parts
 from policy_kb.explain.proof import (
     Absent,
     Attempt,
@@ -32,11 +33,12 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
+from policy_kb.explain.written import MIRRORED, NO_VALUE, is_date, written
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
 
-Places = tuple[int, ...]
+Parts = tuple[Part, ...]
 
 
 class ModelContradicted(AssertionError):  # noqa: N818
@@ -50,6 +52,7 @@ class Explainer:
         self.lookup = lookup
         self.program = lookup.program
         self.nodes: dict[Claim, Node] = {}
+        self.doubts: dict[str, Doubted] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -86,15 +89,15 @@ class Explainer:
         """Every literal of the root's rules that speaks of the case alone, whatever its answer, by the rule's number."""
         result = []
         for rule in self.rules.get(root.relation, ()):
-            start = self.lookup.head_bindings(rule, root)
-            if start is not None:
-                environment = self._determined(rule.body, start)
+            begun = self.lookup.begin(rule, root)
+            if begun is not None:
+                environment = self._determined(*begun)
                 steps = [
                     step
-                    for place, literal in enumerate(rule.body)
-                    if self._is_ready(literal, environment, rule.body)
+                    for place, literal in begun[1]
+                    if self._is_ready(literal, environment)
                     for step in self._steps(
-                        place, self.lookup.literal_answer(literal, environment, rule.body), environment, rule.body
+                        rule, place, literal, self.lookup.literal_answer(literal, environment), environment
                     )
                 ]
                 result.append((rule.number, tuple(steps)))
@@ -137,106 +140,104 @@ class Explainer:
 
     def _prove(self, claim: Claim) -> Derived:
         for rule in self.rules.get(claim.relation, ()):
-            if rule.possible is not None:
+            begun = self.lookup.begin(rule, claim) if rule.possible is None else None
+            if begun is None:
                 continue
-            start = self.lookup.head_bindings(rule, claim)
-            if start is None:
-                continue
-            for environment in self.lookup.solutions(rule.body, start):
-                if self.lookup.claim(rule.head, environment) == claim:
-                    steps = (
-                        Step(place, MET, self._literal(literal, environment, rule.body), _negated(literal))
-                        for place, literal in enumerate(rule.body)
-                    )
-                    return Derived(claim, rule.number, bindings(environment), tuple(steps))
+            for environment in self.lookup.solutions(begun[1], begun[0], certain=True):
+                steps = (
+                    Step(place, MET, self._literal(rule, literal, environment), _negated(literal))
+                    for place, literal in enumerate(rule.body)
+                )
+                return Derived(claim, rule.number, bindings(environment), tuple(steps))
         raise ModelContradicted(f"no rule proves {claim}")
 
     # refutations and doubts
 
     def _refute_or_doubt(self, claim: Claim, answer: str) -> Refuted | Doubted:
-        attempts = []
-        for rule in self.rules.get(claim.relation, ()):
-            start = self.lookup.head_bindings(rule, claim)
-            if start is not None:
-                attempts.append(self._attempt(rule, start, tuple(range(len(rule.body)))))
+        attempts = self._attempts(claim)
         if answer == NOT_MET:
             if any(attempt.answer != NOT_MET for attempt in attempts):
                 raise ModelContradicted(f"a rule may give {claim}")
-            return Refuted(claim, tuple(attempts))
-        return Doubted(claim, tuple(attempts))
+            return Refuted(claim, attempts)
+        return Doubted(claim, attempts)
 
-    def _attempt(self, rule: Rule, start: dict[str, Value], places: Places) -> Attempt:
-        """What becomes of the literals at `places`, under bindings that the other literals have been read with."""
-        body = rule.body
-        environment = self._determined(body, start)
-        rest = tuple(body[place] for place in places)
-        is_possible = next(self.lookup.possible_solutions(rest, environment), None) is not None
+    def _attempts(self, claim: Claim) -> tuple[Attempt, ...]:
+        rules = self.rules.get(claim.relation, ())
+        begun = ((rule, self.lookup.begin(rule, claim)) for rule in rules)
+        return tuple(self._attempt(rule, *start) for rule, start in begun if start is not None)
+
+    def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts) -> Attempt:
+        """What becomes of some literals of a body, under bindings that the others have been read with."""
+        environment = self._determined(start, parts)
+        is_possible = next(self.lookup.solutions(parts, environment, certain=False), None) is not None
+        ready: list[tuple[Part, str]] = []
+        waiting: list[Part] = []
+        for part in parts:
+            if self._is_ready(part[1], environment):
+                ready.append((part, self.lookup.literal_answer(part[1], environment)))
+            else:
+                waiting.append(part)
+        failing = [part for part, answer in ready if answer == NOT_MET]
         steps: list[Step] = []
-        waiting: list[int] = []
-        for place in places:
-            literal = body[place]
-            if not self._is_ready(literal, environment, body):
-                waiting.append(place)
-                continue
-            answer = self.lookup.literal_answer(literal, environment, body)
-            if is_possible or answer == NOT_MET or self._binds_what_fails(place, places, environment, body):
-                steps += self._steps(place, answer, environment, body)
-        failed = any(step.answer == NOT_MET for step in steps)
-        branch = next((place for place in waiting if isinstance(body[place], tree.Atom)), None)
-        if branch is not None and (is_possible or not failed):
-            steps.append(self._branch(rule, branch, environment, tuple(waiting)))
+        for part, answer in ready:
+            if is_possible or answer == NOT_MET or self._binds_what_fails(part[1], failing):
+                steps += self._steps(rule, *part, answer, environment)
+        branch = self.lookup.next_atom(tuple(waiting), environment)
+        if branch is not None and (is_possible or not failing):
+            steps.append(self._branch(rule, branch, environment, tuple(part for part in waiting if part is not branch)))
         settles = rule.doc if rule.possible is not None and is_possible else None
         certain = rule.possible is None and all(step.answer == MET for step in steps)
         answer = NOT_MET if not is_possible else MET if certain else NEEDS_INFORMATION
         return Attempt(rule.number, answer, bindings(environment), tuple(steps), settles)
 
-    def _binds_what_fails(
-        self, place: int, places: Places, environment: dict[str, Value], body: tuple[tree.Literal, ...]
-    ) -> bool:
+    def _binds_what_fails(self, literal: tree.Literal, failing: list[Part]) -> bool:
         """Whether an atom about the case, the one row of which is certain, gives a value to a comparison that fails."""
-        literal = body[place]
         if not isinstance(literal, tree.Atom) or not self.lookup.is_case(literal.relation):
             return False
         own = tree.names(literal) - tree.names(literal.arguments[0])
-        return any(
-            isinstance(body[other], tree.Comparison)
-            and own & tree.names(body[other])
-            and self._is_ready(body[other], environment, body)
-            and self.lookup.literal_answer(body[other], environment, body) == NOT_MET
-            for other in places
-        )
+        return any(isinstance(other, tree.Comparison) and own & tree.names(other) for _, other in failing)
 
-    def _is_ready(self, literal: tree.Literal, environment: dict[str, Value], body: tuple[tree.Literal, ...]) -> bool:
-        """Whether a literal can be answered by itself: its variables are bound, or it is an atom no row of which may
-        match, so that its variables do not matter."""
-        if needs(literal, environment, body) <= environment.keys():
+    def _is_ready(self, literal: tree.Literal, environment: Environment) -> bool:
+        """Whether a literal can be answered by itself: its variables are bound, or will never be: it is an atom that no
+        row matches, or gives a variable the value of what has none."""
+        if self.lookup.is_ready(literal, environment):
             return True
-        return (
-            isinstance(literal, tree.Atom)
-            and self.lookup.answer(self.lookup.claim(literal, environment)) == NOT_MET
-        )
+        if isinstance(literal, tree.Atom):
+            return self.lookup.answer(self.lookup.claim(literal, environment)) == NOT_MET
+        return self.lookup.assignment(literal, environment) is not None
 
-    def _determined(self, body: tuple[tree.Literal, ...], start: dict[str, Value]) -> dict[str, Value]:
+    def _determined(self, start: dict[str, Value], parts: Parts) -> dict[str, Value]:
         """The bindings that leave no choice: `x = expression`, and atoms that one certain row alone can match."""
         environment = dict(start)
         while True:
             before = len(environment)
-            environment = self.lookup.with_assignments(body, environment)
-            for literal in body:
-                if isinstance(literal, tree.Atom) and not self.lookup.is_open(literal.relation):
-                    found = list(self.lookup.matching(literal, environment, certain=False))
-                    if len(found) == 1 and self.lookup.answer(Claim(literal.relation, found[0][0])) == MET:
-                        environment = found[0][1]
+            for _, literal in parts:
+                given = self.lookup.assignment(literal, environment)
+                if given is not None:
+                    with suppress(NoValue):
+                        environment[given[0]] = self.lookup.value(given[1], environment)
+            for _, literal in parts:
+                if isinstance(literal, tree.Atom) and not self.lookup.is_ready(literal, environment):
+                    only = self._only_row(literal, environment)
+                    environment = environment if only is None else only
             if len(environment) == before:
                 return environment
 
-    def _branch(self, rule: Rule, place: int, environment: dict[str, Value], places: Places) -> Step:
-        atom = rule.body[place]
-        assert isinstance(atom, tree.Atom)
-        rest = tuple(other for other in places if other != place)
+    def _only_row(self, atom: tree.Atom, environment: dict[str, Value]) -> dict[str, Value] | None:
+        """The bindings that an atom adds which one certain row alone can match."""
+        if self.lookup.is_open(atom.relation):
+            return None
+        found = list(islice(self.lookup.matching(atom, environment, certain=False), 2))
+        if len(found) != 1:
+            return None
+        row, extended, _ = found[0]
+        return extended if self.lookup.answer(Claim(atom.relation, row)) == MET else None
+
+    def _branch(self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts) -> Step:
+        place, atom = part
         rows = tuple(
-            (self._row_node(atom.relation, row), self._attempt(rule, extended, rest))
-            for row, extended in self.lookup.matching(atom, environment, certain=False)
+            (self._row_node(atom.relation, row), self._attempt(rule, extended, merged(rest, place, pending)))
+            for row, extended, pending in self.lookup.matching(atom, environment, certain=False)
         )
         claim = self.lookup.claim(atom, environment)
         unstated: Unstated | Doubted | None = None
@@ -248,28 +249,23 @@ class Explainer:
         answer = NOT_MET if all(one == NOT_MET for one in answers) else NEEDS_INFORMATION
         return Step(place, answer, Branches(claim, rows, unstated, otherwise))
 
-    def _open_attempt(self, rule: Rule, environment: dict[str, Value], places: Places) -> Attempt:
+    def _open_attempt(self, rule: Rule, environment: dict[str, Value], parts: Parts) -> Attempt:
         """What becomes of the other literals where an open atom leaves its variables unbound."""
-        attempt = self._attempt(rule, environment, places)
-        answer = NEEDS_INFORMATION if attempt.answer == MET else attempt.answer
-        return Attempt(attempt.rule, answer, attempt.bindings, attempt.steps, attempt.settles)
+        attempt = self._attempt(rule, environment, parts)
+        return replace(attempt, answer=NEEDS_INFORMATION) if attempt.answer == MET else attempt
 
     def _open_node(self, claim: Claim) -> Unstated | Doubted:
+        """Why a relation is open, whatever the values of the claim."""
+        wide = Claim(claim.relation, claim.values[:1] + (None,) * (len(claim.values) - 1))
         if self.program.relations[claim.relation].is_input:
             return Unstated(claim, self.lookup.facts.open[claim.relation])
-        node = self.explain(Claim(claim.relation, claim.values[:1] + (None,) * (len(claim.values) - 1)))
+        node = self.explain(wide)
         if isinstance(node, Doubted):
             return node
         # Some row is certain while others are open: the doubt is about those.
-        return self._doubt_further(claim)
-
-    def _doubt_further(self, claim: Claim) -> Doubted:
-        attempts = []
-        for rule in self.rules.get(claim.relation, ()):
-            start = self.lookup.head_bindings(rule, claim)
-            if start is not None:
-                attempts.append(self._attempt(rule, start, tuple(range(len(rule.body)))))
-        return Doubted(claim, tuple(attempts))
+        if claim.relation not in self.doubts:
+            self.doubts[claim.relation] = Doubted(wide, self._attempts(wide))
+        return self.doubts[claim.relation]
 
     def _row_node(self, relation: str, row: Row) -> Node:
         declared = self.program.relations[relation]
@@ -280,85 +276,68 @@ class Explainer:
     # literals
 
     def _steps(
-        self, place: int, answer: str, environment: dict[str, Value], body: tuple[tree.Literal, ...]
+        self, rule: Rule, place: int, literal: tree.Literal, answer: str, environment: Environment
     ) -> Iterator[Step]:
         """The step of a literal; a negated one that fails has a step for every row that stands against it."""
-        literal = body[place]
         if isinstance(literal, tree.Negation) and answer == NOT_MET:
             claim = self.lookup.claim(literal.atom, environment)
-            for row in self.lookup.rows(claim, certain=True):
-                yield Step(place, answer, self._row_node(claim.relation, row), is_negated=True)
-        else:
-            yield Step(place, answer, self._literal(literal, environment, body), _negated(literal))
+            rows = self.lookup.rows(claim, certain=True)
+            if self.lookup.without_value(literal, environment) is None:
+                for row in rows:
+                    yield Step(place, answer, self._row_node(claim.relation, row), is_negated=True)
+                return
+        yield Step(place, answer, self._literal(rule, literal, environment), _negated(literal))
 
-    def _literal(
-        self, literal: tree.Literal, environment: dict[str, Value], body: tuple[tree.Literal, ...]
-    ) -> Node:
+    def _literal(self, rule: Rule, literal: tree.Literal, environment: Environment) -> Node:
+        nothing = self.lookup.without_value(literal, environment)
+        if nothing is not None and not (isinstance(literal, tree.Atom) and self.lookup.is_open(literal.relation)):
+            return Compared("=", Side(written(nothing, environment), NO_VALUE), Side("a value", "a value"), False)
         match literal:
             case tree.Atom():
                 return self.explain(self.lookup.claim(literal, environment))
             case tree.Negation(atom=atom):
                 return self.explain(self.lookup.claim(atom, environment))
             case tree.Comparison():
-                if self.lookup.counted(literal):
-                    return self._counted(literal, environment, body)
-                left, right = (self._side(side, environment, body) for side in (literal.left, literal.right))
-                holds = self.lookup.literal_answer(literal, environment, body) == MET
+                if self.lookup.counted(literal) is not None:
+                    return self._counted(rule, literal, environment)
+                left, right = (self._side(rule, side, environment) for side in (literal.left, literal.right))
+                holds = self.lookup.literal_answer(literal, environment) == MET
                 return Compared(literal.operator, left, right, holds)
             case tree.Truth(value=value):
                 return Compared("=", Side("true", "true"), Side(str(value).lower(), str(value).lower()), value)
         raise AssertionError(literal)
 
-    def _side(
-        self, expression: tree.Expression, environment: dict[str, Value], body: tuple[tree.Literal, ...]
-    ) -> Side:
+    def _side(self, rule: Rule, expression: tree.Expression, environment: Environment) -> Side:
         value = self.lookup.value(expression, environment)
-        return Side(written(expression, environment), value, self._is_date(expression, body))
+        return Side(written(expression, environment), value, self._is_date(expression, rule.body))
 
-    def _is_date(self, expression: tree.Expression, body: Iterable[tree.Literal]) -> bool:
-        match expression:
-            case tree.Call(function=function):
-                return function in ("@date", "@months_before", "@months_after")
-            case tree.Variable(name=name):
-                for literal in body:
-                    if isinstance(literal, tree.Atom):
-                        attributes = self.program.relations[literal.relation].attributes
-                        for argument, attribute in zip(literal.arguments, attributes, strict=True):
-                            if isinstance(argument, tree.Variable) and argument.name == name:
-                                return attribute.is_date
-                    if isinstance(literal, tree.Comparison) and literal.operator == "=":
-                        for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
-                            if isinstance(one, tree.Variable) and one.name == name and isinstance(other, tree.Call):
-                                return self._is_date(other, ())
-        return False
+    def _is_date(self, expression: tree.Expression, body: tuple[tree.Literal, ...]) -> bool:
+        return is_date(expression, body, self.program.relations)
 
-    def _counted(
-        self, comparison: tree.Comparison, environment: dict[str, Value], body: tuple[tree.Literal, ...]
-    ) -> Counted:
+    def _counted(self, rule: Rule, comparison: tree.Comparison, environment: Environment) -> Counted:
         count, operator, bound = count_parts(comparison)
-        certain, possible, is_open = self.lookup.count_rows(count, environment, body)
-        inner = named_wildcards(count.body)
+        certain, possible, is_open = self.lookup.count_rows(count, environment)
+        inner = self.lookup.literals_counted(count)
+        atoms = [literal for literal in inner if isinstance(literal, tree.Atom)]
         rows = []
-        for row in sorted(possible, key=lambda found: [str(value) for _, value in found]):
+        for row in sorted(possible):
             extended = {**environment, **dict(row)}
             nodes = tuple(
                 self._row_node(claim.relation, claim.values)  # type: ignore[arg-type]
-                for claim in (
-                    self.lookup.claim(literal, extended) for literal in inner if isinstance(literal, tree.Atom)
-                )
-                if None not in claim.values and self.lookup.rows(claim, certain=False)
+                for claim in (self.lookup.claim(atom, extended) for atom in atoms)
+                if self.lookup.rows(claim, certain=False)
             )
             rows.append(CountedRow(row, row in certain, nodes))
         most = None if is_open else len(possible)
-        side = self._side(bound, environment, body)
+        side = self._side(rule, bound, environment)
         answer = compared_count(operator, len(certain), most, side.value)
-        closing, unstated = self._closing(inner, environment)
-        of = tuple(self.lookup.claim(literal, environment) for literal in inner if isinstance(literal, tree.Atom))
+        closing, unstated = self._closing(atoms, environment)
+        of = tuple(self.lookup.claim(atom, environment) for atom in atoms)
         without = tuple(
             self.lookup.claim(literal.atom, environment) for literal in inner if isinstance(literal, tree.Negation)
         )
         conditions = tuple(
-            self._condition(literal, environment, (*body, *inner))
+            self._condition(literal, environment, (*rule.body, *inner))
             for literal in inner
             if isinstance(literal, tree.Comparison)
         )
@@ -367,32 +346,33 @@ class Explainer:
         )
 
     def _condition(
-        self, comparison: tree.Comparison, environment: dict[str, Value], body: tuple[tree.Literal, ...]
+        self, comparison: tree.Comparison, environment: Environment, body: tuple[tree.Literal, ...]
     ) -> Condition:
         left, operator, right = comparison.left, comparison.operator, comparison.right
-        if needs(left, ()) <= environment.keys() and operator in MIRRORED:
+        if tree.names(left) <= environment.keys() and operator in MIRRORED:
             left, operator, right = right, MIRRORED[operator], left
-        is_date = self._is_date(left, body) or self._is_date(right, body)
-        is_bound = needs(right, ()) <= environment.keys()
-        value = self.lookup.value(right, environment) if is_bound else written(right)
-        return Condition(written(left), operator, value, is_date)
+        value: Value = written(right)
+        if tree.names(right) <= environment.keys():
+            with suppress(NoValue):
+                value = self.lookup.value(right, environment)
+        return Condition(written(left), operator, value, self._is_date(left, body) or self._is_date(right, body))
 
     def _closing(
-        self, body: tuple[tree.Literal, ...], environment: dict[str, Value]
+        self, atoms: list[tree.Atom], environment: Environment
     ) -> tuple[tuple[Absent, ...], tuple[Unstated, ...]]:
-        """For each case relation counted: what closes it, or that it is open."""
+        """For each case relation counted: what closes it, or what it is open because of."""
         closing: list[Absent] = []
-        unstated: list[Unstated] = []
-        for literal in body:
-            if isinstance(literal, tree.Atom) and self.lookup.is_case(literal.relation):
-                claim = self.lookup.claim(literal, environment)
-                relation = self.program.relations[literal.relation]
-                if self.lookup.is_open(literal.relation):
-                    for name in self._open_inputs(literal.relation):
-                        unstated.append(Unstated(Claim(name, claim.values[:1]), self.lookup.facts.open[name]))
-                elif relation.is_input:
-                    closing.append(Absent(claim, self.lookup.facts.stated.get(literal.relation)))
-        return tuple(closing), tuple(unstated)
+        unstated: dict[str, Unstated] = {}
+        for atom in atoms:
+            relation = self.program.relations[atom.relation]
+            if relation.is_case and self.lookup.is_open(atom.relation):
+                for name in self._open_inputs(atom.relation):
+                    claim = Claim(name, (self.lookup.facts.case,) + (None,) * (self.program.relations[name].arity - 1))
+                    unstated.setdefault(name, Unstated(claim, self.lookup.facts.open[name]))
+            elif relation.is_case and relation.is_input:
+                stated = self.lookup.facts.stated.get(atom.relation)
+                closing.append(Absent(self.lookup.claim(atom, environment), stated))
+        return tuple(closing), tuple(unstated.values())
 
     def _open_inputs(self, relation: str) -> list[str]:
         """The open inputs that a relation is open because of."""
@@ -401,39 +381,21 @@ class Explainer:
         found: dict[str, None] = {}
         for rule in self.rules.get(relation, ()):
             for literal in rule.body:
-                if isinstance(literal, tree.Atom) and self.lookup.is_case(literal.relation):
-                    if self.lookup.is_open(literal.relation):
-                        found.update(dict.fromkeys(self._open_inputs(literal.relation)))
+                if isinstance(literal, tree.Atom) and self.lookup.is_open(literal.relation):
+                    found.update(dict.fromkeys(self._open_inputs(literal.relation)))
         return list(found)
 
 
-def bindings(environment: dict[str, Value]) -> Bindings:
+def merged(parts: Parts, place: int, pending: tuple[tree.Literal, ...]) -> Parts:
+    """The literals that remain after an atom, and what it left to be computed, at its place."""
+    if not pending:
+        return parts
+    return tuple(sorted((*parts, *((place, literal) for literal in pending)), key=lambda part: part[0]))
+
+
+def bindings(environment: Environment) -> Bindings:
     return tuple(sorted(environment.items()))
 
 
 def _negated(literal: tree.Literal) -> bool:
     return isinstance(literal, tree.Negation)
-
-
-def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) -> str:
-    """An expression as an explanation names it: a variable by its words, a constant by its value, a number of months by
-    the number in `environment`."""
-    match expression:
-        case tree.Variable(name=name):
-            return name.replace("_", " ")
-        case tree.Constant(value=value):
-            return str(value)
-        case tree.Call(function="@months_before" | "@months_after" as function, arguments=(day, months)):
-            number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else written(months)
-            return f"{number} months {'before' if function == '@months_before' else 'after'} {written(day)}"
-        case tree.Call(function="@year", arguments=(day,)):
-            return f"year of {written(day)}"
-        case tree.Call(function="@date", arguments=(tree.Constant(value=value),)):
-            return str(value)
-        case tree.Call(function=function, arguments=(left, right)) if function in "+-*/%":
-            return f"{written(left)} {function} {written(right)}"
-        case tree.Call(function=function, arguments=arguments):
-            return f"{function}({', '.join(map(written, arguments))})"
-        case tree.Aggregate(function=function):
-            return f"the {function}"
-    return "any"

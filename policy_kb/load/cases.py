@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.load.digest import digest_of
 from policy_kb.load.documents import Document, Entry, Form, Mapping, Node, Scalar, Sequence
 from policy_kb.load.facts import Facts, Row
 from policy_kb.load.nodes import step
-from policy_kb.load.problems import Problems, quoted
+from policy_kb.load.problems import Problems
 from policy_kb.load.values import BadValueError, Known, Tables, expected, read_value, said
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span

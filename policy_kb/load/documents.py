@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, did_you_mean, listed
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, did_you_mean, listed, quoted
 from policy_kb.load.nodes import (
     DEEPEST_NESTING,
     DocumentText,
@@ -25,7 +25,7 @@ from policy_kb.load.nodes import (
     UnreadableDocumentError,
     step,
 )
-from policy_kb.load.problems import Problems, quoted
+from policy_kb.load.problems import Problems
 from policy_kb.record import field, record
 from policy_kb.source import Span, read_text
 

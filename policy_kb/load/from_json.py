@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from json import JSONDecodeError, JSONDecoder
 
-from policy_kb.diagnostics import Kind
+from policy_kb.diagnostics import Kind, quoted
 from policy_kb.load.nodes import (
     DEEPEST_NESTING,
     DocumentText,
@@ -22,7 +22,6 @@ from policy_kb.load.nodes import (
     UnreadableDocumentError,
     step,
 )
-from policy_kb.load.problems import quoted
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _SIMPLE_STRING = re.compile(r'"([^"\\\x00-\x1f]*)"')

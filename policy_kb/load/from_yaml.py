@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from policy_kb.diagnostics import Kind
+from policy_kb.diagnostics import Kind, quoted
 from policy_kb.load.nodes import (
     DEEPEST_NESTING,
     DocumentText,
@@ -23,7 +23,6 @@ from policy_kb.load.nodes import (
     UnreadableDocumentError,
     step,
 )
-from policy_kb.load.problems import quoted
 
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _HINTS = {

@@ -9,8 +9,8 @@ from bisect import bisect_right
 from enum import Enum
 from typing import NamedTuple
 
-from policy_kb.diagnostics import Kind
-from policy_kb.load.problems import Problems, escaped, quoted
+from policy_kb.diagnostics import Kind, escaped, quoted
+from policy_kb.load.problems import Problems
 from policy_kb.record import record
 from policy_kb.source import Span
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
@@ -10,8 +9,6 @@ from policy_kb.source import Span
 
 MOST_PROBLEMS = 100
 """Problems printed for one case or one table; of the others only the number is said."""
-
-_NOT_SHOWN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Problems:
@@ -26,10 +23,7 @@ class Problems:
         if len(self._found) >= MOST_PROBLEMS:
             self._left_out += 1
             return
-        line = self._line_text(span.line)
-        # A terminal must not obey what a refused file holds; one sign for one keeps the caret in its place.
-        excerpt = None if line is None else _NOT_SHOWN.sub("\N{REPLACEMENT CHARACTER}", line)
-        self._found.append(Diagnostic(kind, span, message, hint, path, excerpt))
+        self._found.append(Diagnostic(kind, span, message, hint, path, self._line_text(span.line)))
 
     def include(self, found: tuple[Diagnostic, ...]) -> None:
         """Take over what an earlier step found."""
@@ -48,15 +42,3 @@ class Problems:
         """Raise CaseRefused with everything found; nothing found, nothing happens."""
         if self._found:
             raise CaseRefused(self.found)
-
-
-def quoted(text: str, longest: int = 60) -> str:
-    """The reader's own text in backticks, on one line: control characters escaped, long text cut."""
-    return f"`{escaped(text, longest)}`"
-
-
-def escaped(text: str, longest: int) -> str:
-    part = text if len(text) <= longest else text[:longest] + "..."
-    if part.isprintable():
-        return part
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in part)

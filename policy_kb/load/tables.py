@@ -12,14 +12,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 
 from policy_kb.check.checked import Attribute, Relation, Table
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, listed
-from policy_kb.load.problems import Problems, quoted
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, listed, quoted
+from policy_kb.load.problems import Problems
 from policy_kb.load.values import GREATEST_NUMBER, LEAST_NUMBER, BadValueError, read_days
 from policy_kb.parse.tree import Value
+from policy_kb.record import record
 from policy_kb.source import Span, read_text
 
 _NUMBER = re.compile(r" *([+-]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|([0-9]+))")
@@ -59,7 +59,7 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
     return rows
 
 
-@dataclass(frozen=True)
+@record
 class Output:
     """A table to be written: the rows of `relation`, in the file `path`."""
 

@@ -12,9 +12,8 @@ from datetime import date
 
 from policy_kb import dates
 from policy_kb.check.checked import Attribute, Domain
-from policy_kb.diagnostics import Kind, did_you_mean, listed
+from policy_kb.diagnostics import Kind, did_you_mean, listed, quoted
 from policy_kb.load.nodes import Form, Scalar
-from policy_kb.load.problems import quoted
 from policy_kb.parse.tree import Value
 
 LONGEST_VALUE = 10_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lark import Lark, Token, Transformer, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
-from policy_kb.diagnostics import Diagnostic, Kind
+from policy_kb.diagnostics import Diagnostic, Kind, quoted
 from policy_kb.parse import tree
 from policy_kb.source import Span
 
@@ -111,7 +111,7 @@ GRAMMAR = r"""
     PREPROCESSOR: /#[^\n]*/
     UNCLOSED_COMMENT.2: /\/\*/
     UNCLOSED_STRING: /"(\\.|[^"\\\n])*/
-    OUTSIDE.-1: /::|\|\||&&|->|@!|[^\s]/
+    OUTSIDE.-1: /::|\|\||&&|->|@!|[^ \t\r\n\f\v]/
 
     %ignore /[ \t\r\n\f\v]+/
     %ignore COMMENT
@@ -190,6 +190,8 @@ LEAST, GREATEST = -(2**63), 2**63 - 1
 _NESTING = 200
 _DEEPEST = 60
 _MOST_LITERALS = 200
+_EXPLAINED = 100
+"""Problems for which it is worked out which tokens were possible."""
 _LONGEST_NAME = 200
 
 
@@ -199,6 +201,8 @@ class _Mistake(Exception):  # noqa: N818
     def __init__(self, kind: Kind, token: Token, message: str, hint: str | None):
         super().__init__(message)
         self.kind, self.token, self.message, self.hint = kind, token, message, hint
+        self.resumes = False
+        """Whether reading goes on with the token itself, which begins another item."""
 
 
 def _text(token: Token) -> str:
@@ -211,9 +215,8 @@ def _text(token: Token) -> str:
             continue
         escaped = next(characters)
         if escaped not in _ESCAPES:
-            raise _Mistake(
-                Kind.BAD_LITERAL, token, f"`\\{escaped}` is not an escape of a string", "write `\\\\` for a backslash"
-            )
+            raise _Mistake(Kind.BAD_LITERAL, token, f"{quoted(character + escaped)} is not an escape of a string",
+                           "write `\\\\` for a backslash")
         result.append(_ESCAPES[escaped])
     return "".join(result)
 
@@ -224,16 +227,15 @@ def _integer(token: Token, sign: int = 1) -> int:
         raise _Mistake(Kind.BAD_LITERAL, token, "the number is beyond 64 bits", "numbers have 64 bits, sign included")
     value = sign * int(text, {"0x": 16, "0b": 2}.get(text[:2], 10))
     if not LEAST <= value <= GREATEST:
-        raise _Mistake(
-            Kind.BAD_LITERAL, token, f"`{text}` is beyond 64 bits", f"a number lies between {LEAST} and {GREATEST}"
-        )
+        raise _Mistake(Kind.BAD_LITERAL, token, f"{quoted(text)} is beyond 64 bits",
+                       f"a number lies between {LEAST} and {GREATEST}")
     return value
 
 
 def _real(token: Token, sign: int = 1) -> float:
     value = sign * float(token)
     if value in (float("inf"), float("-inf")):
-        raise _Mistake(Kind.BAD_LITERAL, token, f"`{token}` is beyond a float", "floats have 64 bits")
+        raise _Mistake(Kind.BAD_LITERAL, token, f"{quoted(token)} is beyond a float", "floats have 64 bits")
     return value
 
 _STARTS = {"TYPE", "DECLARE", "DECLARE_FUNCTOR", "INCLUDE", "INPUT", "OUTPUT", "DIRECTIVE"}
@@ -493,8 +495,9 @@ class _Reader:
                     break
                 except _Mistake as mistake:
                     self.report(mistake)
+                    self.finish_item()
                     self.begin()
-                    resumed = _skip(resumed, tokens)
+                    resumed = resumed if mistake.resumes else _skip(resumed, tokens)
         if self.tokens:
             self.end_of_file()
         for span in self.builder.dangling:
@@ -518,7 +521,12 @@ class _Reader:
         except UnexpectedToken as problem:
             # An item without a closing `.`, such as a declaration, ends where the next one begins.
             if not self.finish_item():
-                raise _unexpected(token, self.tokens, problem.expected) from None
+                expected = problem.expected
+                if len(self.problems) < _EXPLAINED:
+                    expected = self.parser.accepts()  # type: ignore[no-untyped-call]
+                mistake = _unexpected(token, self.tokens, expected)
+                mistake.resumes = bool(self.tokens) and _begins_item(token)
+                raise mistake from None
             self.begin()
             return self.feed(token)
         self.tokens.append(token)
@@ -571,7 +579,9 @@ def _skip(mistaken: Token, tokens: Iterator[Token]) -> Token | None:
     """The token with which reading goes on after a mistake: the first behind the next `.`, a directive, or what stands
     at the beginning of a later line; behind the closing brace of a component."""
     if mistaken.type == "UNCLOSED_COMMENT":
-        return None if all(tokens) else None
+        for _ in tokens:
+            pass
+        return None
     depth = 0
     while mistaken == ".comp" and (token := next(tokens, None)) is not None:
         depth += (token == "{") - (token == "}")
@@ -582,9 +592,13 @@ def _skip(mistaken: Token, tokens: Iterator[Token]) -> Token | None:
     for token in tokens:
         if token.type == "DOT":
             return next(tokens, None)
-        if token.type in _STARTS or (token.column == 1 and token.type in _BEGINNINGS):
+        if _begins_item(token):
             return token
     return None
+
+
+def _begins_item(token: Token) -> bool:
+    return token.type in _STARTS or (token.column == 1 and token.type in _BEGINNINGS)
 
 
 def _is_only_preamble(tokens: list[Token]) -> bool:
@@ -619,7 +633,7 @@ def _refuse_outside(token: Token) -> None:
         raise _Mistake(Kind.NOT_IN_SUBSET, token, f"{name} is outside this language", instead)
     if token.type == "OUTSIDE":
         hint = "leave it out" if token.isascii() else "outside of strings, write plain letters, digits and blanks"
-        raise _Mistake(Kind.SYNTAX, token, f"`{token}` has no meaning here", hint)
+        raise _Mistake(Kind.SYNTAX, token, f"{quoted(token)} has no meaning here", hint)
 
 
 def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mistake:
@@ -638,12 +652,12 @@ def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mista
         return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
     if token == "(" and last in (",", ":-", "{"):
         return outside("a group of literals", _ONE_RULE_EACH)
-    if "DOT" in expected and last is not None and token.column == 1 and token.type in _BEGINNINGS | {"DOT"}:
-        return _Mistake(Kind.SYNTAX, token, f"the rule before `{token}` has no end", "end it with `.`")
+    if "DOT" in expected and last is not None and _begins_item(token):
+        return _Mistake(Kind.SYNTAX, token, f"the rule before {quoted(token)} has no end", "end it with `.`")
     if token.type == "DOC":
         return _Mistake(Kind.SYNTAX, token, "a doc comment stands inside an item", "write `//` for a comment")
     if "IDENT" in expected and token.isidentifier():
         return _Mistake(Kind.RESERVED_NAME, token, f"`{token}` is a word of the language", "choose another name")
     wanted = sorted({_EXPECTED[name] for name in expected if name in _EXPECTED})
     hint = f"expected {' or '.join(wanted)}" if wanted else None
-    return _Mistake(Kind.SYNTAX, token, f"`{token}` is not expected here", hint)
+    return _Mistake(Kind.SYNTAX, token, f"{quoted(token)} is not expected here", hint)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
+from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
 from policy_kb.source import Span, read_text
@@ -60,8 +60,8 @@ class _Reader:
             self.refuse(item.span, "an included file is named from the folder of the file that includes it",
                         'write a relative path such as `.include "vocabulary/dates.dl"`')
         elif target in including:
-            walk = [display_name(step) for step in including[including.index(target) :]]
-            self.refuse(item.span, f"files include each other: {' -> '.join([*walk, name])}",
+            files = [display_name(step) for step in including[including.index(target) :]]
+            self.refuse(item.span, f"files include each other: {walk([*files, name])}",
                         "leave one `.include` out")
         elif len(including) >= _DEEPEST:
             self.refuse(item.span, f"files are included more than {_DEEPEST} deep", "include the file further up")
@@ -70,7 +70,7 @@ class _Reader:
                 text = read_text(target, name)
             except Refused as refused:
                 problem = refused.diagnostics[0]
-                self.refuse(item.span, f"`{item.file}` cannot be included: {problem.message}", problem.hint)
+                self.refuse(item.span, f"{quoted(item.file)} cannot be included: {problem.message}", problem.hint)
             else:
                 self.read(target, text, including)
 

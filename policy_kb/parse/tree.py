@@ -223,3 +223,18 @@ def aggregates(node: Expression | Literal) -> Iterator[Aggregate]:
         case Comparison(left=left, right=right):
             yield from aggregates(left)
             yield from aggregates(right)
+
+
+def without_annotations(program: Program) -> Program:
+    """The program as Soufflé reads it, which knows no meaning of annotations."""
+    items: list[Item] = []
+    for item in program.items:
+        match item:
+            case RelationDeclaration(name=name, attributes=attributes, doc=doc, span=span):
+                plain = tuple(AttributeDeclaration(one.name, one.type, (), one.span) for one in attributes)
+                items.append(RelationDeclaration(name, plain, doc, (), span))
+            case Rule(heads=heads, body=body, doc=doc, span=span):
+                items.append(Rule(heads, body, doc, (), span))
+            case _:
+                items.append(item)
+    return Program(program.entry, tuple(items), program.files)

@@ -96,7 +96,7 @@ def _keeps(
     for literal in body:
         match literal:
             case tree.Atom(relation=relation, arguments=arguments):
-                if any(isinstance(argument, tree.Call) and not needs(argument, ()) <= bound for argument in arguments):
+                if _has_unbound_expression(arguments, bound):
                     return False
                 is_derived = relation in can_open and not relations[relation].is_input
                 if is_derived and any(
@@ -105,6 +105,8 @@ def _keeps(
                     for argument in arguments[1:]
                 ):
                     return False
+            case tree.Negation(atom=atom) if _has_unbound_expression(atom.arguments, bound):
+                return False
             case tree.Comparison() if not needs(literal, bound, (*body, *whole)) <= bound:
                 once = Counter(variable.name for variable in tree.variables(literal))
                 compared += 1
@@ -113,3 +115,7 @@ def _keeps(
                 if any(number > 1 for name, number in once.items() if name not in bound):
                     return False
     return True
+
+
+def _has_unbound_expression(arguments: Iterable[tree.Expression], bound: frozenset[str]) -> bool:
+    return any(isinstance(argument, tree.Call) and not needs(argument, ()) <= bound for argument in arguments)

@@ -37,8 +37,8 @@ from tests.strategies.programs import (
 Item = TypeVar("Item")
 Law = Callable[[Draw], None]
 
-FEW_VALUES = {NUMBER: (-1, 0, 1, 2, 3, 7, 8), SYMBOL: ("p", "q", "r", "s", "t")}
-"""Enough for every world that matters: the values mentioned, some between and beyond them, and some never seen."""
+FEW_VALUES = {NUMBER: tuple(range(-6, 10)), SYMBOL: ("p", "q", "r", "s", "t")}
+"""Enough for every world that matters: the values mentioned, and on both sides of them as many as are ever counted."""
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_every_answer_is_sound_and_an_open_one_exact_where_that_is_promised(
                 if is_promised(policy, question):
                     kinds.append("promised")
                     assert exact == NEEDS_INFORMATION, shown(program, document, question)
-                for kind in kinds:
+                for kind in kinds if isinstance(draw, RandomDraw) else ():
                     counts[kind][0] += exact == NEEDS_INFORMATION
                     counts[kind][1] += 1
 

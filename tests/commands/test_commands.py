@@ -1,0 +1,193 @@
+"""The commands as a reader meets them: what they print, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+from hypothesis import given, settings
+
+from policy_kb.commands import EXIT_CODES, program
+from policy_kb.report.as_json import determination_schema
+from tests.strategies.cases import alemtuzumab_cases
+
+ROOT = Path(__file__).parent.parent.parent
+SCENARIOS = ROOT / "kb/alemtuzumab/scenarios"
+YES = SCENARIOS / "two-relapses-and-an-enhancing-lesion.yaml"
+NO = SCENARIOS / "several-criteria-unmet-at-once.yaml"
+ASKS = SCENARIOS / "mostly-needs-information.yaml"
+ELSEWHERE = SCENARIOS / "federal-employee-program.yaml"
+
+
+def call(*arguments: object):
+    result = CliRunner().invoke(program, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+    return result
+
+
+@pytest.mark.parametrize("command", ["decide", "explain"])
+@pytest.mark.parametrize(("case", "code"), [(YES, 0), (NO, 4), (ASKS, 5), (ELSEWHERE, 6)])
+def test_the_exit_code_of_one_case_is_its_decision(command, case, code):
+    assert call(command, case).exit_code == code
+
+
+def test_several_cases_give_one_line_each_and_exit_with_0():
+    result = call("decide", YES, NO, ASKS)
+    assert result.exit_code == 0
+    assert [line.split(": ")[1] for line in result.stdout.splitlines()] == ["met", "not met", "needs information"]
+
+
+def test_a_refused_case_among_several_is_named_and_the_others_are_decided(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("case: bad\nrequest: {drug: Lemtrada, phase: initiation, received: 2025-02-30}\n")
+    result = call("decide", YES, bad, NO)
+    assert result.exit_code == 1
+    assert len(result.stdout.splitlines()) == 2
+    assert "2025-02-30" in result.stderr
+    assert "bad.yaml:2:" in result.stderr
+
+
+def test_two_files_with_one_case_name_are_refused():
+    result = call("decide", YES, YES)
+    assert result.exit_code == 1
+    assert "two cases are named `two-relapses-and-an-enhancing-lesion`" in result.stderr
+
+
+def test_a_drug_that_no_policy_covers_is_refused_with_the_drugs_there_are(tmp_path):
+    case = tmp_path / "case.yaml"
+    case.write_text("case: a\nrequest: {drug: Lemtrata, phase: initiation, received: 2025-09-02}\n")
+    result = call("decide", case)
+    assert result.exit_code == 1
+    assert "no policy covers `Lemtrata`" in result.stderr
+    assert "did you mean `Lemtrada`?" in result.stderr
+
+
+def test_a_row_that_the_vocabulary_refuses_refuses_the_case_at_its_line(tmp_path):
+    case = tmp_path / "case.yaml"
+    case.write_text(
+        "case: a\nrequest: {drug: Lemtrada, phase: initiation, received: 2025-09-02}\n"
+        "therapy:\n  - {product: Avonex, started: 2025-01-02, stopped: 2025-01-01}\n"
+    )
+    result = call("decide", case)
+    assert result.exit_code == 1
+    assert "case.yaml:4:" in result.stderr
+    assert "Avonex is started on 2025-01-02, after it is stopped on 2025-01-01" in result.stderr
+
+
+def test_every_determination_fits_the_schema_that_is_printed():
+    schema = json.loads(call("schema", "--determination").stdout)
+    for path in sorted(SCENARIOS.glob("*.yaml"))[::12]:
+        for line in call("decide", "--json", path).stdout.splitlines():
+            jsonschema.validate(json.loads(line), schema)
+
+
+@settings(max_examples=15)
+@given(alemtuzumab_cases())
+def test_generated_cases_are_decided_alike_by_decide_explain_and_json(tmp_path_factory, document):
+    case = tmp_path_factory.mktemp("case") / "case.json"
+    case.write_text(json.dumps(document))
+    decided, explained = call("decide", "--json", case), call("explain", "--json", case)
+    determination = json.loads(decided.stdout)
+    jsonschema.validate(determination, determination_schema())
+    assert determination == json.loads(explained.stdout)
+    assert decided.exit_code == explained.exit_code == EXIT_CODES[determination["decision"]]
+    assert call("explain", case).exit_code == decided.exit_code
+    assert ("denied" in call("explain", case).stdout) is False
+
+
+def test_the_same_case_as_yaml_json_and_ndjson_is_decided_alike(tmp_path):
+    document = yaml.load(YES.read_text(), Loader=yaml.BaseLoader)["case"]
+    numbers = {"age": 34, "planned_dose": 12, "doses_requested": 5}
+    document |= numbers
+    document["mri"]["lesions"] = 2
+    document["antiviral_prophylaxis"]["months"] = 2
+    as_json, as_ndjson = tmp_path / "a.json", tmp_path / "a.ndjson"
+    as_json.write_text(json.dumps(document, indent=1))
+    as_ndjson.write_text(json.dumps(document) + "\n\n")
+    keys = ("decision", "criteria", "facts", "rules", "missing", "notices")
+    one, two, three = (json.loads(call("decide", "--json", path).stdout) for path in (YES, as_json, as_ndjson))
+    assert [one[key] for key in keys] == [two[key] for key in keys] == [three[key] for key in keys]
+
+
+def test_a_reading_can_be_overridden_and_is_named():
+    case = SCENARIOS / "initiation-brand-copaxone-trial-is-asked-about.yaml"
+    assert call("decide", case).exit_code == 5
+    counted = call("explain", case, "--reading", "brand_trial=counts")
+    assert counted.exit_code == 0
+    assert "brand_trial = counts" in counted.stdout
+
+
+def test_sensitivity_names_each_reading_that_would_change_the_decision():
+    case = SCENARIOS / "initiation-brand-copaxone-trial-is-asked-about.yaml"
+    output = call("decide", "--sensitivity", case).stdout
+    assert "with brand_trial = counts the decision would be: met" in output
+    assert "previous_year" not in output.partition("Sensitivity")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["decide"], 2, "Missing argument"),
+        (["decide", "nowhere.yaml"], 1, "no such file"),
+        (["decide", str(YES), "--reading", "brand_trial"], 2, "is not NAME=CHOICE"),
+        (["decide", str(YES), "--reading", "brand_trail=ask"], 1, "did you mean `brand_trial`?"),
+        (["decide", str(YES), "--reading", "brand_trial=perhaps"], 1, "is no choice of `brand_trial`"),
+        (["explain", str(YES), "2.d"], 2, "has no criterion `2.d`"),
+        (["query", str(YES), "therap(x)"], 1, "did you mean `therapy`?"),
+        (["query", str(YES), "__import__('os').system('true')"], 1, "error"),
+        (["query", str(YES), 'therapy("Avonx", _, _)'], 1, "did you mean `Avonex`?"),
+        (["about", "09-J2000-99"], 1, "there is no policy of this number"),
+        (["decide", str(YES), "--policy", "nowhere.dl"], 3, "no such file"),
+        (["decidd"], 2, "did you mean `decide`?"),
+    ],
+)
+def test_what_is_wrong_is_said_on_standard_error(arguments, code, says):
+    result = call(*arguments)
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert result.stdout == ""
+
+
+def test_the_rules_that_ship_have_neither_errors_nor_warnings():
+    result = call("check")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "0 errors, 0 warnings"
+
+
+def test_check_prints_all_problems_of_a_file_and_exits_with_3(tmp_path):
+    rules = tmp_path / "bad.dl"
+    rules.write_text(".decl a(x: number)\na(x) :- b(x).\na(y) :- a(x), x = 1.\n")
+    result = call("check", rules)
+    assert result.exit_code == 3
+    assert "unknown-relation" in result.stderr
+    assert "unbound-variable" in result.stderr
+
+
+def test_query_marks_certain_and_possible_rows(tmp_path):
+    case = tmp_path / "case.yaml"
+    case.write_text(
+        "case: a\nrequest: {drug: Lemtrada, phase: initiation, received: 2025-09-02}\n"
+        "relapse: [2025-03-02, {on: 2025-04-02, uncertain: true}]\n"
+    )
+    assert call("query", case, "relapse(on)").stdout == "+ relapse(2025-03-02)\n? relapse(2025-04-02)\n"
+    assert call("query", case, "mri(_, _, _)").stdout == "? mri is open for this case: further rows may hold\n"
+
+
+def test_about_prints_every_criterion_and_the_rest_of_the_guideline():
+    output = call("about", "09-J2000-27").stdout
+    for words in ("2.c.ii.4", "60 units of J0202", "36 units of J0202", "previous_year", "J9010", "627.42393",
+                  "leukoencephalopathy", "2025-07-15", "09-J1000-39"):
+        assert words in output, words
+
+
+def test_the_json_schema_of_cases_accepts_a_scenario():
+    schema = json.loads(call("schema", "09-J2000-27").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    case = {"case": "a", "request": {"drug": "Lemtrada", "phase": "initiation", "received": "2025-09-02"}}
+    jsonschema.validate(case, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**case, "relaps": []}, schema)
