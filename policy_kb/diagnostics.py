@@ -120,12 +120,16 @@ def _window(line: str, column: int, width: int = 160) -> tuple[str, int]:
     return ("..." + part if start else part), column - start + (3 if start else 0)
 
 
+def in_file_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The diagnostics by their places, each once."""
+    return sorted(dict.fromkeys(diagnostics), key=lambda one: (one.span.file, one.span.line, one.span.column))
+
+
 class Refused(Exception):  # noqa: N818
     """An input is refused; `diagnostics` holds every problem found, in file order."""
 
     def __init__(self, diagnostics: Iterable[Diagnostic]):
-        unique = dict.fromkeys(diagnostics)
-        self.diagnostics = sorted(unique, key=lambda d: (d.span.file, d.span.line, d.span.column))
+        self.diagnostics = in_file_order(diagnostics)
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
 
 

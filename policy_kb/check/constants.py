@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Domain
-from policy_kb.check.declarations import Report, atoms_in, expressions_in
+from policy_kb.check.declarations import Report, atoms_in, calls_of
 from policy_kb.dates import BadDate, parse_date
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.parse import tree
@@ -25,7 +25,6 @@ def check_constants(program: CheckedProgram, known: Known) -> list[Diagnostic]:
     relations."""
     report = Report(program.files)
     for rule in program.rules:
-        _check_dates((rule.head, *rule.body), report)
         domains: dict[str, Attribute] = {}
         for atom in (rule.head, *(a for literal in rule.body for a in atoms_in(literal))):
             for argument, attribute in zip(atom.arguments, program.relations[atom.relation].attributes, strict=True):
@@ -84,10 +83,10 @@ def is_in_domain(value: str, domain: Domain, known: Known) -> bool:
     return any(row[0] == value for row in known.get(domain.relation, ()))
 
 
-def _check_dates(nodes: tuple[tree.Literal, ...], report: Report) -> None:
-    for node in nodes:
-        for call in expressions_in(node, lambda inner: isinstance(inner, tree.Call)):
-            assert isinstance(call, tree.Call)
+def check_dates(rules: Iterable[tree.Rule], report: Report) -> None:
+    """Report every date in the rules that is none."""
+    for rule in rules:
+        for call in calls_of(rule):
             if call.function == "@date" and isinstance(call.arguments[0], tree.Constant):
                 try:
                     parse_date(str(call.arguments[0].value))

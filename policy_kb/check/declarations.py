@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, quoted, walk
+from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted, walk
 from policy_kb.parse import tree
 from policy_kb.source import Span
 
@@ -17,6 +17,7 @@ FUNCTORS = {
     "year": (("Date",), "number"),
 }
 """The functors there are, as `kb/vocabulary/dates.dl` declares them: parameters and result."""
+_FUNCTOR_NAMES = [f"@{name}" for name in FUNCTORS]
 
 BUILT_IN = {
     "cat": (2, None),
@@ -177,7 +178,7 @@ def _with_known_types(
 def _collect_functor(item: tree.FunctorDeclaration, found: Declarations, report: Report) -> None:
     if item.name not in FUNCTORS:
         report(Kind.UNKNOWN_FUNCTOR, item.span, f"there is no functor `@{item.name}`",
-               did_you_mean(item.name, FUNCTORS) or "the functors are those of `vocabulary/dates.dl`")
+               did_you_mean(f"@{item.name}", _FUNCTOR_NAMES) or "the functors are those of `vocabulary/dates.dl`")
     elif item.name in found.functors:
         report(Kind.DECLARED_TWICE, item.span, f"the functor `@{item.name}` is declared twice", "leave one out")
     elif (item.parameters, item.result) != FUNCTORS[item.name]:
@@ -214,7 +215,8 @@ def _check_directives(found: Declarations, report: Report) -> None:
                 report(Kind.UNKNOWN_PARAMETER, directive.span, f"`{name}` is outside this language",
                        did_you_mean(name, _PARAMETERS) or "the parameters are `filename`, `delimiter` and `headers`")
             elif name == "headers" and value not in ("true", "false"):
-                report(Kind.UNKNOWN_PARAMETER, directive.span, f"`headers` is `true` or `false`, not {quoted(value)}")
+                report(Kind.UNKNOWN_PARAMETER, directive.span, f"`headers` is `true` or `false`, not {quoted(value)}",
+                       "write `headers = true`")
             elif name == "delimiter" and len(value) == 0:
                 report(Kind.UNKNOWN_PARAMETER, directive.span, "the delimiter is empty", 'write `","` for a comma')
     for kind in ("input", "output"):
@@ -263,16 +265,19 @@ def _check_call(call: tree.Call, found: Declarations, report: Report) -> None:
     if call.function.startswith("@"):
         name = call.function[1:]
         if name not in found.functors:
-            hint = "include `vocabulary/dates.dl`" if name in FUNCTORS else did_you_mean(name, FUNCTORS)
-            report(Kind.UNKNOWN_FUNCTOR, call.span, f"the functor `@{name}` is not declared", hint)
+            hint = "include `vocabulary/dates.dl`" if name in FUNCTORS else did_you_mean(f"@{name}", _FUNCTOR_NAMES)
+            report(Kind.UNKNOWN_FUNCTOR, call.span, f"the functor `@{name}` is not declared",
+                   hint or f"the functors are {listed(_FUNCTOR_NAMES, 'and')}")
         elif number != len(FUNCTORS[name][0]):
             report(Kind.WRONG_ARITY, call.span,
-                   f"`@{name}` takes {_number(len(FUNCTORS[name][0]), 'argument')}, not {number}")
+                   f"`@{name}` takes {_number(len(FUNCTORS[name][0]), 'argument')}, not {number}",
+                   f"write `@{name}({', '.join(FUNCTORS[name][0])})`")
     elif call.function in BUILT_IN:
         least, most = BUILT_IN[call.function]
         if number < least or (most is not None and number > most):
             count = f"at least {_number(least, 'argument')}" if most is None else _number(least, "argument")
-            report(Kind.WRONG_ARITY, call.span, f"`{call.function}` takes {count}, not {number}")
+            report(Kind.WRONG_ARITY, call.span, f"`{call.function}` takes {count}, not {number}",
+                   "leave some out" if number > least else "write the others too")
 
 
 def _number(count: int, noun: str) -> str:

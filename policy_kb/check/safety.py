@@ -123,39 +123,43 @@ def _suggestion(rule: tree.Rule) -> str:
 
 
 def _check_wildcards(rule: tree.Rule, report: Report) -> None:
-    for argument in rule.heads[0].arguments:
-        for wildcard in _outside_aggregates(argument):
-            report(Kind.WILDCARD, wildcard.span, "`_` stands in a head" if rule.body else "`_` stands in a fact",
-                   "write a value or a variable that the body binds")
+    for head in rule.heads:
+        _refuse_wildcards(head.arguments, "in a head" if rule.body else "in a fact", report)
+        for aggregate in tree.aggregates(head):
+            _check_wildcards_in_aggregate(aggregate, report)
     for literal in rule.body:
-        _check_body_wildcards(literal, report)
+        _check_wildcards_in_literal(literal, report)
 
 
-def _check_body_wildcards(literal: tree.Literal, report: Report) -> None:
-    if isinstance(literal, tree.Comparison):
-        for side in (literal.left, literal.right):
-            for wildcard in _outside_aggregates(side):
-                report(Kind.WILDCARD, wildcard.span, "`_` stands in a comparison",
-                       "write a variable that the body binds")
-    if isinstance(literal, tree.Atom | tree.Negation):
-        atom = literal if isinstance(literal, tree.Atom) else literal.atom
-        for argument in atom.arguments:
-            if not isinstance(argument, tree.Wildcard):
-                for wildcard in _outside_aggregates(argument):
-                    report(Kind.WILDCARD, wildcard.span, "`_` stands in an expression",
-                           "write a variable that the body binds")
+def _check_wildcards_in_literal(literal: tree.Literal, report: Report) -> None:
+    match literal:
+        case tree.Comparison(left=left, right=right):
+            _refuse_wildcards((left, right), "in a comparison", report)
+        case tree.Atom(arguments=arguments) | tree.Negation(atom=tree.Atom(arguments=arguments)):
+            expressions = [argument for argument in arguments if not isinstance(argument, tree.Wildcard)]
+            _refuse_wildcards(expressions, "in an expression", report)
     for aggregate in tree.aggregates(literal):
-        positive = [inner for inner in aggregate.body if isinstance(inner, tree.Atom)]
-        if aggregate.target is not None:
-            for wildcard in _outside_aggregates(aggregate.target):
-                report(Kind.WILDCARD, wildcard.span, "`_` stands in an expression", "write a variable of the body")
-        for inner in aggregate.body:
-            _check_body_wildcards(inner, report)
-            if isinstance(inner, tree.Atom) and len(positive) > 1:
-                for argument in inner.arguments:
-                    if isinstance(argument, tree.Wildcard):
-                        report(Kind.WILDCARD, argument.span, "`_` stands in an aggregate with several atoms",
-                               "name it: such an aggregate would count without it")
+        _check_wildcards_in_aggregate(aggregate, report)
+
+
+def _check_wildcards_in_aggregate(aggregate: tree.Aggregate, report: Report) -> None:
+    if aggregate.target is not None:
+        _refuse_wildcards((aggregate.target,), "in an expression", report)
+    atoms = [literal for literal in aggregate.body if isinstance(literal, tree.Atom)]
+    for literal in aggregate.body:
+        _check_wildcards_in_literal(literal, report)
+    if len(atoms) > 1:
+        for argument in (argument for atom in atoms for argument in atom.arguments):
+            if isinstance(argument, tree.Wildcard):
+                report(Kind.WILDCARD, argument.span, "`_` stands in an aggregate with several atoms",
+                       "name it: such an aggregate would count without it")
+
+
+def _refuse_wildcards(expressions: Iterable[tree.Expression], where: str, report: Report) -> None:
+    for expression in expressions:
+        for wildcard in _outside_aggregates(expression):
+            report(Kind.WILDCARD, wildcard.span, f"`_` stands {where}",
+                   "write a value, or a variable that the body binds")
 
 
 def _outside_aggregates(node: tree.Expression) -> list[tree.Wildcard]:

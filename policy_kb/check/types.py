@@ -18,6 +18,11 @@ _PARAMETERS: dict[str, tuple[str | None, ...]] = {
     "to_number": (None,),
     "to_string": (None,),
 }
+_INSTEAD = {
+    "symbol": 'write text in quotes: `"..."`',
+    "number": "write a whole number, without quotes",
+    "float": "write a number, without quotes",
+}
 _TEXT = ("contains", "match", "!contains", "!match")
 
 
@@ -99,7 +104,8 @@ class _RuleTypes:
                 kinds = [self.found.kind(type_) for type_ in map(self.guess, arguments) if type_]
                 return "float" if "float" in kinds else kinds[0] if kinds else None
             case tree.Aggregate(function=function, target=target):
-                return "number" if function == "count" else self.guess(target) if target else None
+                kind = self.common_kind(target) if target is not None else "number"
+                return "number" if kind == "symbol" else kind
         return None
 
     # whether everything fits
@@ -147,7 +153,8 @@ class _RuleTypes:
             if declared and type_ == "Date" and not self.found.is_below(attribute.type, "Date") and (
                 attribute.type != "number"
             ):
-                self.report(Kind.TYPE_MISMATCH, argument.span, f"{place} is a {attribute.type}, not a Date")
+                self.report(Kind.TYPE_MISMATCH, argument.span, f"{place} is a {attribute.type}, not a Date",
+                            "declare it as `Date`")
             arguments.append(self.expression(argument, self.found.kind(attribute.type), place, attribute.type))
         return tree.Atom(atom.relation, tuple(arguments), atom.span)
 
@@ -218,7 +225,8 @@ class _RuleTypes:
         if inner is not None:
             self.fits(node, inner, kind, "the result", place, wanted)
         if node.function == "%" and inner == "float":
-            self.report(Kind.TYPE_MISMATCH, node.span, "`%` works on whole numbers, not on floats")
+            self.report(Kind.TYPE_MISMATCH, node.span, "`%` works on whole numbers, not on floats",
+                        "write `to_number` around it to cut what is behind the point")
         target = "float" if kind == "float" else inner
         return tree.Call(node.function, tuple(self.expression(a, target) for a in node.arguments), node.span)
 
@@ -231,7 +239,8 @@ class _RuleTypes:
                 if type_ == "Date" and isinstance(argument, tree.Variable):
                     known = self.types.get(argument.name)
                     if known and not self.found.is_below(known, "Date") and argument.name in self.from_attributes():
-                        self.report(Kind.TYPE_MISMATCH, argument.span, f"`{argument}` is a {known}, not a Date")
+                        self.report(Kind.TYPE_MISMATCH, argument.span, f"`{argument}` is a {known}, not a Date",
+                                    "declare the attribute it comes from as `Date`")
         else:
             if node.function in ("min", "max"):
                 inner = self.common_kind(*node.arguments)
@@ -257,5 +266,4 @@ class _RuleTypes:
         if actual == "number" and kind == "float" and isinstance(node, tree.Call) and node.function in _ARITHMETIC:
             return  # its parts are read as floats
         target = f"{place} is a {wanted or kind}" if place else f"a {kind} is needed here"
-        self.report(Kind.TYPE_MISMATCH, node.span, f"{what} is a {actual}; {target}",
-                    'write a symbol in quotes: `"..."`' if kind == "symbol" and actual != "symbol" else None)
+        self.report(Kind.TYPE_MISMATCH, node.span, f"{what} is a {actual}; {target}", _INSTEAD[kind])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from policy_kb.check.checked import CheckedProgram, constants
 from policy_kb.evaluate.bottom_up import BottomUp
-from policy_kb.evaluate.plain import PlainRule, Row, Rows, plain_program
+from policy_kb.evaluate.plain import EvaluationStopped, PlainRule, Row, Rows, plain_program
 
 
 def evaluate_known(
@@ -24,5 +24,8 @@ def evaluate_known(
         given["reading"] = kept | set(readings.items())
     known = {name: relation.arity for name, relation in program.relations.items() if not relation.is_case}
     rules = (PlainRule(rule.head, rule.body) for rule in program.rules if rule.head.relation in known)
-    found = BottomUp(plain_program(rules, known)).evaluate(given)
+    try:
+        found = BottomUp(plain_program(rules, known)).evaluate(given)
+    except EvaluationStopped as stopped:
+        raise stopped.in_files(program.files) from None
     return {name: found[name] for name in known}

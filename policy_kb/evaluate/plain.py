@@ -28,7 +28,8 @@ class PlainRule:
 
 @record
 class PlainProgram:
-    """`arities` has every relation that occurs; those without a rule are given. `strata` as in a CheckedProgram."""
+    """`arities` has every relation that occurs; those without a rule are given. `strata` as in a CheckedProgram. The
+    bodies of `rules` stand in an order in which each literal can be evaluated (`in_order`)."""
 
     arities: dict[str, int]
     rules: tuple[PlainRule, ...]
@@ -44,7 +45,8 @@ class PlainProgram:
 
 def plain_program(rules: Iterable[PlainRule], arities: Mapping[str, int] | None = None) -> PlainProgram:
     """A plain program of these rules, with its strata; `arities` adds relations that no rule mentions."""
-    kept = tuple(dict.fromkeys(rules))
+    ordered = (PlainRule(rule.head, tuple(in_order(rule.body, frozenset(), rule.body))) for rule in rules)
+    kept = tuple(dict.fromkeys(ordered))
     known = dict(arities or {})
     for rule in kept:
         known[rule.head.relation] = len(rule.head.arguments)
@@ -76,8 +78,14 @@ class Engine(Protocol):
 class EvaluationStopped(Refused):
     """A value that does not exist: a division by zero, a text that is no number, a date beyond the calendar."""
 
-    def __init__(self, span: Span, message: str):
-        super().__init__([Diagnostic(Kind.ARITHMETIC, span, message)])
+    def __init__(self, span: Span, message: str, excerpt: str | None = None):
+        hint = "derive the rows for which there is a value first, in a relation of their own"
+        super().__init__([Diagnostic(Kind.ARITHMETIC, span, message, hint, excerpt=excerpt)])
+        self.span, self.message = span, message
+
+    def in_files(self, files: Mapping[str, str]) -> EvaluationStopped:
+        """The same with the source line; `files` are the program's texts."""
+        return EvaluationStopped(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
 
 
 _ATOM_NOT_YET, _NOT_YET = 8, 9

@@ -6,7 +6,7 @@ from itertools import groupby
 
 from policy_kb.check.checked import CheckedProgram, constants
 from policy_kb.evaluate.bottom_up import BottomUp
-from policy_kb.evaluate.plain import Engine, PlainProgram, PlainRule, Row, Rows, plain_program
+from policy_kb.evaluate.plain import Engine, EvaluationStopped, PlainProgram, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
 
 MOST_ROWS_FOR_PYDATALOG = 10_000
@@ -27,7 +27,10 @@ def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row
         given = {name: rows[name] for name in part.arities}
         is_large = sum(map(len, given.values())) > MOST_ROWS_FOR_PYDATALOG
         engine: Engine = BottomUp(part) if is_recursive or is_large else WithPyDatalog(part)
-        rows.update(engine.evaluate(given))
+        try:
+            rows.update(engine.evaluate(given))
+        except EvaluationStopped as stopped:
+            raise stopped.in_files(program.files) from None
     return rows
 
 

@@ -106,8 +106,7 @@ class WithPyDatalog:
 
     def _add_rule(self, rule: PlainRule) -> None:
         translation = _Body(self, (*rule.body, rule.head))
-        ordered = in_order(rule.body, frozenset(), rule.body)
-        literals = translation.literals(ordered)
+        literals = translation.literals(rule.body)
         if literals is None:
             return
         head = [translation.term(argument, literals) for argument in rule.head.arguments] or [_NOTHING]
@@ -202,7 +201,7 @@ class _Body:
         self.fresh += 1
         return pyEngine.Var(f"_{self.fresh}")
 
-    def literals(self, ordered: list[tree.Literal]) -> list[Any] | None:
+    def literals(self, ordered: Iterable[tree.Literal]) -> list[Any] | None:
         """The translated literals; None where the body is never true."""
         result: list[Any] = []
         for literal in ordered:

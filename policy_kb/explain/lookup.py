@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policy_kb.check.cases import counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
-from policy_kb.check.safety import bound_variables, needs, outer_variables
+from policy_kb.check.safety import bound_variables, outer_variables
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, answered
 from policy_kb.evaluate.plain import EvaluationStopped, Rows, named_wildcards
 from policy_kb.evaluate.values import COMPARE, aggregated, call
@@ -38,6 +39,8 @@ class Lookup:
     model: Model
     _indexes: dict[tuple[str, bool, tuple[int, ...]], dict[Row, list[Row]]] = field(default_factory=dict)
     _needs: dict[int, frozenset[str]] = field(default_factory=dict)
+    _forms: dict[int, list[tuple[str | None, Value | None]]] = field(default_factory=dict)
+    _computing: set[int] = field(default_factory=set)
     _aggregates: dict[int, tuple[Body, frozenset[str], frozenset[str]]] = field(default_factory=dict)
     _entered: set[int] = field(default_factory=set)
     _counts: dict[tuple[int, Bindings], tuple[set[Bindings], set[Bindings], bool]] = field(default_factory=dict)
@@ -50,22 +53,31 @@ class Lookup:
 
     def claim(self, atom: tree.Atom, environment: Environment) -> Claim:
         """The atom with the values its arguments have; None where they have none yet, or none at all."""
-        return Claim(atom.relation, tuple([self._argument(argument, environment) for argument in atom.arguments]))
+        form = self._forms.get(id(atom)) or self._form(atom)
+        find = environment.get
+        values = [find(name) if name is not None else value for name, value in form]
+        if self._computes(atom):
+            for place, argument in enumerate(atom.arguments):
+                if isinstance(argument, tree.Call | tree.Aggregate) and self._needed(argument) <= environment.keys():
+                    with suppress(NoValue):
+                        values[place] = self.value(argument, environment)
+        return Claim(atom.relation, tuple(values))
 
-    def _argument(self, argument: tree.Expression, environment: Environment) -> Value | None:
-        match argument:
-            case tree.Variable(name=name):
-                return environment.get(name)
-            case tree.Constant(value=value):
-                return value
-            case tree.Wildcard():
-                return None
-        if not self._needed(argument) <= environment.keys():
-            return None
-        try:
-            return self.value(argument, environment)
-        except NoValue:
-            return None
+    def _form(self, atom: tree.Atom) -> list[tuple[str | None, Value | None]]:
+        """For each argument of an atom the variable it is, or else the constant."""
+        form: list[tuple[str | None, Value | None]] = [
+            (argument.name, None) if isinstance(argument, tree.Variable)
+            else (None, argument.value if isinstance(argument, tree.Constant) else None)
+            for argument in atom.arguments
+        ]
+        self._forms[id(atom)] = form
+        if any(isinstance(argument, tree.Call | tree.Aggregate) for argument in atom.arguments):
+            self._computing.add(id(atom))
+        return form
+
+    def _computes(self, atom: tree.Atom) -> bool:
+        """Whether an argument of an atom whose form is known is an expression."""
+        return id(atom) in self._computing
 
     def rows(self, claim: Claim, *, certain: bool) -> list[Row]:
         """The rows that match a claim, in the order of their values."""
@@ -95,7 +107,17 @@ class Lookup:
     ) -> Iterator[tuple[Row, dict[str, Value], Body]]:
         """The rows an atom can stand for, each with the bindings it adds, and what must equal a value of it that could
         not be computed yet."""
-        for row in self.rows(self.claim(atom, environment), certain=certain):
+        rows = self.rows(self.claim(atom, environment), certain=certain)
+        if rows and not self._computes(atom):
+            new = [
+                (place, name) for place, (name, _) in enumerate(self._forms[id(atom)])
+                if name is not None and name not in environment
+            ]
+            if len({name for _, name in new}) == len(new):
+                for row in rows:
+                    yield row, {**environment, **{name: row[place] for place, name in new}}, ()
+                return
+        for row in rows:
             extended = dict(environment)
             pending: list[tree.Literal] = []
             for argument, value in zip(atom.arguments, row, strict=True):
@@ -145,21 +167,14 @@ class Lookup:
 
     def without_value(self, literal: tree.Literal, environment: Environment) -> tree.Expression | None:
         """The first expression of a literal that has no value, its variables being bound."""
-        match literal:
-            case tree.Comparison(left=left, right=right):
-                sides: tuple[tree.Expression, ...] = (left, right)
-            case tree.Atom(arguments=arguments) | tree.Negation(atom=tree.Atom(arguments=arguments)):
-                sides = arguments
-            case _:
-                return None
-        for side in sides:
+        for side in _sides(literal):
             is_count = isinstance(side, tree.Aggregate) and counts_case_rows(literal, self.program.relations)
-            if isinstance(side, tree.Call | tree.Aggregate) and not is_count:
-                if self._needed(side) <= environment.keys():
-                    try:
-                        self.value(side, environment)
-                    except NoValue:
-                        return side
+            is_computed = isinstance(side, tree.Call | tree.Aggregate) and not is_count
+            if is_computed and self._needed(side) <= environment.keys():
+                try:
+                    self.value(side, environment)
+                except NoValue:
+                    return side
         return None
 
     # literals
@@ -170,39 +185,43 @@ class Lookup:
 
     def _needed(self, node: tree.Literal | tree.Expression) -> frozenset[str]:
         """What must be bound before a part of a rule can be evaluated."""
+        found = self._needs.get(id(node))
+        if found is not None:
+            return found
         match node:
             case tree.Variable(name=name):
                 return frozenset((name,))
             case tree.Constant() | tree.Wildcard() | tree.Truth():
-                return frozenset()
-            case tree.Comparison(left=left, right=right):  # may be made for the occasion: not remembered
+                return _NOTHING
+            case tree.Comparison(left=left, right=right):
                 return self._needed(left) | self._needed(right)
             case tree.Negation(atom=atom):
                 return self._needed(atom)
             case tree.Aggregate():
                 return self._aggregates[id(node)][1]
-        found = self._needs.get(id(node))
-        if found is None:
-            found = self._needs[id(node)] = frozenset().union(*map(self._needed, node.arguments))
-        return found
+        return _NOTHING.union(*map(self._needed, node.arguments))
 
     def _enter(self, body: Body) -> None:
-        """Note of every aggregate of a body the literals it reads, the variables it shares with the body, and those it
-        binds."""
+        """Note what the literals of a body need; of every aggregate the literals it reads, the variables it shares with
+        the body, and those it binds. What is made for the occasion is never noted: notes go by identity."""
         for literal in body:
             for aggregate in tree.aggregates(literal):
                 inner = named_wildcards(aggregate.body)
                 self._aggregates[id(aggregate)] = inner, outer_variables(aggregate, body), bound_variables(inner)
                 self._enter(inner)
+        for literal in body:
+            self._needs[id(literal)] = self._needed(literal)
+            for side in _sides(literal):
+                self._needs[id(side)] = self._needed(side)
 
     def assignment(self, literal: tree.Literal, environment: Environment) -> tuple[str, tree.Expression] | None:
         """The variable that `variable = expression` gives a value to, if the literal does so."""
         if not isinstance(literal, tree.Comparison) or literal.operator != "=":
             return None
         for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
-            if isinstance(one, tree.Variable) and one.name not in environment:
-                if self._needed(other) <= environment.keys() and self.counted(literal) is None:
-                    return one.name, other
+            is_new = isinstance(one, tree.Variable) and one.name not in environment
+            if is_new and self._needed(other) <= environment.keys() and self.counted(literal) is None:
+                return one.name, other  # type: ignore[union-attr]
         return None
 
     def literal_answer(self, literal: tree.Literal, environment: Environment) -> str:
@@ -210,13 +229,15 @@ class Lookup:
         try:
             match literal:
                 case tree.Atom():
+                    claim = self.claim(literal, environment)
                     if self._computes(literal) and self.without_value(literal, environment) is not None:
                         return NEEDS_INFORMATION if self.is_open(literal.relation) else NOT_MET
-                    return self.answer(self.claim(literal, environment))
+                    return self.answer(claim)
                 case tree.Negation(atom=atom):
+                    claim = self.claim(atom, environment)
                     if self._computes(atom) and self.without_value(literal, environment) is not None:
                         return NOT_MET
-                    positive = self.answer(self.claim(atom, environment))
+                    positive = self.answer(claim)
                     return {MET: NOT_MET, NOT_MET: MET}.get(positive, positive)
                 case tree.Truth(value=value):
                     return MET if value else NOT_MET
@@ -230,10 +251,6 @@ class Lookup:
         except NoValue:
             return NOT_MET
         raise AssertionError(literal)
-
-    @staticmethod
-    def _computes(atom: tree.Atom) -> bool:
-        return any(isinstance(argument, tree.Call | tree.Aggregate) for argument in atom.arguments)
 
     # bodies
 
@@ -367,6 +384,19 @@ class Lookup:
                 constant = tree.Constant(value, argument.span)
                 computed.append((HEAD, tree.Comparison("=", argument, constant, argument.span)))
         return result, (*computed, *enumerate(rule.body))
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+def _sides(literal: tree.Literal) -> tuple[tree.Expression, ...]:
+    """The expressions that a literal is made of."""
+    match literal:
+        case tree.Comparison(left=left, right=right):
+            return left, right
+        case tree.Atom(arguments=arguments) | tree.Negation(atom=tree.Atom(arguments=arguments)):
+            return arguments
+    return ()
 
 
 def _row(found: Environment, outer: Environment) -> Bindings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policy_kb.check.checked import CheckedProgram
+from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.declarations import atoms_in
 from policy_kb.evaluate.plain import Rows
 from policy_kb.explain.proof import Attempt, Branches, Counted, Derived, Doubted, Node, Refuted
@@ -13,12 +13,16 @@ def readings_used(program: CheckedProgram, known: Rows, root: Node) -> dict[str,
     """The readings relied on, by name, each with the choice in force."""
     in_force = {str(name): str(choice) for name, choice in known.get("reading", ())}
     by_relation: dict[str, set[str]] = {}
+    rules: dict[str, list[Rule]] = {}
+    for rule in program.rules:
+        if not program.relations[rule.head.relation].is_case:
+            rules.setdefault(rule.head.relation, []).append(rule)
     for stratum in program.strata:  # what a relation depends on comes before it
         for relation in stratum:
             by_relation.setdefault(relation, set())
-        for rule in program.rules:
-            if rule.head.relation in stratum and not program.relations[rule.head.relation].is_case:
-                by_relation[rule.head.relation] |= _asked_for(rule.body, by_relation)
+        for relation in stratum:
+            for rule in rules.get(relation, ()):
+                by_relation[relation] |= _asked_for(rule.body, by_relation)
     used: set[str] = set()
     for number in _rules_shown(root):
         used |= _asked_for(program.rules[number].body, by_relation)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from policy_kb.check.checked import Rule
+from policy_kb.check.checked import Rule, constants
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count, count_parts
 from policy_kb.explain.proof import (
@@ -53,6 +53,7 @@ class Explainer:
         self.program = lookup.program
         self.nodes: dict[Claim, Node] = {}
         self.doubts: dict[str, Doubted] = {}
+        self.places: dict[tuple[str, Row], Span] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -86,7 +87,7 @@ class Explainer:
         return self.given(claim.relation, self.lookup.rows(claim, certain=False)[0])
 
     def parts(self, root: Claim) -> tuple[tuple[int, tuple[Step, ...]], ...]:
-        """Every literal of the root's rules that speaks of the case alone, whatever its answer, by the rule's number."""
+        """Every literal of the root's rules that speaks of the case alone, whatever its answer, by rule number."""
         result = []
         for rule in self.rules.get(root.relation, ()):
             begun = self.lookup.begin(rule, root)
@@ -126,11 +127,13 @@ class Explainer:
         return tuple(self.given(claim.relation, row) for row in rows)
 
     def _known_span(self, relation: str, row: Row) -> Span | None:
-        for atom, span in self.program.facts:
-            if atom.relation == relation and tuple(
-                argument.value for argument in atom.arguments if isinstance(argument, tree.Constant)
-            ) == row:
-                return span
+        """The place of a fact, or else of the table or the first rule of its relation."""
+        if not self.places:
+            for atom, place in self.program.facts:
+                self.places.setdefault((atom.relation, constants(atom)), place)
+        span = self.places.get((relation, row))
+        if span is not None:
+            return span
         table = next((table for table in self.program.tables if table.relation == relation), None)
         if table is not None:
             return Span(f"{table.folder}/{table.filename}", 0)
@@ -169,7 +172,6 @@ class Explainer:
     def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts) -> Attempt:
         """What becomes of some literals of a body, under bindings that the others have been read with."""
         environment = self._determined(start, parts)
-        is_possible = next(self.lookup.solutions(parts, environment, certain=False), None) is not None
         ready: list[tuple[Part, str]] = []
         waiting: list[Part] = []
         for part in parts:
@@ -178,13 +180,16 @@ class Explainer:
             else:
                 waiting.append(part)
         failing = [part for part, answer in ready if answer == NOT_MET]
+        branch = None
+        atom = None if failing else self.lookup.next_atom(tuple(waiting), environment)
+        if atom is not None:
+            branch = self._branch(rule, atom, environment, tuple(part for part in waiting if part is not atom))
+        is_possible = not failing and (branch is None or branch.answer != NOT_MET)
         steps: list[Step] = []
         for part, answer in ready:
             if is_possible or answer == NOT_MET or self._binds_what_fails(part[1], failing):
                 steps += self._steps(rule, *part, answer, environment)
-        branch = self.lookup.next_atom(tuple(waiting), environment)
-        if branch is not None and (is_possible or not failing):
-            steps.append(self._branch(rule, branch, environment, tuple(part for part in waiting if part is not branch)))
+        steps += [branch] if branch is not None else []
         settles = rule.doc if rule.possible is not None and is_possible else None
         certain = rule.possible is None and all(step.answer == MET for step in steps)
         answer = NOT_MET if not is_possible else MET if certain else NEEDS_INFORMATION

@@ -172,6 +172,7 @@ OUTSIDE_SUBSET = {
 _EXPECTED = {
     "IDENT": "a name",
     "STRING": "a string",
+    "NUMBER": "a number",
     "DOT": "`.`",
     "IF": "`:-`",
     "RPAR": "`)`",
@@ -238,7 +239,7 @@ def _real(token: Token, sign: int = 1) -> float:
         raise _Mistake(Kind.BAD_LITERAL, token, f"{quoted(token)} is beyond a float", "floats have 64 bits")
     return value
 
-_STARTS = {"TYPE", "DECLARE", "DECLARE_FUNCTOR", "INCLUDE", "INPUT", "OUTPUT", "DIRECTIVE"}
+_STARTS = {"TYPE", "DECLARE", "DECLARE_FUNCTOR", "INCLUDE", "INPUT", "OUTPUT", "DIRECTIVE", "PREPROCESSOR"}
 """The tokens that begin an item and nothing else."""
 _BEGINNINGS = {"IDENT", "DOC", "ANNOTATE"}
 """Those that begin an item where they stand at the beginning of a line."""
@@ -650,7 +651,8 @@ def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mista
         return outside("a union, record or alias type", "write `.type T <: number`, `symbol` or `float`")
     if last == "!":
         return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
-    if token == "(" and last in (",", ":-", "{"):
+    # `(r(x), ...)`: the name of an atom is read as a variable, until its bracket opens.
+    if token == "(" and len(before) > 2 and before[-2] == "(" and before[-3] in (",", ":-", "{"):
         return outside("a group of literals", _ONE_RULE_EACH)
     if "DOT" in expected and last is not None and _begins_item(token):
         return _Mistake(Kind.SYNTAX, token, f"the rule before {quoted(token)} has no end", "end it with `.`")

@@ -159,18 +159,17 @@ def joined(words: Sequence[str]) -> str:
 
 
 def number_order(number: str) -> list[tuple[int, int, str]]:
-    """Sorts paragraphs as a guideline numbers them: 2.a before 2.b, i before ii before iv, 2 before 10."""
-    return [_part(part) for part in number.split(".")]
+    """Sorts paragraphs as a guideline numbers them: 2 before 10, 2.a before 2.b, 2.a.ii before 2.a.iv; letters stand
+    behind a number, Roman numerals behind a letter."""
+    return [_part(part, is_letter=depth == 1) for depth, part in enumerate(number.split("."))]
 
 
-def _part(part: str) -> tuple[int, int, str]:
+def _part(part: str, *, is_letter: bool) -> tuple[int, int, str]:
     if part.isdigit():
         return (0, int(part), "")
     roman = {"i": 1, "v": 5, "x": 10}
-    if part and set(part) <= set(roman):
+    if part and set(part) <= set(roman) and not is_letter:
         values = [roman[letter] for letter in part]
-        total = sum(-v if v < max(values[place:]) else v for place, v in enumerate(values))
-        return (0, total, "")
+        following = [*values[1:], 0]
+        return (0, sum(-value if value < after else value for value, after in zip(values, following, strict=True)), "")
     return (1, 0, part)
-
-

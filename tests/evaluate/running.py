@@ -128,9 +128,10 @@ class AsWritten:
                 given[_dropped(rule)] = {row for row in firings if draw.chance(50)}
         return self.engine.evaluate(given)
 
-    def anything_fires(self, world: Mapping[str, set[Row]]) -> bool:
+    def heads_that_fire(self, world: Mapping[str, set[Row]]) -> set[str]:
+        """The relations of which some row is only possible, all else being as in the world."""
         found = self.engine.evaluate(world)
-        return any(found[_fires(rule)] for rules in self.settled for rule in rules)
+        return {rule.head.relation for rules in self.settled for rule in rules if found[_fires(rule)]}
 
     def truths(self, rows: Mapping[str, set[Row]]) -> dict[str, bool]:
         """Whether each of the policy's questions is true, given all rows."""

@@ -264,7 +264,7 @@ def test_where_everything_is_known_the_rules_mean_what_they_say(try_out: Callabl
             document = build_case(draw, program, sure=True)
             world = build_world(draw, program, document)
             try:
-                if policy.as_written.anything_fires(world):
+                if policy.as_written.heads_that_fire(world):
                     return
                 model, rows = policy.model(document), policy.as_written.rows(world, draw)
             except EvaluationStopped:
@@ -293,8 +293,7 @@ def test_both_engines_give_the_same_model(try_out: Callable[[Law, int], None]) -
             for engine in (policy.bottom_up, policy.with_pydatalog):
                 try:
                     models.append(policy.model(document, engine))
-                except EvaluationStopped as stopped:
-                    assert stopped.diagnostics
+                except EvaluationStopped:
                     models.append(None)  # type: ignore[arg-type]
             assert models[0] == models[1], shown(program, document)
 

@@ -100,8 +100,7 @@ class _Body:
         return _Body(self.draw, self.vocabulary, prefix, dict(self.bound), reads=self.reads)
 
     def constant(self, kind: str) -> str:
-        value = self.draw.pick(VALUES[kind])
-        return f'"{value}"' if kind == SYMBOL else str(value)
+        return _constant(self.draw.pick(VALUES[kind]))
 
     def variables(self, kind: str) -> list[str]:
         return [name for name, own in self.bound.items() if own == kind]
@@ -227,6 +226,10 @@ class _Body:
         self.literals.append(f"{bound} {operator} {count}" if draw.chance(35) else f"{count} {operator} {bound}")
 
 
+def _constant(value: Value) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 def _written(name: str, arguments: Sequence[str]) -> str:
     return f"{name}({', '.join(arguments)})"
 
@@ -244,8 +247,7 @@ def _known_relations(draw: Draw, items: list[str]) -> dict[str, tuple[str, ...]]
         known[name] = kinds
         items.append(_declared(name, [(f"{name}_{place}", kind) for place, kind in enumerate(kinds)]))
         for _ in range(draw.integer(1, 3)):
-            values = ('"%s"' % draw.pick(VALUES[k]) if k == SYMBOL else str(draw.pick(VALUES[k])) for k in kinds)
-            items.append(_written(name, list(values)) + ".")
+            items.append(_written(name, [_constant(draw.pick(VALUES[kind])) for kind in kinds]) + ".")
     if "step" in known and draw.chance(50):
         known["reached"] = (NUMBER, NUMBER)
         items += [
@@ -265,7 +267,7 @@ def _input_relations(draw: Draw, items: list[str], always_open: bool) -> list[In
             f"a{number}",
             kinds,
             is_closed=45 <= sort < 65 or 80 <= sort < 92,
-            is_single=80 <= sort,
+            is_single=sort >= 80,
             is_always_open=always_open and 65 <= sort < 80,
         )
         if not kinds:

@@ -1,0 +1,111 @@
+"""The text of explanations: true for every case, readable at 80 columns, complete where it says "no"."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+import policy_kb
+from policy_kb.report import wording
+from policy_kb.report.as_text import Item, Tree, closing, render, what_would_differ, without_met
+from policy_kb.report.summary import criteria_lines, header, plain
+from tests.strategies.cases import alemtuzumab_cases
+
+POLICY = policy_kb.load_policy("09-J2000-27")
+TOP = {"initiation": list("1234567"), "continuation": list("012345678")}
+
+
+def below(items):
+    for item in items:
+        yield item
+        yield from below(item.below)
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_the_tree_gives_every_top_criterion_its_answer_in_order(document):
+    determination = POLICY.decide(document)
+    items = Tree(determination).items()
+    numbers = [item.number.split(", ")[0] for item in items if item.number]
+    assert numbers == (TOP[determination.phase.name] if determination.criteria else [])
+    for item in items:
+        assert item.answer == determination.criteria[item.number]
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_every_criterion_in_the_tree_has_the_sign_of_its_answer(document):
+    determination = POLICY.decide(document)
+    for item in below(Tree(determination).items()):
+        if item.number:
+            assert item.answer == determination.criteria[item.number], item
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_a_no_opens_every_unmet_criterion_down_to_a_record_or_a_number(document):
+    determination = POLICY.decide(document)
+    if determination.decision == "not met":
+        items = Tree(determination).items()
+        shown = {number for item in below(items) for number in item.number.split(", ")}
+        unmet = {number for number, answer in determination.criteria.items() if answer == "not met"}
+        on_the_way = {number for number in unmet if all(
+            determination.criteria[".".join(number.split(".")[: depth + 1])] == "not met"
+            for depth in range(number.count("."))
+        )}
+        assert on_the_way <= shown
+        for item in below(items):
+            if item.number in on_the_way and "(shown above)" not in item.text:
+                assert item.below, item
+        assert what_would_differ(determination)
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_lines_stay_within_80_columns_and_never_deny(document):
+    determination = POLICY.decide(document)
+    lines = list(render(Tree(determination).items(), 80))
+    assert all(len(line) <= 80 for line in lines)
+    everything = "\n".join([*lines, *header(determination), *closing(determination)]).lower()
+    assert "denied" not in everything
+    assert "{" not in everything
+    assert list(criteria_lines(determination, plain)) or determination.decision == "not applicable"
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_why_not_leaves_out_met_criteria_and_nothing_else(document):
+    items = Tree(POLICY.decide(document)).items()
+    kept = list(below(without_met(items)))
+    assert not [item for item in kept if item.number and item.answer == "met"]
+    assert {item.number for item in kept if item.number} == {
+        item.number for item in below(items) if item.number and item.answer != "met"
+    } - hidden(items)
+
+
+def hidden(items):
+    """The criteria below a met one."""
+    met = [item for item in below(items) if item.number and item.answer == "met"]
+    return {inner.number for item in met for inner in below(item.below)}
+
+
+def test_a_long_line_is_wrapped_under_its_beginning():
+    text = "word " * 30
+    lines = list(render([Item("met", text.strip(), "2.a", "line 3")], 60))
+    assert lines[0].startswith("+ 2.a  word")
+    assert all(line.startswith("       word") or line.endswith("[line 3]") for line in lines[1:])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "ordered"),
+    [
+        (["10", "2", "2.b", "2.a"], ["2", "2.a", "2.b", "10"]),
+        (["2.a.iv", "2.a.ii", "2.a.i", "2.a.v", "2.a.ix"], ["2.a.i", "2.a.ii", "2.a.iv", "2.a.v", "2.a.ix"]),
+    ],
+)
+def test_paragraphs_sort_as_a_guideline_numbers_them(numbers, ordered):
+    assert sorted(numbers, key=wording.number_order) == ordered
+
+
+def test_letters_after_a_number_are_letters_and_not_roman_numerals():
+    assert sorted(["6.c", "6.h", "6.i", "6.j", "6.a"], key=wording.number_order) == ["6.a", "6.c", "6.h", "6.i", "6.j"]
