@@ -1,7 +1,7 @@
 """The six stages, top to bottom: parse, check, load, evaluate, explain, report.
 
-Each takes one value and gives one. What rule files cost is paid once: a policy is parsed, checked and doubled when it is
-first used, and kept in a cache by the content of its files (see `policies`).
+Each takes one value and gives one. What rule files cost is paid once: a policy is parsed, checked and doubled when it
+is first used, and kept in a cache by the content of its files (see `policies`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Rules:
 
 
 def parse_and_check(entry: Path) -> Rules:
-    """Rule files, read and checked, their tables and known relations included. Raises RulesRefused with every problem."""
+    """Rule files, read and checked, with their tables and known relations. Raises RulesRefused with every problem."""
     from policy_kb.check.constants import check_constants
     from policy_kb.check.program import check_program
     from policy_kb.evaluate.known import evaluate_known
@@ -192,25 +192,27 @@ def report(
     from policy_kb.report.determination import NOT_APPLICABLE, Approval, Determination
     from policy_kb.report.wording import reason, sentence
 
-    elsewhere = sorted(str(row[1]) for row in model.certain.get("not_applicable", ()))
+    def determination(
+        decision: str, why: str, criteria: Mapping[str, str], approval: Approval | None, missing: tuple[OpenPoint, ...]
+    ) -> Determination:
+        used = explanation.readings if explanation else {}
+        return Determination(
+            facts.case, facts.source, phase, decision, why, criteria, approval, missing, notices, used, explanation,
+            rules.digest, facts.digest, rules.program, facts.rows,
+        )
+
     notices = tuple(sorted(str(row[1]) for row in model.certain.get("notice", ())))
+    elsewhere = sorted(str(row[1]) for row in model.certain.get("not_applicable", ()))
     if elsewhere:
         relation = rules.program.relations["not_applicable"]
         why = "; ".join(sentence(relation, (facts.case, whose)) for whose in elsewhere)
-        return Determination(
-            facts.case, facts.source, phase, NOT_APPLICABLE, why, {}, None, (), notices, {}, None, rules.digest,
-            facts.digest, rules.program,
-        )
+        return determination(NOT_APPLICABLE, why, {}, None, ())
     decision = model.answer(phase.root)
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
     missing = explanation.missing if explanation else _questions(rules, known, phase, facts, model)
     granted = next((row for row in known.get("approval", ()) if row[0] == phase.name), None)
     approval = Approval(int(granted[1]), str(granted[2]), int(granted[3])) if granted and decision == MET else None
-    return Determination(
-        facts.case, facts.source, phase, decision, reason(decision, phase.name, criteria, len(missing)), criteria,
-        approval, missing, notices, explanation.readings if explanation else {}, explanation, rules.digest,
-        facts.digest, rules.program,
-    )
+    return determination(decision, reason(decision, phase.name, criteria, len(missing)), criteria, approval, missing)
 
 
 def _questions(rules: Rules, known: Rows, phase: Phase, facts: Facts, model: Model) -> tuple[OpenPoint, ...]:

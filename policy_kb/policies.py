@@ -16,7 +16,7 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesR
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
-from policy_kb.source import Span
+from policy_kb.source import Span, display_name
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -91,7 +91,7 @@ class Policy:
     def evaluate(
         self, document: Document, readings: Mapping[str, str], also: Iterable[str] = ()
     ) -> Decided:
-        """Load and evaluate one case, `also` these relations beside what the decision depends on. Raises CaseRefused."""
+        """Load and evaluate one case, `also` these relations beside those of the decision. Raises CaseRefused."""
         if self._reader is None:
             from policy_kb.load.cases import CaseReader
 
@@ -125,7 +125,8 @@ class Policy:
         drug, phase = str(request.values[1]), str(request.values[2])
         problem = None
         if self.covers and drug not in self.covers:
-            problem = f"`{drug}` is not covered by policy {self.number}", f"it covers {listed(sorted(self.covers), 'and')}"
+            covered = listed(sorted(self.covers), "and")
+            problem = f"`{drug}` is not covered by policy {self.number}", f"it covers {covered}"
         found = next((one for one in self.program.phases if one.name == phase), None)
         if found is None and problem is None:
             names = [one.name for one in self.program.phases]
@@ -245,15 +246,16 @@ def _cache_file(entry: Path) -> Path:
     base = os.environ.get("POLICY_KB_CACHE") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "policy-kb"
     )
-    key = hashlib.sha256(f"{_FORMAT} {entry} {Path.cwd()} {_program_stamp()}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{_FORMAT} {entry} {display_name(entry)} {_program_stamp()}".encode()).hexdigest()[:32]
     return Path(base) / f"{key}.pickle"
 
 
 def _program_stamp() -> str:
     """Changes when this program does: a checkout's cache never outlives an edit of the checker."""
     folder = Path(__file__).resolve().parent
-    files = [*folder.glob("*.py"), *(f for part in ("parse", "check", "evaluate") for f in (folder / part).glob("*.py"))]
-    return str(max((file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+    stages = [folder, *(folder / stage for stage in ("parse", "check", "load", "evaluate"))]
+    states = (file.stat() for stage in stages for file in stage.glob("*.py"))
+    return str(sorted((state.st_mtime_ns, state.st_size) for state in states))
 
 
 def _rules(path: Path) -> pipeline.Rules:
@@ -280,8 +282,16 @@ def _fingerprints(names: Iterable[str]) -> dict[str, str]:
     return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether nobody else can have written a file or folder: unpickling runs what the file says."""
+    state = path.stat()
+    return not hasattr(os, "geteuid") or (state.st_uid == os.geteuid() and not state.st_mode & 0o022)
+
+
 def _read_cache(file: Path) -> pipeline.Rules | None:
     try:
+        if not (_is_ours(file.parent) and _is_ours(file)):
+            return None
         with file.open("rb") as stream:
             fingerprints: dict[str, str] = pickle.load(stream)
             if _fingerprints(fingerprints) != fingerprints:

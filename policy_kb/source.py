@@ -24,6 +24,15 @@ class Span:
         return f"{self.file}:{self.line}"
 
 
+def display_name(path: Path) -> str:
+    """How messages name a file."""
+    resolved = path.resolve()
+    try:
+        return str(resolved.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(resolved)
+
+
 def read_text(path: Path, called: str | None = None) -> str:
     """The text of a UTF-8 file.
 

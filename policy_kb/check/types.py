@@ -7,7 +7,7 @@ fits a float.
 
 from __future__ import annotations
 
-from policy_kb.check.declarations import BUILT_IN, FUNCTORS, Declarations, Report
+from policy_kb.check.declarations import BUILT_IN, FUNCTORS, PRIMITIVES, Declarations, Report
 from policy_kb.diagnostics import Kind, quoted
 from policy_kb.parse import tree
 
@@ -30,6 +30,11 @@ def check_types(found: Declarations, report: Report) -> None:
     """Report every value that does not fit; rules with none come out with integers turned into floats where a float
     is meant."""
     found.rules = [_RuleTypes(rule, found, report).check() for rule in found.rules]
+
+
+def _a(type_: str) -> str:
+    """A type in a message; those that authors declare stand in backticks."""
+    return f"a {type_}" if type_ in PRIMITIVES else f"a `{type_}`"
 
 
 class _RuleTypes:
@@ -70,8 +75,8 @@ class _RuleTypes:
                     self.types[argument.name] = attribute.type
                 elif not self.found.is_below(known, attribute.type):
                     self.report(Kind.TYPE_MISMATCH, argument.span,
-                                f"`{argument}` is a {known}; `{attribute.name}` of `{atom.relation}` is a "
-                                f"{attribute.type}", "use a variable of that type")
+                                f"`{argument}` is {_a(known)}; `{attribute.name}` of `{atom.relation}` is "
+                                f"{_a(attribute.type)}", "use a variable of that type")
 
     def spread(self, body: tuple[tree.Literal, ...]) -> bool:
         changed = False
@@ -134,7 +139,7 @@ class _RuleTypes:
                 self.found.is_below(one, other) or self.found.is_below(other, one)
             ):
                 self.report(Kind.TYPE_MISMATCH, comparison.span,
-                            f"`{left}` is a {one}, `{right}` is a {other}", "compare values of one type")
+                            f"`{left}` is {_a(one)}, `{right}` is {_a(other)}", "compare values of one type")
 
     def common_kind(self, *nodes: tree.Expression) -> str | None:
         kinds = [self.found.kind(type_) for type_ in map(self.guess, nodes) if type_]
@@ -153,7 +158,7 @@ class _RuleTypes:
             if declared and type_ == "Date" and not self.found.is_below(attribute.type, "Date") and (
                 attribute.type != "number"
             ):
-                self.report(Kind.TYPE_MISMATCH, argument.span, f"{place} is a {attribute.type}, not a Date",
+                self.report(Kind.TYPE_MISMATCH, argument.span, f"{place} is {_a(attribute.type)}, not a `Date`",
                             "declare it as `Date`")
             arguments.append(self.expression(argument, self.found.kind(attribute.type), place, attribute.type))
         return tree.Atom(atom.relation, tuple(arguments), atom.span)
@@ -173,7 +178,7 @@ class _RuleTypes:
             # Soufflé lets types differ in a negated atom, where they are hardly ever meant to.
             same_kind = self.found.kind(known) == self.found.kind(wanted)
             report = self.report.warn if is_negated and same_kind else self.report
-            report(Kind.TYPE_MISMATCH, variable.span, f"`{variable}` is a {known}; {place} is a {wanted}",
+            report(Kind.TYPE_MISMATCH, variable.span, f"`{variable}` is {_a(known)}; {place} is {_a(wanted)}",
                    "use a variable of that type")
 
     def from_attributes(self) -> set[str]:
@@ -239,7 +244,7 @@ class _RuleTypes:
                 if type_ == "Date" and isinstance(argument, tree.Variable):
                     known = self.types.get(argument.name)
                     if known and not self.found.is_below(known, "Date") and argument.name in self.from_attributes():
-                        self.report(Kind.TYPE_MISMATCH, argument.span, f"`{argument}` is a {known}, not a Date",
+                        self.report(Kind.TYPE_MISMATCH, argument.span, f"`{argument}` is {_a(known)}, not a `Date`",
                                     "declare the attribute it comes from as `Date`")
         else:
             if node.function in ("min", "max"):
@@ -265,5 +270,5 @@ class _RuleTypes:
             return
         if actual == "number" and kind == "float" and isinstance(node, tree.Call) and node.function in _ARITHMETIC:
             return  # its parts are read as floats
-        target = f"{place} is a {wanted or kind}" if place else f"a {kind} is needed here"
+        target = f"{place} is {_a(wanted or kind)}" if place else f"a {kind} is needed here"
         self.report(Kind.TYPE_MISMATCH, node.span, f"{what} is a {actual}; {target}", _INSTEAD[kind])

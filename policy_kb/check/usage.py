@@ -28,7 +28,7 @@ def check_usage(
             if relation.is_case:
                 report(Kind.NEVER_DEFINED, edge.span, message, hint or "write a rule for it, or `.input`")
             else:
-                report.warn(Kind.NEVER_DEFINED, edge.span, message, hint or "write a fact or a rule for it, or `.input`")
+                report.warn(Kind.NEVER_DEFINED, edge.span, message, hint or "write a fact, a rule or `.input`")
     read = {edge.body for edge in edges} | {d.relation for d in found.directives if d.kind == "output"}
     read |= {attribute.domain.relation for r in relations.values() for attribute in r.attributes if attribute.domain}
     read |= _sections(found)

@@ -12,7 +12,11 @@ import click
 
 from policy_kb.diagnostics import Refused, RulesRefused
 
-DONE, INPUT_REFUSED, RULES_REFUSED = 0, 1, 3
+INPUT_REFUSED, RULES_REFUSED = 1, 3
+PIPE_CLOSED = 141
+INTERRUPTED = 130
+"""As a shell counts a program that a closed pipe, or a reader at the keyboard, ends."""
+
 EXIT_CODES = {"met": 0, "not met": 4, "needs information": 5, "not applicable": 6}
 
 
@@ -53,6 +57,9 @@ class _Commands(click.Group):
         except Refused as refused:
             show_refusal(refused)
             context.exit(RULES_REFUSED if isinstance(refused, RulesRefused) else INPUT_REFUSED)
+        except BrokenPipeError:  # what is left to say has no reader
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            context.exit(PIPE_CLOSED)
 
 
 def show_refusal(refused: Refused, most: int = 100) -> None:
@@ -79,8 +86,18 @@ def main() -> None:
     """Run the command line; a reader who closes the pipe early is no error."""
     # Start-up makes many objects that stay: looking through them for garbage is a tenth of a short command's time.
     gc.set_threshold(100_000)
+    if sys.stdout is None or sys.stderr is None:
+        sys.exit(INPUT_REFUSED)  # there is nowhere to answer
     try:
-        program(prog_name="policy-kb")
-    except BrokenPipeError:
+        code = program.main(prog_name="policy-kb", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
+    except click.ClickException as wrong:
+        wrong.show()
+        sys.exit(wrong.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    except OSError as problem:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(DONE)
+        click.echo(f"error: cannot write or read: {problem.strerror or problem}", err=True)
+        sys.exit(INPUT_REFUSED)

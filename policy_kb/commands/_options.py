@@ -47,9 +47,7 @@ def styled() -> Callable[[str, str], str]:
 
 
 def width() -> int:
-    """The columns to fill: the terminal's, at least 40 and at most 120; 100 where the output is not a terminal."""
-    if not sys.stdout.isatty():
-        return 100
+    """The columns to fill: the terminal's, or those of the variable COLUMNS; at least 40 and at most 120."""
     import shutil
 
     return min(120, max(40, shutil.get_terminal_size().columns))

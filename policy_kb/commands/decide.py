@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from policy_kb.commands import INPUT_REFUSED, show_refusal
-from policy_kb.commands._options import as_json, cases, policy, readings, readings_of, sensitivity, styled
+from policy_kb.commands._options import as_json, cases, policy, readings, readings_of, sensitivity, styled, width
 
 
 @click.command(short_help="The decision, and one line per criterion.")
@@ -34,10 +34,11 @@ def command(
       policy-kb decide kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
     """
     from policy_kb.commands import EXIT_CODES
-    from policy_kb.diagnostics import CaseRefused, Refused
+    from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
     from policy_kb.load.cases import check_distinct, named
     from policy_kb.load.documents import read_documents
     from policy_kb.policies import Policies
+    from policy_kb.source import Span
 
     chosen = readings_of(reading)
     policies = Policies(policy)
@@ -47,8 +48,10 @@ def command(
     is_single = len(cases) == 1 and cases[0].suffix.lower() not in (".ndjson", ".jsonl")
     style = styled()
     for path in cases:
+        is_empty = True
         try:
             for document in read_documents(path):
+                is_empty = False
                 try:
                     name, span = named(document)
                     check_distinct([(name, span)] if name is not None else [], seen)  # type: ignore[arg-type]
@@ -72,18 +75,25 @@ def command(
                         ]
                     click.echo(json.dumps(whole, ensure_ascii=False))
                 elif is_single:
-                    from policy_kb.report.summary import criteria_lines, header, questions, sensitivity_lines
+                    from policy_kb.report.summary import (
+                        criteria_lines,
+                        header,
+                        questions,
+                        sensitivity_lines,
+                        wrapped,
+                    )
 
-                    lines = [*header(determination, style), *criteria_lines(determination, style)]
-                    lines += [*questions(determination), *(sensitivity_lines(changes) if with_sensitivity else [])]
-                    click.echo("\n".join(lines))
+                    lines = [*header(determination), *criteria_lines(determination), *questions(determination)]
+                    lines += sensitivity_lines(changes) if with_sensitivity else []
+                    first, *rest = wrapped(lines, width())
+                    click.echo("\n".join([style(first, determination.decision), *rest]))
                 else:
                     changed = "; ".join(f"{name}={choice}: {other}" for name, choice, other in changes)
                     text = f"{determination.case}: {determination.decision}: {determination.reason}"
                     click.echo(style(text, determination.decision) + (f" (would change: {changed})" if changed else ""))
-        except Refused as refused:
-            if not isinstance(refused, CaseRefused):
-                raise
+            if is_empty:
+                raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), "the file holds no case")])
+        except CaseRefused as refused:
             was_refused = True
             show_refusal(refused)
     if was_refused:

@@ -45,7 +45,7 @@ def command(
     """
     from policy_kb.policies import Policies, the_document
     from policy_kb.report.as_text import Tree, closing, render
-    from policy_kb.report.summary import header, sensitivity_lines
+    from policy_kb.report.summary import header, sensitivity_lines, wrapped
 
     chosen = readings_of(reading)
     document = the_document(case)
@@ -69,12 +69,11 @@ def command(
         from policy_kb.report.as_text import without_met
 
         items = without_met(items)
-    output = list(header(determination, style))
+    first, *top = wrapped(header(determination), width())
     tree = list(render(items, width(), style))
-    output += ["", *tree] if tree else []
-    if criterion is None:
-        output += closing(determination)
+    end = list(closing(determination)) if criterion is None else []
     if with_sensitivity:
-        output += sensitivity_lines(found.sensitivity(document, chosen, determination.decision))
+        end += sensitivity_lines(found.sensitivity(document, chosen, determination.decision))
+    output = [style(first, determination.decision), *top, *(["", *tree] if tree else []), *wrapped(end, width())]
     click.echo("\n".join(output))
     context.exit(EXIT_CODES[determination.decision])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,34 @@ Part = tuple[int, tree.Literal]
 """A literal with its place in the body of its rule."""
 
 
+class _Notes:
+    """What the rules of a program need, the same for every case. Notes of a part of a rule go by its identity, so that
+    there are none of what is made for the occasion.
+
+    `needs`: the variables that must be bound before it can be evaluated; `forms`: for each argument of an atom the
+    variable it is, or else the constant; `computing`: the atoms with other arguments; `aggregates`: the literals one
+    reads, the variables it shares with its body, and those it binds; `entered`: the rules that notes were taken of.
+    """
+
+    def __init__(self) -> None:
+        self.needs: dict[int, frozenset[str]] = {}
+        self.forms: dict[int, list[tuple[str | None, Value | None]]] = {}
+        self.computing: set[int] = set()
+        self.aggregates: dict[int, tuple[Body, frozenset[str], frozenset[str]]] = {}
+        self.entered: set[int] = set()
+
+
+_ALL_NOTES: dict[int, _Notes] = {}
+
+
+def _notes_of(program: CheckedProgram) -> _Notes:
+    notes = _ALL_NOTES.get(id(program))
+    if notes is None:
+        notes = _ALL_NOTES.setdefault(id(program), _Notes())
+        weakref.finalize(program, _ALL_NOTES.pop, id(program), None)
+    return notes
+
+
 class NoValue(Exception):  # noqa: N818
     """An expression has no value: the least of no rows, a division by zero. What compares it does not hold."""
 
@@ -38,12 +67,11 @@ class Lookup:
     facts: Facts
     model: Model
     _indexes: dict[tuple[str, bool, tuple[int, ...]], dict[Row, list[Row]]] = field(default_factory=dict)
-    _needs: dict[int, frozenset[str]] = field(default_factory=dict)
-    _forms: dict[int, list[tuple[str | None, Value | None]]] = field(default_factory=dict)
-    _computing: set[int] = field(default_factory=set)
-    _aggregates: dict[int, tuple[Body, frozenset[str], frozenset[str]]] = field(default_factory=dict)
-    _entered: set[int] = field(default_factory=set)
+    _notes: _Notes = field(init=False)
     _counts: dict[tuple[int, Bindings], tuple[set[Bindings], set[Bindings], bool]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_notes", _notes_of(self.program))
 
     def is_case(self, relation: str) -> bool:
         return self.program.relations[relation].is_case
@@ -53,7 +81,7 @@ class Lookup:
 
     def claim(self, atom: tree.Atom, environment: Environment) -> Claim:
         """The atom with the values its arguments have; None where they have none yet, or none at all."""
-        form = self._forms.get(id(atom)) or self._form(atom)
+        form = self._notes.forms.get(id(atom)) or self._form(atom)
         find = environment.get
         values = [find(name) if name is not None else value for name, value in form]
         if self._computes(atom):
@@ -64,20 +92,20 @@ class Lookup:
         return Claim(atom.relation, tuple(values))
 
     def _form(self, atom: tree.Atom) -> list[tuple[str | None, Value | None]]:
-        """For each argument of an atom the variable it is, or else the constant."""
+        """Take notes of an atom."""
         form: list[tuple[str | None, Value | None]] = [
             (argument.name, None) if isinstance(argument, tree.Variable)
             else (None, argument.value if isinstance(argument, tree.Constant) else None)
             for argument in atom.arguments
         ]
-        self._forms[id(atom)] = form
+        self._notes.forms[id(atom)] = form
         if any(isinstance(argument, tree.Call | tree.Aggregate) for argument in atom.arguments):
-            self._computing.add(id(atom))
+            self._notes.computing.add(id(atom))
         return form
 
     def _computes(self, atom: tree.Atom) -> bool:
         """Whether an argument of an atom whose form is known is an expression."""
-        return id(atom) in self._computing
+        return id(atom) in self._notes.computing
 
     def rows(self, claim: Claim, *, certain: bool) -> list[Row]:
         """The rows that match a claim, in the order of their values."""
@@ -110,7 +138,7 @@ class Lookup:
         rows = self.rows(self.claim(atom, environment), certain=certain)
         if rows and not self._computes(atom):
             new = [
-                (place, name) for place, (name, _) in enumerate(self._forms[id(atom)])
+                (place, name) for place, (name, _) in enumerate(self._notes.forms[id(atom)])
                 if name is not None and name not in environment
             ]
             if len({name for _, name in new}) == len(new):
@@ -153,7 +181,7 @@ class Lookup:
         raise AssertionError(expression)
 
     def _known_aggregate(self, aggregate: tree.Aggregate, environment: Environment) -> Value:
-        body, _, _ = self._aggregates[id(aggregate)]
+        body, _, _ = self._notes.aggregates[id(aggregate)]
         found = {
             tuple(sorted(inner.items())): inner
             for inner in self.solutions(tuple(enumerate(body)), environment, certain=True)
@@ -185,7 +213,7 @@ class Lookup:
 
     def _needed(self, node: tree.Literal | tree.Expression) -> frozenset[str]:
         """What must be bound before a part of a rule can be evaluated."""
-        found = self._needs.get(id(node))
+        found = self._notes.needs.get(id(node))
         if found is not None:
             return found
         match node:
@@ -198,21 +226,20 @@ class Lookup:
             case tree.Negation(atom=atom):
                 return self._needed(atom)
             case tree.Aggregate():
-                return self._aggregates[id(node)][1]
+                return self._notes.aggregates[id(node)][1]
         return _NOTHING.union(*map(self._needed, node.arguments))
 
     def _enter(self, body: Body) -> None:
-        """Note what the literals of a body need; of every aggregate the literals it reads, the variables it shares with
-        the body, and those it binds. What is made for the occasion is never noted: notes go by identity."""
+        """Take notes of a body."""
         for literal in body:
             for aggregate in tree.aggregates(literal):
                 inner = named_wildcards(aggregate.body)
-                self._aggregates[id(aggregate)] = inner, outer_variables(aggregate, body), bound_variables(inner)
+                self._notes.aggregates[id(aggregate)] = inner, outer_variables(aggregate, body), bound_variables(inner)
                 self._enter(inner)
         for literal in body:
-            self._needs[id(literal)] = self._needed(literal)
+            self._notes.needs[id(literal)] = self._needed(literal)
             for side in _sides(literal):
-                self._needs[id(side)] = self._needed(side)
+                self._notes.needs[id(side)] = self._needed(side)
 
     def assignment(self, literal: tree.Literal, environment: Environment) -> tuple[str, tree.Expression] | None:
         """The variable that `variable = expression` gives a value to, if the literal does so."""
@@ -343,7 +370,7 @@ class Lookup:
         self, count: tree.Aggregate, environment: Environment
     ) -> tuple[set[Bindings], set[Bindings], bool]:
         """The rows counted that are certain, those that are possible, and whether there may be further ones."""
-        inner, shared, bound = self._aggregates[id(count)]
+        inner, shared, bound = self._notes.aggregates[id(count)]
         outer = {name: value for name, value in environment.items() if name in shared}
         key = (id(count), tuple(sorted(outer.items())))
         if key not in self._counts:
@@ -361,13 +388,13 @@ class Lookup:
 
     def literals_counted(self, count: tree.Aggregate) -> Body:
         """The literals counted, every `_` with a name."""
-        return self._aggregates[id(count)][0]
+        return self._notes.aggregates[id(count)][0]
 
     def begin(self, rule: Rule, claim: Claim) -> tuple[dict[str, Value], tuple[Part, ...]] | None:
         """The bindings under which a rule's head matches a claim, and what must hold for it: what the head computes
         equals the claim's value, and the body. None where the head cannot match."""
-        if rule.number not in self._entered:
-            self._entered.add(rule.number)
+        if rule.number not in self._notes.entered:
+            self._notes.entered.add(rule.number)
             self._enter(rule.body)
         result: dict[str, Value] = {}
         computed: list[Part] = []

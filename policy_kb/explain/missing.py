@@ -20,6 +20,12 @@ class _Search:
         self.lookup, self.program, self.phase = lookup, lookup.program, phase
         self.found: dict[tuple[str, str], tuple[dict[str, None], str]] = {}
         self.seen: set[tuple[Claim, Numbers]] = set()
+        self.noted: set[tuple[str, Numbers]] = set()
+        self.depends_on_values = {
+            relation.name for relation in lookup.program.inputs()
+            if relation.always_open is not None or any(row.is_uncertain for row in lookup.facts.rows[relation.name])
+        }
+        """The inputs of which it matters what values are asked for."""
         self.wanted: dict[str, dict[Claim, None]] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
@@ -56,6 +62,7 @@ class _Search:
                     self.wanted.setdefault(claim.relation, {})[claim] = None
             if self._has_uncertain(claim):
                 self.point(claim.relation, "uncertain", numbers)
+            self.noted.add((claim.relation, numbers))
             return
         numbers = self._numbers(relation.criteria) or numbers
         if (claim, numbers) in self.seen:
@@ -67,24 +74,41 @@ class _Search:
                 continue
             within = self._numbers(rule.criteria) or numbers
             fires = False
+            asking = rule.body
             for environment in self.lookup.solutions(begun[1], begun[0], certain=False):
                 fires = True
-                for literal in rule.body:
+                for literal in asking:
                     self.literal(literal, environment, within)
+                asking = tuple(literal for literal in asking if not self._is_settled(literal, within))
+                if not asking:
+                    break  # no further firing can name anything new
             if fires and rule.possible is not None:
                 self.point(rule.possible.relation or claim.relation, rule.possible.why, within, rule.doc)
+
+    def _is_settled(self, literal: tree.Literal, numbers: Numbers) -> bool:
+        """Whether a literal names nothing that is not named yet, whatever its values."""
+        atom = literal.atom if isinstance(literal, tree.Negation) else literal
+        if not isinstance(atom, tree.Atom):
+            return not isinstance(atom, tree.Comparison) or self.lookup.counted(atom) is None
+        relation = self.program.relations[atom.relation]
+        if not relation.is_case:
+            return True
+        return relation.is_input and atom.relation not in self.depends_on_values and (
+            not self.lookup.is_open(atom.relation) or (atom.relation, numbers) in self.noted
+        )
 
     def _numbers(self, criteria: tuple[object, ...]) -> Numbers:
         return tuple(c.number for c in criteria if c.phase == self.phase)  # type: ignore[attr-defined]
 
     def _has_uncertain(self, claim: Claim) -> bool:
-        certain = self.lookup.model.certain[claim.relation]
-        return any(row not in certain for row in self.lookup.rows(claim, certain=False))
+        return len(self.lookup.rows(claim, certain=False)) > len(self.lookup.rows(claim, certain=True))
 
     def literal(self, literal: tree.Literal, environment: dict[str, Value], numbers: Numbers) -> None:
         is_ready = self.lookup.is_ready(literal, environment)
         match literal:
             case tree.Atom() if self.lookup.is_case(literal.relation):
+                if self._is_settled(literal, numbers):
+                    return
                 claim = self.lookup.claim(literal, environment)
                 # An atom that leaves a variable unbound stands for what its relation, being open, may hold beside.
                 if not is_ready or self.lookup.answer(claim) != MET:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -17,8 +18,9 @@ Bindings = tuple[tuple[str, Value], ...]
 """The values of a rule's variables, by name."""
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
+    """A relation with values, None standing for any."""
+
     relation: str
     values: tuple[Value | None, ...]
 

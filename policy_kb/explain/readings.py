@@ -12,31 +12,22 @@ from policy_kb.parse import tree
 def readings_used(program: CheckedProgram, known: Rows, root: Node) -> dict[str, str]:
     """The readings relied on, by name, each with the choice in force."""
     in_force = {str(name): str(choice) for name, choice in known.get("reading", ())}
-    by_relation: dict[str, set[str]] = {}
     rules: dict[str, list[Rule]] = {}
     for rule in program.rules:
         if not program.relations[rule.head.relation].is_case:
             rules.setdefault(rule.head.relation, []).append(rule)
-    for stratum in program.strata:  # what a relation depends on comes before it
-        for relation in stratum:
-            by_relation.setdefault(relation, set())
-        for relation in stratum:
-            for rule in rules.get(relation, ()):
-                by_relation[relation] |= _asked_for(rule.body, by_relation)
     used: set[str] = set()
-    for number in _rules_shown(root):
-        used |= _asked_for(program.rules[number].body, by_relation)
+    seen: set[str] = set()
+    waiting = [program.rules[number] for number in _rules_shown(root)]
+    while waiting:
+        for literal in waiting.pop().body:
+            for atom in atoms_in(literal):
+                if atom.relation == "reading" and isinstance(atom.arguments[0], tree.Constant):
+                    used.add(str(atom.arguments[0].value))
+                elif atom.relation in rules and atom.relation not in seen:
+                    seen.add(atom.relation)
+                    waiting += rules[atom.relation]
     return {name: in_force[name] for name in sorted(used & in_force.keys())}
-
-
-def _asked_for(body: tuple[tree.Literal, ...], by_relation: dict[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    for literal in body:
-        for atom in atoms_in(literal):
-            found |= by_relation.get(atom.relation, set())
-            if atom.relation == "reading" and isinstance(atom.arguments[0], tree.Constant):
-                found.add(str(atom.arguments[0].value))
-    return found
 
 
 def _rules_shown(root: Node) -> set[int]:

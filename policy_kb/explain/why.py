@@ -52,6 +52,7 @@ class Explainer:
         self.lookup = lookup
         self.program = lookup.program
         self.nodes: dict[Claim, Node] = {}
+        self.rows: dict[Claim, Given] = {}
         self.doubts: dict[str, Doubted] = {}
         self.places: dict[tuple[str, Row], Span] = {}
         self.rules: dict[str, list[Rule]] = {}
@@ -107,8 +108,12 @@ class Explainer:
     # leaves
 
     def given(self, relation: str, row: Row) -> Given:
-        is_certain = row in self.lookup.model.certain[relation]
-        return Given(Claim(relation, row), self.spans.get((relation, row)), is_certain=is_certain)
+        claim = Claim(relation, row)
+        node = self.rows.get(claim)
+        if node is None:
+            is_certain = row in self.lookup.model.certain[relation]
+            node = self.rows[claim] = Given(claim, self.spans.get((relation, row)), is_certain=is_certain)
+        return node
 
     def absent(self, claim: Claim) -> Absent:
         return Absent(claim, self.lookup.facts.stated.get(claim.relation), self._instead(claim))
@@ -121,9 +126,7 @@ class Explainer:
             return ()
         rows = self.lookup.rows(wider, certain=False)
         if not self.lookup.is_case(claim.relation):
-            return tuple(
-                Given(Claim(claim.relation, row), self._known_span(claim.relation, row), is_known=True) for row in rows
-            )
+            return tuple(self.explain(Claim(claim.relation, row)) for row in rows)  # type: ignore[misc]
         return tuple(self.given(claim.relation, row) for row in rows)
 
     def _known_span(self, relation: str, row: Row) -> Span | None:
@@ -171,6 +174,9 @@ class Explainer:
 
     def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts) -> Attempt:
         """What becomes of some literals of a body, under bindings that the others have been read with."""
+        if not parts:
+            holds = MET if rule.possible is None else NEEDS_INFORMATION
+            return Attempt(rule.number, holds, bindings(start), (), rule.doc if rule.possible is not None else None)
         environment = self._determined(start, parts)
         ready: list[tuple[Part, str]] = []
         waiting: list[Part] = []
@@ -214,17 +220,18 @@ class Explainer:
     def _determined(self, start: dict[str, Value], parts: Parts) -> dict[str, Value]:
         """The bindings that leave no choice: `x = expression`, and atoms that one certain row alone can match."""
         environment = dict(start)
+        unbound = [literal for _, literal in parts]
         while True:
             before = len(environment)
-            for _, literal in parts:
+            unbound = [literal for literal in unbound if not self.lookup.is_ready(literal, environment)]
+            for literal in unbound:
                 given = self.lookup.assignment(literal, environment)
                 if given is not None:
                     with suppress(NoValue):
                         environment[given[0]] = self.lookup.value(given[1], environment)
-            for _, literal in parts:
-                if isinstance(literal, tree.Atom) and not self.lookup.is_ready(literal, environment):
-                    only = self._only_row(literal, environment)
-                    environment = environment if only is None else only
+            for literal in unbound:
+                only = self._only_row(literal, environment) if isinstance(literal, tree.Atom) else None
+                environment = environment if only is None else only
             if len(environment) == before:
                 return environment
 

@@ -653,7 +653,7 @@ def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mista
         return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
     # `(r(x), ...)`: the name of an atom is read as a variable, until its bracket opens.
     if token == "(" and len(before) > 2 and before[-2] == "(" and before[-3] in (",", ":-", "{"):
-        return outside("a group of literals", _ONE_RULE_EACH)
+        return outside("a group of literals", "leave the brackets out")
     if "DOT" in expected and last is not None and _begins_item(token):
         return _Mistake(Kind.SYNTAX, token, f"the rule before {quoted(token)} has no end", "end it with `.`")
     if token.type == "DOC":

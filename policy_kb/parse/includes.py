@@ -7,7 +7,7 @@ from pathlib import Path
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
-from policy_kb.source import Span, read_text
+from policy_kb.source import Span, display_name, read_text
 
 _DEEPEST = 50
 
@@ -25,15 +25,6 @@ def parse_program(entry: Path) -> tuple[Program, list[Diagnostic]]:
     reader = _Reader()
     reader.read(entry.resolve(), text, ())
     return Program(str(entry), tuple(reader.items), reader.files), reader.problems
-
-
-def display_name(path: Path) -> str:
-    """How messages name a file."""
-    resolved = path.resolve()
-    try:
-        return str(resolved.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(resolved)
 
 
 class _Reader:

@@ -17,7 +17,7 @@ Section = tuple[str, list[str]]
 
 
 def about(policy: Policy) -> list[Section]:
-    """Headings with their lines: phases with criteria and approvals, readings, then the sections the policy declares."""
+    """Headings with their lines: phases with criteria and approvals, readings, and the sections of the policy."""
     phases = policy.program.phases
     first = phases[0]
     known = policy.rules.known

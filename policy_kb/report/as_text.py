@@ -1,7 +1,7 @@
 """An explanation as text: a tree a reviewer can read beside the guideline.
 
-`+` is met, `-` not met, `?` needs information. Criteria stand with their paragraph; what they rest on stands below them,
-with the place in the case it was read from.
+`+` is met, `-` not met, `?` needs information. Criteria stand with their paragraph; what they rest on stands below
+them, with the place in the case it was read from.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from policy_kb.explain.proof import (
     Absent,
     Attempt,
     Branches,
+    Claim,
     Compared,
     Counted,
     Derived,
@@ -28,13 +29,14 @@ from policy_kb.explain.proof import (
     Unstated,
 )
 from policy_kb.parse import tree
+from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
 from policy_kb.report.summary import SIGNS, Style, plain, questions
 from policy_kb.source import Span
 
-MOST_ROWS = 6
+MOST_ROWS = 10
 """Rows of one list before it is folded; the number left out is said."""
 
 _SHOWN = " (shown above)"
@@ -66,7 +68,7 @@ def closing(determination: Determination) -> Iterator[str]:
 
 
 def what_would_differ(determination: Determination) -> list[str]:
-    """For a "no": each unmet criterion, with the parts of it that are unmet; several ways to meet it stand with "or"."""
+    """For a "no": each unmet criterion, with its unmet parts; several ways to meet it stand with "or"."""
     explanation = determination.explanation
     if explanation is None or determination.decision != NOT_MET:
         return []
@@ -130,7 +132,7 @@ class Tree:
 
     def step(self, step: Step, rule: Rule) -> list[Item]:
         literal = rule.body[step.place]
-        if step.answer == MET and _goes_without_saying(literal, step.node):
+        if _goes_without_saying(literal, step):
             return []
         if step.is_negated and step.answer == NOT_MET:
             node = step.node
@@ -184,12 +186,23 @@ class Tree:
 
     def absent(self, node: Absent, answer: str, *, is_negated: bool) -> Item:
         instead = [wording.of(row.claim, self.relations) for row in node.instead]
-        if node.is_known and instead:
-            return Item(answer, _folded(instead))
+        if node.is_known and node.instead:
+            return Item(answer, _folded([self.listed_otherwise(node.claim, row) for row in node.instead]))
         below = [Item("", f"on record: {_folded(instead)}")] if instead and not is_negated else []
         is_closed = node.span is not None and node.span == self.relations[node.claim.relation].span
         at = "not mentioned, so there is none" if is_closed else self.at(node.span)
         return Item(answer, wording.no_record(node.claim, self.relations), at=at, below=tuple(below))
+
+    def listed_otherwise(self, claim: Claim, row: Given) -> str:
+        """A known row in the place of the one that is needed: what it has, and what would be needed."""
+        attributes = self.relations[claim.relation].attributes
+        differences = [
+            f"{attribute.name.replace('_', ' ')} {wording.shown(actual, attribute)} "
+            f"({wording.shown(wanted, attribute)} needed)"
+            for attribute, wanted, actual in zip(attributes, claim.values, row.claim.values, strict=True)
+            if wanted is not None and wanted != actual
+        ]
+        return f"{wording.shown(row.claim.values[0], attributes[0])}: {', '.join(differences)}"
 
     def numbers(self, criteria: tuple[Criterion, ...]) -> str:
         return ", ".join(criterion.number for criterion in criteria if criterion.phase == self.phase)
@@ -203,8 +216,8 @@ class Tree:
         if id(node) in self.shown:
             return [Item(answer, f"{text}{_SHOWN}", number)]
         below = self.steps(node.steps, rule)
-        if not number and not within and len(below) == 1 and not in_full:
-            return below  # a helper that rests on one thing says no more than that thing does
+        if not number and not within and len(below) == 1 and len(rule.body) == 1 and not in_full:
+            return below  # a helper that rests on one record says no more than the record does
         self.shown.add(id(node))
         if within:
             below = [Item(answer, rule.doc or text, within, below=tuple(below))]
@@ -296,6 +309,8 @@ class Tree:
                 doubts.update(dict.fromkeys(item for item in steps if item.answer == NEEDS_INFORMATION))
                 settled.update(dict.fromkeys(item for item in self.rest(rest) if item not in steps))
         listed = _first(list(items), MOST_ROWS)
+        if is_refuted and not is_table:
+            listed += self.beside(node.claim.relation, [row for row, _ in node.rows], "on record besides")
         if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
             doubts.update(dict.fromkeys(self.node(node.unstated, NEEDS_INFORMATION)))
             doubts.update(dict.fromkeys(item for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION
@@ -305,6 +320,24 @@ class Tree:
                 listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
         # While a record is open the question it would raise is not asked yet.
         return [*listed, *(doubts or settled)]
+
+    def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
+        """The rows on record of a relation, or of those it is derived from, that the claims `used` do not rest on."""
+        declared = self.relations[relation]
+        inputs = {relation} if declared.is_input else {
+            literal.relation
+            for rule in self.program.rules
+            if rule.head.relation == relation
+            for literal in rule.body
+            if isinstance(literal, tree.Atom) and self.relations[literal.relation].is_input
+        }
+        resting = {row for node in used for row in _rows_below(node)}
+        return _first([
+            Item("", f"{says}: {wording.sentence(self.relations[name], row.values)}", at=self.at(row.span))
+            for name in sorted(inputs - {"request"})
+            for row in self.determination.record.get(name, ())
+            if (name, row.values) not in resting
+        ], MOST_ROWS)
 
     def open_parts(self, node: Node) -> list[Item]:
         """What is open about a claim, without the claim itself; nothing where it is certain."""
@@ -330,9 +363,27 @@ class Tree:
         if not rows and answer == NEEDS_INFORMATION and doubts:
             return list(dict.fromkeys(doubts))
         below = _first(list(dict.fromkeys(rows)), MOST_ROWS)
+        if answer != MET:
+            parts = [part for row in node.rows for part in row.nodes]
+            for claim in node.of:
+                below += self.beside(claim.relation, parts, "not counted")
         if answer == NEEDS_INFORMATION:
             below += dict.fromkeys(doubts)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
+
+
+def _rows_below(node: Node) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
+    """The rows of the case that a claim rests on."""
+    match node:
+        case Given(claim=claim):
+            yield claim.relation, claim.values
+        case Derived(steps=steps):
+            for step in steps:
+                yield from _rows_below(step.node)
+        case Doubted(attempts=attempts):
+            for attempt in attempts:
+                for step in attempt.steps:
+                    yield from _rows_below(step.node)
 
 
 def _first_place(node: Node) -> Span | None:
@@ -351,14 +402,17 @@ def _first(items: list[Item], most: int) -> list[Item]:
     return [*items[:most], Item("", f"{len(items) - most} more (--json lists all)")]
 
 
-def _goes_without_saying(literal: tree.Literal, node: Node) -> bool:
+def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
+    node = step.node
+    if isinstance(node, Compared) and node.operator in ("match", "!match"):
+        return True  # the form of a code, which says nothing to a reader; the code itself is shown
+    if step.answer != MET:
+        return False
     if isinstance(literal, tree.Atom) and literal.relation == "request":
         return True
-    if isinstance(node, Given) and node.is_known:
-        return True
-    return isinstance(node, Compared) and (
-        node.operator in ("match", "contains") or (node.operator == "=" and isinstance(literal, tree.Comparison))
-    )
+    if isinstance(node, Given):
+        return node.is_known
+    return isinstance(node, Compared) and node.operator == "=" and isinstance(literal, tree.Comparison)
 
 
 _AGAINST = "against: "

@@ -10,6 +10,7 @@ from policy_kb.record import record
 
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Explanation, OpenPoint
+    from policy_kb.load.facts import Row
 
 NOT_APPLICABLE = "not applicable"
 
@@ -47,3 +48,5 @@ class Determination:
     rules: str
     facts: str
     program: CheckedProgram
+    record: Mapping[str, tuple[Row, ...]]
+    """What the case states: its rows by relation."""

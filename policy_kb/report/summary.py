@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.report import wording
@@ -18,12 +20,19 @@ def plain(text: str, answer: str) -> str:
     return text
 
 
-def header(determination: Determination, style: Style = plain) -> Iterator[str]:
+def wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
+    """The lines with long ones broken, each continued under its text: behind signs, numbers and blanks."""
+    for line in lines:
+        hang = re.match(r"\s*(?:[-+?] )?\s*(?:[0-9][\w.]* +|[0-9]+\. |\w+: )?", line)
+        indent = min(len(hang.group()) if hang else 0, width // 2)
+        yield from textwrap.wrap(line, width, subsequent_indent=" " * indent, break_long_words=False,
+                                 break_on_hyphens=False) or [""]
+
+
+def header(determination: Determination) -> Iterator[str]:
     """The decision, the policy, and what follows from them."""
     phase = determination.phase
-    yield style(wording.DECISIONS[determination.decision], determination.decision) + (
-        f"  {phase.name}: {phase.title}"
-    )
+    yield f"{wording.DECISIONS[determination.decision]}  {phase.name}: {phase.title}"
     yield f"case {determination.case}, guideline {phase.policy}, revised {phase.revised}"
     yield determination.reason
     if determination.approval is not None:
@@ -37,22 +46,24 @@ def questions(determination: Determination) -> Iterator[str]:
     """What is to be asked."""
     if determination.missing:
         yield ""
-        yield "To be settled, what most criteria wait for first:"
+        yield "To be settled, most decisive first:"
         for number, point in enumerate(determination.missing, 1):
             criteria = f" (criterion {', '.join(point.criteria)})" if point.criteria else ""
             yield f"  {number}. {point.ask}{criteria} [{point.relation}: {point.why}]"
 
 
-def criteria_lines(determination: Determination, style: Style) -> Iterator[str]:
-    """One line per criterion: sign, paragraph, what it says."""
+def criteria_lines(determination: Determination) -> Iterator[str]:
+    """One line per criterion: sign, paragraph, what it says; a part that the decision can do without says so."""
     if not determination.criteria:
         return
     says = criterion_sentences(determination)
     wide = max(len(number) for number in determination.criteria)
     yield ""
     for number, answer in determination.criteria.items():
-        depth = number.count(".")
-        yield style(f"{SIGNS[answer]} {number:<{wide}}  {'  ' * depth}{says.get(number, '')}", answer)
+        above = [number.rsplit(".", depth)[0] for depth in range(1, number.count(".") + 1)]
+        is_needed = answer == MET or all(determination.criteria.get(part) != MET for part in above)
+        text = f"{'  ' * number.count('.')}{says.get(number, '')}{'' if is_needed else ' (not needed)'}"
+        yield f"{SIGNS[answer]} {number:<{wide}}  {text}"
 
 
 def criterion_sentences(determination: Determination) -> dict[str, str]:

@@ -76,18 +76,18 @@ def test_what_is_definite_holds_in_every_world(try_out: Callable[[Law, int], Non
     def law(draw: Draw) -> None:
         program = build_program(draw, exotic=draw.chance(25))
         policy = policy_of(program)
-        for _ in range(3):
+        for _ in range(2):
             document = build_case(draw, program)
             try:
                 model = policy.model(document)
-                for _ in range(4):
+                for _ in range(3):
                     rows = some_world(draw, program, policy, document)
                     found = contradictions(policy, model, rows)
                     assert not found, shown(program, document, rows, found)
             except EvaluationStopped:
                 return
 
-    try_out(law, 150)
+    try_out(law, 300)
 
 
 def test_what_is_definite_stays_so_as_more_becomes_known(try_out: Callable[[Law, int], None]) -> None:
@@ -103,7 +103,7 @@ def test_what_is_definite_stays_so_as_more_becomes_known(try_out: Callable[[Law,
                 assert answer in (better[question], NEEDS_INFORMATION), shown(program, document, question)
             answers = better
 
-    try_out(law, 100)
+    try_out(law, 60)
 
 
 # --- 1 and 2, in all worlds at once ----------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_every_answer_is_sound_and_an_open_one_exact_where_that_is_promised(
                     counts[kind][0] += exact == NEEDS_INFORMATION
                     counts[kind][1] += 1
 
-    try_out(law, 150)
+    try_out(law, 250)
     for kind, (exact, number) in counts.items():
         rate(f"law 2, exactness, {kind}", exact, number)
 
@@ -164,7 +164,7 @@ def test_the_order_of_rules_never_matters(try_out: Callable[[Law, int], None]) -
         one, two = policy.model(document), other.model(document)
         assert said_by(policy, one) == said_by(other, two), shown(program, document)
 
-    try_out(law, 80)
+    try_out(law, 60)
 
 
 def test_the_files_that_rules_stand_in_never_matter(try_out: Callable[[Law, int], None]) -> None:
@@ -197,7 +197,7 @@ def test_the_order_of_keys_rows_and_attributes_and_repeated_rows_never_matter(
         assert policy.model(document) == policy.model(other), shown(program, document, other)
         assert policy.facts(document).digest == policy.facts(other).digest, shown(program, document, other)
 
-    try_out(law, 80)
+    try_out(law, 60)
 
 
 def rewritten(draw: Draw, document: Document) -> Document:
@@ -277,7 +277,7 @@ def test_where_everything_is_known_the_rules_mean_what_they_say(try_out: Callabl
             for name in model.certain:
                 assert model.certain[name] == model.possible[name] == rows[name], shown(program, document, name)
 
-    try_out(law, 80)
+    try_out(law, 60)
 
 
 # --- 6. engines agree ------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ def test_both_engines_give_the_same_model(try_out: Callable[[Law, int], None]) -
                     models.append(None)  # type: ignore[arg-type]
             assert models[0] == models[1], shown(program, document)
 
-    try_out(law, 50)
+    try_out(law, 60)
 
 
 # --- programs that once went wrong -----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def consequences(
 
 
 def answer(question: str, always: Mapping[str, set[Row]], sometimes: Mapping[str, set[Row]]) -> str:
-    """The exact answer: in every world some row, not necessarily the same, is asked for by `has(question)`."""
+    """The exact answer to a question: a relation may have a row in every world without one row that is in all."""
     if (question,) in always["has"]:
         return "met"
     return "needs information" if (question,) in sometimes["has"] else "not met"

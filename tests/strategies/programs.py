@@ -73,11 +73,13 @@ class RandomProgram:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the rules of a program may use. `exotic`: texts, division and aggregates over known relations as well."""
+    """What the rules of a program may use. `exotic`: texts, division and aggregates over known relations as well;
+    `is_small`: rules are short, so that it shows what each literal does."""
 
     known: Mapping[str, tuple[str, ...]]
     about_case: dict[str, tuple[str, ...]]
     exotic: bool
+    is_small: bool
 
 
 @dataclass
@@ -108,6 +110,8 @@ class _Body:
     def expression(self, kind: str) -> str:
         """A value made of bound variables and constants."""
         draw, variables = self.draw, self.variables(kind)
+        if self.vocabulary.exotic and draw.chance(10):
+            return self.converted(kind)
         if not variables or draw.chance(15):
             return self.constant(kind)
         variable = draw.pick(variables)
@@ -119,6 +123,15 @@ class _Body:
             return f"cat({variable}, {draw.pick(variables)})"
         return variable
 
+    def converted(self, kind: str) -> str:
+        """A number made of a text, or the other way round."""
+        other = SYMBOL if kind == NUMBER else NUMBER
+        variables = self.variables(other)
+        value = self.draw.pick(variables) if variables else self.constant(other)
+        if kind == SYMBOL:
+            return self.draw.pick((f"to_string({value})", f'substr("pq", {value}, 1)'))
+        return self.draw.pick((f"strlen({value})", f"to_number(to_string({self.expression(NUMBER)}))"))
+
     def atom(self, name: str, kinds: tuple[str, ...], is_about_case: bool, wildcards: bool = True) -> str:
         """A positive atom; it binds the variables it names."""
         draw = self.draw
@@ -127,11 +140,11 @@ class _Body:
         for kind in kinds:
             known = self.variables(kind)
             how = draw.integer(0, 99)
-            if how < 35 and known:
+            if how < 35 and known and not (self.vocabulary.is_small and draw.chance(50)):
                 arguments.append(draw.pick(known))
             elif how < 55 and wildcards:
                 arguments.append("_")
-            elif how < 68:
+            elif how < 68 and not self.vocabulary.is_small:
                 arguments.append(self.constant(kind))
             elif how < 73 and known:
                 arguments.append(self.expression(kind))
@@ -171,7 +184,9 @@ class _Body:
     def add_comparison(self) -> None:
         draw = self.draw
         kind = draw.pick((NUMBER, SYMBOL))
-        left, right = self.expression(kind), self.expression(kind)
+        variables = self.variables(kind)
+        left = draw.pick(variables) if variables else self.expression(kind)
+        right = self.constant(kind) if draw.chance(50) else self.expression(kind)
         if kind == SYMBOL and self.vocabulary.exotic and draw.chance(40):
             test = draw.pick(("contains", "match", "!contains", "!match"))
             self.literals.append(f"{test}({left}, {right})")
@@ -197,6 +212,8 @@ class _Body:
         inner.add_positive(share_of_known=100)
         if self.draw.chance(30):
             inner.add_comparison()
+        if self.draw.chance(20):
+            inner.literals.append(f"{inner.aggregate()} >= {self.constant(NUMBER)}")
         numbers = [name for name in inner.variables(NUMBER) if name not in self.bound]
         function = self.draw.pick(("count", "sum", "min", "max")) if numbers else "count"
         target = "" if function == "count" else f" {self.draw.pick(numbers)}"
@@ -205,12 +222,12 @@ class _Body:
     def add_count(self) -> None:
         draw = self.draw
         inner = self.inner("y")
-        atoms = draw.pick((1, 1, 2, 0))
+        atoms = draw.pick((1, 1, 1, 2) if self.vocabulary.is_small else (1, 1, 2, 0))
         for _ in range(atoms):
             inner.add_positive(share_of_known=15, wildcards=atoms == 1)
-        if atoms == 0 or draw.chance(25):
+        if atoms == 0 or draw.chance(20):
             inner.add_negation()
-        if draw.chance(30):
+        if draw.chance(20):
             inner.add_comparison()
         own = [name for name, kind in inner.bound.items() if kind == NUMBER and name not in self.bound]
         if own and draw.chance(10):
@@ -218,7 +235,7 @@ class _Body:
         kind = draw.integer(0, 99)
         numbers = [name for name in self.variables(NUMBER) if name not in self.summed]
         if kind < 65 or not numbers:
-            bound = str(draw.pick((1, 2, 0, 3)))
+            bound = str(draw.pick((1, 2, 1, 0, 2, 3)))
         else:
             bound = draw.pick(numbers) + draw.pick(("", "", " + 1", f" - {draw.pick(numbers)}"))
         operator = draw.pick((">=", "<", "=", "!=", "<=", ">"))
@@ -258,9 +275,9 @@ def _known_relations(draw: Draw, items: list[str]) -> dict[str, tuple[str, ...]]
     return known
 
 
-def _input_relations(draw: Draw, items: list[str], always_open: bool) -> list[Input]:
+def _input_relations(draw: Draw, items: list[str], most: int, always_open: bool) -> list[Input]:
     inputs: list[Input] = []
-    for number in range(draw.integer(1, 4)):
+    for number in range(draw.integer(1, most)):
         kinds = tuple(draw.pick((NUMBER, SYMBOL)) for _ in range(draw.pick((1, 1, 2, 1, 0))))
         sort = draw.integer(0, 99)
         relation = Input(
@@ -293,11 +310,12 @@ class _Derived:
 
 def _derived_relation(draw: Draw, vocabulary: Vocabulary, name: str, kinds: tuple[str, ...]) -> _Derived:
     result = _Derived(name, kinds, [], set())
-    for _ in range(draw.pick((1, 2, 1, 3))):
+    is_small = vocabulary.is_small
+    for _ in range(draw.pick((1, 1, 2) if is_small else (1, 2, 1, 3))):
         body = _Body(draw, vocabulary)
-        for _ in range(draw.pick((1, 2, 1, 3))):
+        for _ in range(draw.pick((1, 0, 1, 2) if is_small else (1, 2, 1, 0, 3))):
             body.add_positive()
-        for _ in range(draw.pick((0, 1, 1, 2))):
+        for _ in range(draw.pick((1, 1, 2) if is_small else (1, 0, 2)) if body.literals else 1):
             draw.pick((body.add_negation, body.add_comparison, body.add_count, body.add_count, body.add_equation))()
         head = [body.expression(kind) for kind in kinds]
         if not body.is_grounded:
@@ -322,17 +340,18 @@ def build_program(draw: Draw, exotic: bool = False, always_open: bool = True) ->
         "received: number)",
         ".input request",
     ]
-    known = _known_relations(draw, items)
-    inputs = _input_relations(draw, items, always_open)
-    vocabulary = Vocabulary(known, {relation.name: relation.kinds for relation in inputs}, exotic)
+    is_small = draw.chance(60)
+    known = {} if is_small and draw.chance(60) else _known_relations(draw, items)
+    inputs = _input_relations(draw, items, 2 if is_small else 4, always_open)
+    vocabulary = Vocabulary(known, {relation.name: relation.kinds for relation in inputs}, exotic, is_small)
     derived: list[_Derived] = []
-    for number in range(draw.integer(1, 4)):
+    for number in range(draw.integer(1, 2 if is_small else 4)):
         kinds = tuple(draw.pick((NUMBER, SYMBOL)) for _ in range(draw.pick((0, 1, 1, 2))))
         derived.append(_derived_relation(draw, vocabulary, f"d{number}", kinds))
         vocabulary.about_case[f"d{number}"] = kinds
     # The root reads what was derived last, so that most of the program matters.
     late = dict(reversed(list(vocabulary.about_case.items())[-3:]))
-    root = _derived_relation(draw, Vocabulary(known, late, exotic), "decided", ())
+    root = _derived_relation(draw, Vocabulary(known, late, exotic, is_small), "decided", ())
     reached = _reached(root, derived)
     for relation in (*derived, root):
         items += _with_annotations(draw, relation, relation.name in reached, relation is root)
@@ -398,7 +417,7 @@ def build_case(draw: Draw, program: RandomProgram, name: str = CASE, sure: bool 
         rows: list[Document] = [_entry(relation, row) for row in _rows(draw, relation, VALUES)]
         if not relation.is_single and not sure:
             for row in rows:
-                if draw.chance(30):
+                if draw.chance(45):
                     row["uncertain"] = True
             if draw.chance(15):
                 incomplete.append(relation.name)
