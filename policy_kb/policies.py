@@ -8,7 +8,7 @@ import pickle
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from policy_kb import pipeline
 from policy_kb.check.checked import Phase
@@ -21,6 +21,7 @@ from policy_kb.source import Span, display_name
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
     from policy_kb.evaluate.worlds import Worlds
+    from policy_kb.load.cases import CaseReader
     from policy_kb.load.facts import Facts
     from policy_kb.report.determination import Determination
 
@@ -58,7 +59,7 @@ class Policy:
         self.program = rules.program
         self._known: dict[tuple[tuple[str, str], ...], Rows] = {(): rules.known}
         self._engines: dict[tuple[str, tuple[tuple[str, str], ...]], Engine] = {}
-        self._reader: Any = None
+        self._reader: CaseReader | None = None
 
     @property
     def number(self) -> str:
@@ -92,11 +93,7 @@ class Policy:
         self, document: Document, readings: Mapping[str, str], also: Iterable[str] = ()
     ) -> Decided:
         """Load and evaluate one case, `also` these relations beside those of the decision. Raises CaseRefused."""
-        if self._reader is None:
-            from policy_kb.load.cases import CaseReader
-
-            self._reader = CaseReader(self.program, self.rules.known)
-        facts: Facts = self._reader.read(document)
+        facts = self.load(document)
         phase = self._phase(facts, document)
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
         known = self._known_rows(chosen)
@@ -107,6 +104,14 @@ class Policy:
         model = pipeline.evaluate(worlds, engine, facts)
         pipeline.check_refusals(self.program, facts, model, document)
         return Decided(facts, model, known, phase)
+
+    def load(self, document: Document) -> Facts:
+        """What a document states, by this policy's vocabulary. Raises CaseRefused with everything wrong in it."""
+        if self._reader is None:
+            from policy_kb.load.cases import CaseReader
+
+            self._reader = CaseReader(self.program, self.rules.known)
+        return self._reader.read(document)
 
     def sensitivity(self, document: Document, readings: Mapping[str, str], decision: str) -> list[tuple[str, str, str]]:
         """Each reading with an alternative that would change the decision, and the decision it would give."""
@@ -211,7 +216,7 @@ class Policies:
 
     def for_document(self, document: Document) -> Policy:
         """The policy that covers the drug of a case's request. Raises CaseRefused where none does."""
-        from policy_kb.load.cases import requested
+        from policy_kb.load.cases import drug_place, requested
 
         if self._always is not None:
             return self._always
@@ -220,17 +225,20 @@ class Policies:
         found = next((policy for policy in policies if drug in policy.covers), None)
         if found is not None:
             return found
-        covered = sorted({name for policy in policies for name in policy.covers})
         if drug is None:
-            # Any policy's reading of the case says what is wrong with its request.
-            return policies[0]
-        entry = document.case.find("request")
-        span = entry.node.span if entry else document.case.span
+            return policies[0]  # any policy's reading of the case says what is wrong with its request
+        # All problems at once: those that any policy finds in the case, and that none covers the drug.
+        problems: list[Diagnostic] = []
+        try:
+            policies[0].load(document)
+        except CaseRefused as refused:
+            problems = [problem for problem in refused.diagnostics if problem.path != "request.drug"]
+        place = drug_place(document)
+        covered = sorted({name for policy in policies for name in policy.covers})
         hint = did_you_mean(drug, covered) or f"policies cover {listed(covered, 'and')}"
-        excerpt = document.line_text(span.line)
-        raise CaseRefused([
-            Diagnostic(Kind.NO_POLICY, span, f"no policy covers `{drug}`", hint, "request.drug", excerpt)
-        ])
+        excerpt = document.line_text(place.line)
+        problem = Diagnostic(Kind.NO_POLICY, place, f"no policy covers `{drug}`", hint, "request.drug", excerpt)
+        raise CaseRefused([*problems, problem])
 
 
 def documents_of(paths: Iterable[Path]) -> Iterator[Document]:

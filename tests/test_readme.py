@@ -19,6 +19,7 @@ CONSOLE = re.findall(r"```console\n\$ (policy-kb .*)\n((?:.*\n)*?)```", README)
 @pytest.fixture(autouse=True)
 def _in_the_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 @pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command for command, _ in CONSOLE])

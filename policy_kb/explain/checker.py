@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from policy_kb.check.checked import CheckedProgram, Rule, constants
-from policy_kb.evaluate.plain import Rows
 from policy_kb.evaluate.values import COMPARE
 from policy_kb.explain.proof import (
     HEAD,
@@ -40,8 +39,20 @@ from policy_kb.explain.proof import (
 from policy_kb.explain.statuses import MET, NEEDS_INFORMATION, NOT_MET, Part, Parts, Row, Statuses, Values, read_count
 from policy_kb.explain.written import MIRRORED, NO_VALUE, is_date, written
 from policy_kb.load.facts import Facts
-from policy_kb.parse.tree import Atom, Comparison, Constant, Expression, Literal, Negation, Truth, Value, Variable, names
+from policy_kb.parse.tree import (
+    Atom,
+    Comparison,
+    Expression,
+    Literal,
+    Negation,
+    Truth,
+    Value,
+    names,
+)
 from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from policy_kb.evaluate.plain import Rows
 
 
 class ProofRefused(Exception):  # noqa: N818
@@ -62,6 +73,8 @@ def check(program: CheckedProgram, known: Rows, facts: Facts, root: Claim, answe
 
 def _identical(one: Any, other: Any) -> bool:
     """Whether two values are the same throughout, types included: `1` is not `1.0`."""
+    if one is other:
+        return True
     if type(one) is not type(other):
         return False
     if isinstance(one, tuple):
@@ -84,20 +97,23 @@ class _Checker:
 
     # refusing
 
-    def refuse(self, message: str) -> None:
-        raise ProofRefused(message, " > ".join(self.path) or "the root")
+    def refused(self, message: str) -> ProofRefused:
+        return ProofRefused(message, " > ".join(self.path) or "the root")
+
+    def other_kind(self, node: object, kind: type) -> ProofRefused:
+        return self.refused(f"`{type(node).__name__}` stands where `{kind.__name__}` has to stand")
 
     def same(self, actual: object, expected: object, what: str) -> None:
         if not _identical(actual, expected):
-            self.refuse(f"{what} is {actual}; it has to be {expected}")
+            raise self.refused(f"{what} is {actual}; it has to be {expected}")
 
     def is_a(self, node: object, kind: type) -> None:
         if type(node) is not kind:
-            self.refuse(f"`{type(node).__name__}` stands where `{kind.__name__}` has to stand")
+            raise self.other_kind(node, kind)
 
     def as_many(self, actual: tuple[Any, ...], expected: int, what: str) -> None:
         if len(actual) != expected:
-            self.refuse(f"{len(actual)} {what}, not {expected}")
+            raise self.refused(f"{len(actual)} {what}, not {expected}")
 
     @contextmanager
     def inside(self, place: str) -> Iterator[None]:
@@ -165,7 +181,7 @@ class _Checker:
     def proof(self, claim: Claim, node: Node) -> None:
         """The first rule that gives the claim for certain, with a step for every literal."""
         if not isinstance(node, Derived):
-            return self.is_a(node, Derived)
+            raise self.other_kind(node, Derived)
         self.same(node.claim, claim, "the claim")
         for rule in self.statuses.rules[claim.relation]:
             begun = self.statuses.begin(rule, claim) if rule.possible is None else None
@@ -173,7 +189,7 @@ class _Checker:
             if found is not None:
                 break
         else:
-            return self.refuse("no rule gives this for certain")
+            raise self.refused("no rule gives this for certain")
         self.same(node.rule, rule.number, "the rule")
         with self.inside(str(rule.span)):
             self.same(node.bindings, tuple(sorted(found.items())), "the bindings")
@@ -185,7 +201,7 @@ class _Checker:
     def attempts(self, claim: Claim, node: Node, kind: type[Refuted | Doubted]) -> None:
         """An attempt for every rule the head of which fits, none of which gives the claim for certain."""
         if not isinstance(node, Refuted | Doubted) or type(node) is not kind:
-            return self.is_a(node, kind)
+            raise self.other_kind(node, kind)
         self.same(node.claim, claim, "the claim")
         begun = [(rule, self.statuses.begin(rule, claim)) for rule in self.statuses.rules.get(claim.relation, ())]
         fitting = [(rule, *start) for rule, start in begun if start is not None]
@@ -194,7 +210,7 @@ class _Checker:
             answer = self.attempt(rule, values, parts, attempt)
             self.same(attempt.answer, answer, "the answer of an attempt")
             if kind is Refuted and answer != NOT_MET:
-                self.refuse("a rule may give what is refuted")
+                raise self.refused("a rule may give what is refuted")
 
     # attempts
 
@@ -225,7 +241,7 @@ class _Checker:
                 self.branch(rule, branch, values, rest, node.steps[-1], is_possible=is_possible)
             if not is_possible:
                 if not failing and branch is None:
-                    self.refuse("nothing in the body fails")
+                    raise self.refused("nothing in the body fails")
                 return NOT_MET
             is_certain = rule.possible is None and branch is None and all(answer == MET for _, answer in ready)
             return MET if is_certain else NEEDS_INFORMATION
@@ -248,13 +264,13 @@ class _Checker:
     def branch(
         self, rule: Rule, part: Part, values: Values, rest: Parts, step: Step, *, is_possible: bool
     ) -> None:
-        """Every possible row that an atom can stand for, and what becomes of the rest; and the same where it is open."""
+        """Every possible row that an atom can stand for and what becomes of the rest; and that where it is open."""
         self.is_a(step, Step)
         answer = NEEDS_INFORMATION if is_possible else NOT_MET
         self.same((step.place, step.answer, step.is_negated), (part.place, answer, False), "the step")
         node = step.node
         if not isinstance(node, Branches):
-            return self.is_a(node, Branches)
+            raise self.other_kind(node, Branches)
         atom = part.literal
         assert isinstance(atom, Atom)
         claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
@@ -268,7 +284,7 @@ class _Checker:
         if not status.is_open:
             self.same((node.unstated, node.otherwise), (None, None), "the open branch")
         elif node.unstated is None or node.otherwise is None:
-            self.refuse("the branch of the open relation is missing")
+            raise self.refused("the branch of the open relation is missing")
         else:
             if self.program.relations[atom.relation].is_input:
                 self.same(node.unstated, Unstated(claim, self.facts.open[atom.relation]), "the open relation")
@@ -326,7 +342,7 @@ class _Checker:
     def counted(self, rule: Rule, comparison: Comparison, answer: str, values: Values, node: Node) -> None:
         """The rows counted, all of them, with the proofs of their atoms; what is counted; what closes it."""
         if not isinstance(node, Counted):
-            return self.is_a(node, Counted)
+            raise self.other_kind(node, Counted)
         count, operator, bound = read_count(comparison)
         inner = [part.literal for part in self.statuses.insides[id(count)].parts]
         atoms = [literal for literal in inner if isinstance(literal, Atom)]

@@ -44,6 +44,10 @@ def parse_query(text: str, program: CheckedProgram, known: Rows) -> tree.Atom:
     from policy_kb.parse.grammar import parse_items
 
     written = text.strip().removesuffix(".")
+    if "'" in written:
+        place = written.index("'") + 1
+        raise _refused(Span(_SOURCE, 1, place, place + 1), "a value stands in double quotes", written,
+                       'write it as in `hiv_test("negative", _)`')
     items, problems = parse_items(f"{written}.", _SOURCE)
     if problems:
         raise CaseRefused(problems)
@@ -75,6 +79,9 @@ def parse_query(text: str, program: CheckedProgram, known: Rows) -> tree.Atom:
 
 def _argument(argument: tree.Expression, relation: Relation, place: int, written: str) -> tree.Expression:
     attribute = relation.attributes[place]
+    if isinstance(argument, tree.Variable) and argument.name in (attribute.one_of or ()):
+        raise _refused(argument.span, f"`{argument.name}` without quotes is a variable, and matches every value",
+                       written, f'write `"{argument.name}"` for the value, or choose another name')
     if isinstance(argument, tree.Wildcard | tree.Variable):
         return argument
     if isinstance(argument, tree.Constant):
@@ -94,7 +101,8 @@ def _argument(argument: tree.Expression, relation: Relation, place: int, written
             return argument
         raise _refused(argument.span, f"`{attribute.name}` of `{relation.name}` is a {attribute.kind}; the query says "
                        f"`{value}`", written, 'write a symbol in quotes, a number without')
-    raise _refused(argument.span, "a query has values, variables and `_` only", written, "compute the value first")
+    hint = 'write a date as `"2025-07-15"`' if attribute.is_date else "write the value itself"
+    raise _refused(argument.span, "a query has values, variables and `_` only", written, hint)
 
 
 def _refused(span: Span, message: str, written: str, hint: str | None) -> CaseRefused:

@@ -170,9 +170,9 @@ class Statuses:
             case Constant(value=value):
                 return value
             case Call(function=function, arguments=arguments, span=span):
-                given = [value for a in arguments if (value := self.value(a, values)) is not None]
+                known = [found for a in arguments if (found := self.value(a, values)) is not None]
                 try:
-                    return call(function, given, span) if len(given) == len(arguments) else None
+                    return call(function, known, span) if len(known) == len(arguments) else None
                 except Refused:
                     return None
             case Aggregate(function=function, target=target):
@@ -181,16 +181,16 @@ class Statuses:
                     return None
                 rows = {tuple(sorted(found.items())): found for found in self.solve(inside.parts, values, True)}
                 targets = [0 if target is None else self.value(target, found) for found in rows.values()]
-                return aggregated(function, [value for value in targets if value is not None])
+                return aggregated(function, [given for given in targets if given is not None])
         return None
 
     def without_value(self, literal: Literal, values: Values) -> Expression | None:
         """The first expression of a literal that has no value although it waits for none."""
         count = self.count_in(literal)
         for side in _sides(literal):
-            if isinstance(side, Call | Aggregate) and side is not count and self.value(side, values) is None:
-                if self.needs(side) <= values.keys():
-                    return side
+            is_computed = isinstance(side, Call | Aggregate) and side is not count
+            if is_computed and self.value(side, values) is None and self.needs(side) <= values.keys():
+                return side
         return None
 
     def claim_of(self, atom: Atom, values: Values) -> Claim:

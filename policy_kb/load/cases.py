@@ -62,6 +62,16 @@ def requested(document: Document) -> tuple[str | None, str | None]:
     return _text_at(node, "drug"), _text_at(node, "phase")
 
 
+def drug_place(document: Document) -> Span:
+    """Where the case's `request` names its drug, or would."""
+    entry = document.case.find(REQUEST)
+    if entry is None:
+        return document.case.span
+    node = entry.node.items[0] if isinstance(entry.node, Sequence) and entry.node.items else entry.node
+    drug = node.find("drug") if isinstance(node, Mapping) else None
+    return drug.node.span if drug else node.span
+
+
 def named(document: Document) -> tuple[str | None, Span]:
     """The case's name, as written (None where it cannot be read), and its place."""
     entry = document.case.find("case")

@@ -26,8 +26,9 @@ OTHER = "other: "
 LEAST_NUMBER = -(2**63)
 GREATEST_NUMBER = 2**63 - 1
 
-CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u2028\u2029"
-"""Refused in text, as the inside of a regular expression's set: tables are lines with tabs between their columns."""
+CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+"""Refused in text, as the inside of a regular expression's set: tables are lines with tabs between their columns, and
+what cannot be seen makes two names look alike."""
 
 _WHOLE = re.compile(r"-?[0-9]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")

@@ -13,6 +13,8 @@ from policy_kb.evaluate.with_pydatalog import WithPyDatalog
 from tests.evaluate.running import check_text
 from tests.strategies.plain_programs import plain_programs
 
+FEWER = settings(max_examples=settings.default.max_examples // 4)
+
 
 def accepted(text: str) -> CheckedProgram:
     try:
@@ -31,7 +33,6 @@ def as_plain(program: CheckedProgram) -> tuple[PlainProgram, dict[str, set[Row]]
 
 
 @given(plain_programs())
-@settings(max_examples=settings.default.max_examples * 3)
 def test_the_engines_agree(text: str) -> None:
     program = accepted(text)
     plain, facts = as_plain(program)
@@ -42,6 +43,7 @@ def test_the_engines_agree(text: str) -> None:
 
 
 @given(plain_programs())
+@FEWER
 def test_rows_known_to_all_evaluations_count_as_rows_given_to_one(text: str) -> None:
     plain, facts = as_plain(accepted(text))
     engine = BottomUp(plain, facts)
@@ -49,6 +51,7 @@ def test_rows_known_to_all_evaluations_count_as_rows_given_to_one(text: str) -> 
 
 
 @given(plain_programs())
+@FEWER
 def test_the_order_of_rules_and_rows_does_not_matter(text: str) -> None:
     lines = text.splitlines()
     declarations = [line for line in lines if line.startswith(".decl")]

@@ -1,0 +1,114 @@
+"""How tests explain cases: of random programs, of programs written in a test, and of the alemtuzumab policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from policy_kb.check.checked import CheckedProgram
+from policy_kb.check.program import check_program
+from policy_kb.evaluate.bottom_up import BottomUp
+from policy_kb.evaluate.known import evaluate_known
+from policy_kb.evaluate.model import Model, given_rows, model_of
+from policy_kb.evaluate.plain import Rows
+from policy_kb.evaluate.worlds import double
+from policy_kb.explain.checker import check
+from policy_kb.explain.lookup import Lookup
+from policy_kb.explain.missing import open_points
+from policy_kb.explain.proof import Claim, Node, OpenPoint
+from policy_kb.explain.why import Explainer
+from policy_kb.load.cases import load_case
+from policy_kb.load.documents import parse_document
+from policy_kb.load.facts import Facts
+from policy_kb.parse.grammar import parse_items
+from policy_kb.parse.tree import Program, Value
+from policy_kb.policies import load_policy
+
+PREAMBLE = """
+.type Case <: symbol
+@[ask("What is asked for?")] @[single]
+.decl request(case: Case, drug: symbol, phase: symbol, received: number)
+.input request
+"""
+REQUEST: Mapping[str, Value] = {"drug": "d", "phase": "treatment", "received": 1}
+CASE = "A-1"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One case of a program, with what explains it. The root is the relation the case is asked about."""
+
+    program: CheckedProgram
+    known: Rows
+    facts: Facts
+    model: Model
+    root: str
+    phase: str = "treatment"
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        return Lookup(self.program, self.known, self.facts, self.model)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        return Explainer(self.lookup)
+
+    def claim(self, relation: str, *values: Value | None) -> Claim:
+        """A claim about the case, with any value where none is given."""
+        others = self.program.relations[relation].arity - 1 - len(values)
+        return Claim(relation, (self.facts.case, *values, *(None,) * others))
+
+    @property
+    def node(self) -> Node:
+        return self.explainer.explain(self.claim(self.root))
+
+    @property
+    def answer(self) -> str:
+        return self.lookup.answer(self.claim(self.root))
+
+    @property
+    def missing(self) -> tuple[OpenPoint, ...]:
+        return open_points(self.lookup, self.root, self.phase)
+
+    def check(self, node: Node | None = None, answer: str | None = None, claim: Claim | None = None) -> None:
+        """Check the explanation of the root, or of another claim, or what stands in its place."""
+        claim = claim or self.claim(self.root)
+        node = node or self.explainer.explain(claim)
+        check(self.program, self.known, self.facts, claim, answer or self.lookup.answer(claim), node)
+
+
+def explained(program: CheckedProgram, document: Mapping[str, object], root: str) -> Explained:
+    known = evaluate_known(program, {})
+    facts = load_case(program, known, parse_document(document))
+    worlds = double(program, [root])
+    engine = BottomUp(worlds.program, known)
+    return Explained(program, known, facts, model_of(worlds, facts, engine.evaluate(given_rows(worlds, facts))), root)
+
+
+def explain_text(text: str, root: str = "decided", **case: object) -> Explained:
+    """A program behind declarations of the case and the request, and a case that says what is given."""
+    items, problems = parse_items(PREAMBLE + text, "rules.dl")
+    program = check_program(Program("rules.dl", tuple(items), {"rules.dl": PREAMBLE + text}), problems)
+    return explained(program, {"case": CASE, "request": dict(REQUEST), **case}, root)
+
+
+@cache
+def _alemtuzumab() -> tuple[CheckedProgram, Rows, dict[str, tuple[object, BottomUp, str]]]:
+    rules = load_policy(str(Path(__file__).parents[2] / "kb" / "alemtuzumab.dl")).rules
+    by_phase: dict[str, tuple[object, BottomUp, str]] = {}
+    for phase in rules.program.phases:
+        worlds = double(rules.program, [phase.root])
+        by_phase[phase.name] = worlds, BottomUp(worlds.program, rules.known), phase.root
+    return rules.program, rules.known, by_phase
+
+
+def explain_alemtuzumab(document: Mapping[str, object]) -> Explained:
+    """A case of the alemtuzumab policy, of the phase it asks for."""
+    program, known, by_phase = _alemtuzumab()
+    facts = load_case(program, known, parse_document(document))
+    phase = str(facts.rows["request"][0].values[2])
+    worlds, engine, root = by_phase[phase]
+    rows = engine.evaluate(given_rows(worlds, facts))  # type: ignore[arg-type]
+    return Explained(program, known, facts, model_of(worlds, facts, rows), root, phase)  # type: ignore[arg-type]
