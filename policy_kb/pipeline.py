@@ -53,7 +53,9 @@ def parse_and_check(entry: Path) -> Rules:
     problems: list[Diagnostic] = []
     for table in program.tables:
         relation = program.relations[table.relation]
-        if not relation.is_case:
+        # A program that is no policy may get its tables from elsewhere, when it is run.
+        is_needed = bool(program.phases) or (Path(table.folder) / table.filename).exists()
+        if not relation.is_case and is_needed:
             try:
                 tables[table.relation] = read_table(relation, table, Path(table.folder))
             except Refused as refused:

@@ -16,12 +16,13 @@ from policy_kb.check.cases import (
 from policy_kb.check.checked import CheckedProgram, Relation, Rule, Table
 from policy_kb.check.constants import check_dates
 from policy_kb.check.declarations import Declarations, Report, check_references, collect_declarations
-from policy_kb.check.safety import check_safety
+from policy_kb.check.safety import check_safety, check_singletons
 from policy_kb.check.scopes import with_own_names
 from policy_kb.check.strata import check_stratified, dependencies, reachable, stratify
 from policy_kb.check.types import check_types
 from policy_kb.check.usage import check_usage
 from policy_kb.diagnostics import Diagnostic, RulesRefused, in_file_order
+from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Constant, Directive, Program
 from policy_kb.source import Span
 
@@ -40,6 +41,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
     found.rules = [with_own_names(rule) for rule in found.rules]
     check_types(found, report)
     check_safety(found, report)
+    check_singletons((item for item in program.items if isinstance(item, tree.Rule)), report)
     check_dates(found.rules, report)
     rules, facts = _rules_and_facts(found, relations, report)
     edges = list(dependencies((rule.head, rule.body) for rule in rules))

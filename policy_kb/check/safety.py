@@ -73,13 +73,10 @@ def outer_variables(aggregate: tree.Aggregate, body: Iterable[tree.Literal]) -> 
 
 
 def check_safety(found: Declarations, report: Report) -> None:
-    """Report unbound variables, `_` where it has no meaning, and variables that occur only once."""
+    """Report unbound variables, `_` where it has no meaning, and a variable called `ongoing`."""
     for rule in found.rules:
-        before = len(report.problems)
         _check_wildcards(rule, report)
         _check_bound(rule, report)
-        if len(report.problems) == before:
-            _check_singletons(rule, report)
         for variable in (v for node in (*rule.heads, *rule.body) for v in tree.variables(node)):
             if variable.name == "ongoing":
                 report(Kind.RESERVED_NAME, variable.span, "`ongoing` is a word of the case format",
@@ -171,17 +168,14 @@ def _outside_aggregates(node: tree.Expression) -> list[tree.Wildcard]:
     return []
 
 
-def _check_singletons(rule: tree.Rule, report: Report) -> None:
-    nodes = (*rule.heads, *rule.body)
-    occurrences = Counter(variable.name for node in nodes for variable in tree.variables(node))
-    local = {
-        name
-        for node in nodes
-        for aggregate in tree.aggregates(node)
-        for name in tree.names(aggregate)
-    }
-    for literal in rule.body:
-        for variable in tree.variables(literal):
-            if occurrences[variable.name] == 1 and variable.name not in local and variable.name[0] != "_":
-                report.warn(Kind.SINGLETON_VARIABLE, variable.span, f"`{variable}` occurs only once in this rule",
-                            "write `_` if its value does not matter")
+def check_singletons(rules: Iterable[tree.Rule], report: Report) -> None:
+    """Warn of variables that stand in a positive atom and nowhere else in their rule, its other heads included."""
+    for rule in rules:
+        nodes = (*rule.heads, *rule.body)
+        occurrences = Counter(variable.name for node in nodes for variable in tree.variables(node))
+        for atom in rule.body:
+            for variable in atom.arguments if isinstance(atom, tree.Atom) else ():
+                if isinstance(variable, tree.Variable) and occurrences[variable.name] == 1 and variable.name[0] != "_":
+                    report.warn(Kind.SINGLETON_VARIABLE, variable.span,
+                                f"`{variable}` occurs only once in this rule",
+                                "write `_` if its value does not matter")

@@ -17,7 +17,7 @@ def check_usage(
     """A relation that is read but can have no row is an error where it speaks of a case (every answer that rests on
     it would be wrong) and a warning elsewhere; a relation that is never read is a warning."""
     defined = {rule.heads[0].relation for rule in found.rules}
-    defined |= {directive.relation for directive in found.directives if directive.kind == "input"}
+    defined |= {directive.relation for directive in found.directives if directive.kind == "input"} & relations.keys()
     reported: set[str] = set()
     for edge in edges:
         relation = relations[edge.body]

@@ -53,13 +53,13 @@ def refuses(one: Explained, node: object, answer: str | None = None) -> bool:
     return False
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(alemtuzumab_cases())
 def test_every_explanation_of_an_alemtuzumab_case_is_accepted(document: dict[str, object]) -> None:
     explain_alemtuzumab(document).check()
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(alemtuzumab_cases(), st.randoms(use_true_random=False))
 def test_every_change_of_an_explanation_of_an_alemtuzumab_case_is_refused(
     document: dict[str, object], source: random.Random
@@ -71,7 +71,7 @@ def test_every_change_of_an_explanation_of_an_alemtuzumab_case_is_refused(
 
 def test_changes_of_every_kind_are_refused(effort: int, rate: Callable[[str, int, int], None]) -> None:
     tried: Counter[str] = Counter()
-    for seed in range(25 * effort):
+    for seed in range(14 * effort):
         source = random.Random(f"changes {seed}")
         one = explain_alemtuzumab(random_alemtuzumab_case(source))
         for kind, mutant in mutants(one.node, source):
@@ -100,7 +100,7 @@ def test_every_change_of_an_explanation_of_a_random_program_is_refused(
         for kind, mutant in mutants(one.node, random.Random(seed)):
             tried[kind] += 1
             assert refuses(one, mutant), f"{kind}, program {seed}"
-    assert set(tried) == set(KINDS) - {"whether a side is a date"} | {"whether a side is a date"}
+    assert set(tried) == set(KINDS)
     rate(f"changes refused, of {len(tried)} kinds, on random programs", tried.total(), tried.total())
 
 
@@ -143,7 +143,7 @@ def test_a_row_of_the_case_that_is_not_on_record_is_refused_with_its_place() -> 
     with pytest.raises(ProofRefused) as caught:
         one.check(mutant)
     assert kind == "a row's value"
-    assert caught.value.where == "decided(A-1) > rules.dl:9 > literal 1 > visit(A-1, 5)"
+    assert caught.value.where == "decided(A-1) > rules.dl:8 > literal 1 > visit(A-1, 5)"
     assert "visit" in caught.value.message
 
 
@@ -158,8 +158,9 @@ def test_what_is_open_is_never_taken_for_absent() -> None:
 
 def test_a_rule_that_makes_its_head_possible_proves_nothing() -> None:
     rules = ".decl visit(case: Case) .input visit\n.decl decided(case: Case)\n"
-    sure = explain_text(rules + "decided(case) :- visit(case).", visit=True)
-    unsure = explain_text(rules + '/// Does it count?\n@[possible("judgement")]\ndecided(case) :- visit(case).', visit=True)
+    rule = "decided(case) :- visit(case)."
+    sure = explain_text(rules + rule, visit=True)
+    unsure = explain_text(rules + '/// Does it count?\n@[possible("judgement")]\n' + rule, visit=True)
     assert isinstance(unsure.node, Doubted)
     unsure.check()
     assert refuses(unsure, sure.node, "met")
