@@ -65,7 +65,7 @@ def warm(policy: Policy, documents: list[Document]) -> None:
         engine += seconds(lambda: pipeline.evaluate(worlds, runs, facts))  # noqa: B023
     number = len(documents)
     print(f"warm decision, explained      {1000 * whole / number:7.2f} ms a case ({number} cases)")
-    print(f"  pyDatalog's model alone     {1000 * engine / number:7.2f} ms          ratio {whole / engine:.2f} (at most 1.5)")
+    print(f"  pyDatalog's model alone     {1000 * engine / number:7.2f} ms   ratio {whole / engine:.2f} (at most 1.5)")
 
 
 def memory(policy: Policy, documents: list[Document]) -> None:

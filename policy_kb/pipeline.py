@@ -78,8 +78,8 @@ def digest_of_files(program: CheckedProgram) -> str:
 
     files = {name: text.encode() for name, text in program.files.items()}
     for table in program.tables:
-        if not program.relations[table.relation].is_case:
-            path = Path(table.folder) / table.filename
+        path = Path(table.folder) / table.filename
+        if not program.relations[table.relation].is_case and path.exists():
             files[str(path)] = path.read_bytes()
     folder = Path(program.entry).resolve().parent
     whole = hashlib.sha256()

@@ -125,8 +125,6 @@ class Table:
     headers: bool
     folder: str
     span: Span
-    is_named: bool = False
-    """Whether the rule file names the file itself."""
 
 
 @record

@@ -97,5 +97,4 @@ def _table(directive: Directive) -> Table:
         headers=settings.get("headers") == "true",
         folder=str(Path(directive.span.file).parent),
         span=directive.span,
-        is_named="filename" in settings,
     )

@@ -30,7 +30,9 @@ _HINTS = {
     "cannot start any token": "indent with spaces, and put text that begins with a special sign in quotes",
     "unexpected end of stream": "a quote is not closed",
     "did not find expected ',' or ']'": "close the list with `]`, and separate its items by commas",
-    "did not find expected ',' or '}'": "close the mapping with `}`, and put text that holds `: ` in quotes, such as `\"other: NAME\"`",
+    "did not find expected ',' or '}'": (
+        'close the mapping with `}`, and put text that holds `: ` in quotes, such as `"other: NAME"`'
+    ),
     "did not find expected '-' indicator": "indent all items of the list alike",
     "could not find expected ':'": "write `key: value`",
     "did not find expected key": "indent all keys of a mapping alike",

@@ -93,20 +93,26 @@ def _keeps(
     bound = bound_without_counts(stays, already, (*body, *whole), relations)
     uses = Counter(variable.name for literal in whole for variable in tree.variables(literal))
     compared = 0
+
+    def is_derived(relation: str) -> bool:
+        return relation in can_open and not relations[relation].is_input
+
     for literal in body:
         match literal:
             case tree.Atom(relation=relation, arguments=arguments):
                 if _has_unbound_expression(arguments, bound):
                     return False
-                is_derived = relation in can_open and not relations[relation].is_input
-                if is_derived and any(
+                if is_derived(relation) and any(
                     not isinstance(argument, tree.Wildcard)
                     and not (isinstance(argument, tree.Variable) and uses[argument.name] <= 1)
                     for argument in arguments[1:]
                 ):
                     return False
-            case tree.Negation(atom=atom) if _has_unbound_expression(atom.arguments, bound):
-                return False
+            case tree.Negation(atom=atom):
+                if _has_unbound_expression(atom.arguments, bound):
+                    return False
+                if is_derived(atom.relation) and any(not isinstance(a, tree.Wildcard) for a in atom.arguments[1:]):
+                    return False
             case tree.Comparison() if not needs(literal, bound, (*body, *whole)) <= bound:
                 once = Counter(variable.name for variable in tree.variables(literal))
                 compared += 1
