@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policy_kb.check.checked import CheckedProgram, Phase
+from policy_kb.check.checked import CheckedProgram, Criterion, Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, given_rows, model_of
 from policy_kb.evaluate.plain import Engine, EvaluationStopped, Rows
@@ -124,7 +124,7 @@ def check_refusals(program: CheckedProgram, facts: Facts, model: Model, document
     problems = []
     for relation in program.relations.values():
         if relation.is_refusal and model.possible.get(relation.name):
-            from policy_kb.report.wording import sentence
+            from policy_kb.explain.written import sentence
 
             for row in sorted(model.possible[relation.name]):
                 cause = _cause(facts, row)
@@ -184,6 +184,7 @@ def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Fact
         criteria,
         open_points(lookup, phase.root, phase.name),
         readings_used(rules.program, known, root),
+        lambda number: explainer.stating(Criterion(phase.name, number)),
     )
 
 
@@ -191,8 +192,9 @@ def report(
     rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model, explanation: Explanation | None
 ) -> Determination:
     """The determination of a case."""
+    from policy_kb.explain.written import sentence
     from policy_kb.report.determination import NOT_APPLICABLE, Approval, Determination
-    from policy_kb.report.wording import reason, sentence
+    from policy_kb.report.wording import reason
 
     def determination(
         decision: str, why: str, criteria: Mapping[str, str], approval: Approval | None, missing: tuple[OpenPoint, ...]

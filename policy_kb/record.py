@@ -33,9 +33,17 @@ def record(cls: type[T]) -> type[T]:
     return made
 
 
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
+def entity(cls: type[T]) -> type[T]:
+    """As `record`, but equal to itself only: what is shared is told from what merely looks the same."""
+    made = dataclass(eq=False, repr=False)(cls)
+    made.__repr__ = _text  # type: ignore[method-assign]
+    return made
+
+
 def _text(self: Any) -> str:
     values = (f"{name}={getattr(self, name)!r}" for name, one in self.__dataclass_fields__.items() if one.compare)
     return f"{type(self).__name__}({', '.join(values)})"
 
 
-__all__ = ["field", "record"]
+__all__ = ["entity", "field", "record"]

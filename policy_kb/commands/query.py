@@ -27,8 +27,8 @@ def command(case: Path, query: str, policy: str | None, reading: tuple[str, ...]
       policy-kb query kb/alemtuzumab/scenarios/younger-than-eighteen.yaml 'therapy("Avonex", started, _)'
     """
     from policy_kb.explain.query import answer, parse_query
+    from policy_kb.explain.written import sentence, shown
     from policy_kb.policies import Policies, the_document
-    from policy_kb.report.wording import sentence, shown
 
     document = the_document(case)
     found = Policies(policy).for_document(document)

@@ -9,7 +9,6 @@ plain stratified Datalog.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, combinations, product
 
 from policy_kb.check.cases import bound_without_counts, counts_case_rows, openable
@@ -27,6 +26,7 @@ from policy_kb.parse.tree import (
     Variable,
     Wildcard,
 )
+from policy_kb.record import record
 
 CASE = "*"
 """The plain relation with the case as its only row."""
@@ -49,7 +49,7 @@ def fired(rule: Rule) -> str:
     return f"{rule.head.relation}/{rule.number}"
 
 
-@dataclass(frozen=True)
+@record
 class Worlds:
     """The plain program of a part of a policy, and what of the policy it covers.
 
@@ -98,7 +98,7 @@ def double(program: CheckedProgram, roots: Iterable[str]) -> Worlds:
     )
 
 
-@dataclass(frozen=True)
+@record
 class _Version:
     """One reading of a body: its literals, and the variables they bind."""
 

@@ -247,11 +247,15 @@ class _Checker:
             return MET if is_certain else NEEDS_INFORMATION
 
     def gives_what_fails(self, literal: Literal, failing: list[Literal]) -> bool:
-        """Whether an atom about the case binds a variable of a comparison that fails."""
+        """Whether an atom about the case binds a variable of a literal that fails and does not speak of the case."""
         if not isinstance(literal, Atom) or not self.program.relations[literal.relation].is_case:
             return False
         own = names(literal) - names(literal.arguments[0])
-        return any(isinstance(other, Comparison) and not own.isdisjoint(names(other)) for other in failing)
+        return any(not own.isdisjoint(names(other)) for other in failing if not self.is_about_case(other))
+
+    def is_about_case(self, literal: Literal) -> bool:
+        atom = literal.atom if isinstance(literal, Negation) else literal
+        return isinstance(atom, Atom) and self.program.relations[atom.relation].is_case
 
     def against(self, part: Part, values: Values) -> list[Row]:
         """The rows that stand against a negated literal."""

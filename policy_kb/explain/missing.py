@@ -5,10 +5,13 @@ from __future__ import annotations
 from policy_kb.check.checked import Rule
 from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION
-from policy_kb.explain.lookup import Lookup
+from policy_kb.explain.lookup import Lookup, Row
 from policy_kb.explain.proof import Claim, OpenPoint
+from policy_kb.explain.written import sentence
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
+
+_MOST_ROWS = 5
 
 Numbers = tuple[str, ...]
 
@@ -27,6 +30,7 @@ class _Search:
         }
         """The inputs of which it matters what values are asked for."""
         self.wanted: dict[str, dict[Claim, None]] = {}
+        self.doubtful: dict[str, dict[Row, None]] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -38,8 +42,13 @@ class _Search:
         criteria.update(dict.fromkeys(numbers))
 
     def question(self, relation: str, why: str, ask: str) -> str:
-        """The question, with the rows that are waited for where the relation is always open, such as a document."""
+        """The question: for uncertain rows which they are, for a relation that is always open what is waited for."""
         declared = self.program.relations[relation]
+        if why == "uncertain":
+            rows = sorted(self.doubtful[relation])
+            says = "; that ".join(sentence(declared, row) for row in rows[:_MOST_ROWS])
+            more = f"; and {len(rows) - _MOST_ROWS} more of the kind" if len(rows) > _MOST_ROWS else ""
+            return f"Is it certain that {says}{more}?"
         if why != declared.always_open:
             return ask
         wanted = ", ".join(
@@ -62,6 +71,9 @@ class _Search:
                     self.wanted.setdefault(claim.relation, {})[claim] = None
             if self._has_uncertain(claim):
                 self.point(claim.relation, "uncertain", numbers)
+                certain = self.lookup.model.certain[claim.relation]
+                rows = self.doubtful.setdefault(claim.relation, {})
+                rows.update((row, None) for row in self.lookup.rows(claim, certain=False) if row not in certain)
             self.noted.add((claim.relation, numbers))
             return
         numbers = self._numbers(relation.criteria) or numbers
@@ -154,4 +166,9 @@ def open_points(lookup: Lookup, root: str, phase: str) -> tuple[OpenPoint, ...]:
         # What a possible rule asks about is asked for already where its relation is open.
         if relation not in unstated or why == lookup.facts.open.get(relation) or why == "uncertain"
     ]
-    return tuple(sorted(points, key=lambda point: -len({number.split(".")[0] for number in point.criteria})))
+    return tuple(sorted(points, key=_decisiveness))
+
+
+def _decisiveness(point: OpenPoint) -> tuple[int, int]:
+    """Lower for points that more criteria of the phase wait for, then for those that more parts of them wait for."""
+    return -len({number.split(".")[0] for number in point.criteria}), -len(point.criteria)

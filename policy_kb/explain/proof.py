@@ -7,11 +7,11 @@ the same node wherever it is used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from policy_kb.parse.tree import Value
+from policy_kb.record import entity, field, record
 from policy_kb.source import Span
 
 Bindings = tuple[tuple[str, Value], ...]
@@ -25,7 +25,7 @@ class Claim(NamedTuple):
     values: tuple[Value | None, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Given:
     """A row of the case, or a known fact. `is_certain` is False for a row that may or may not hold."""
 
@@ -35,7 +35,7 @@ class Given:
     is_certain: bool = True
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Absent:
     """There is no such record, and why that is known: the relation is stated at `span`, whatever its rows.
 
@@ -48,7 +48,7 @@ class Absent:
     is_known: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Unstated:
     """The relation is open: anything may hold. `why` is the reason, as in `Facts.open`."""
 
@@ -56,7 +56,7 @@ class Unstated:
     why: str
 
 
-@dataclass(frozen=True)
+@record
 class Side:
     """One side of a comparison: how it is written, and its value."""
 
@@ -65,7 +65,7 @@ class Side:
     is_date: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Compared:
     operator: str
     left: Side
@@ -73,7 +73,7 @@ class Compared:
     holds: bool
 
 
-@dataclass(frozen=True)
+@record
 class Condition:
     """A comparison inside a count: `left` as it is written, `right` its value, or how it is written where it has none
     outside the count."""
@@ -84,7 +84,7 @@ class Condition:
     is_date: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class CountedRow:
     """One row counted: the values of the body's variables, and the proofs of its atoms."""
 
@@ -93,7 +93,7 @@ class CountedRow:
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Counted:
     """A count compared with a bound: at least `least` rows, at most `most` (None: no bound, because of `unstated`).
 
@@ -114,7 +114,7 @@ class Counted:
     """What is counted: rows of these claims, without rows of those, under conditions."""
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Derived:
     """The claim follows from a rule whose literals all hold; `steps` are in the order of the body."""
 
@@ -124,7 +124,7 @@ class Derived:
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Refuted:
     """No rule gives the claim in any world: an attempt for every rule whose head fits."""
 
@@ -132,7 +132,7 @@ class Refuted:
     attempts: tuple[Attempt, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Doubted:
     """Some rule may give the claim and none surely does: an attempt for every rule whose head fits."""
 
@@ -140,7 +140,7 @@ class Doubted:
     attempts: tuple[Attempt, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Branches:
     """A positive literal with variables that are not bound yet: every possible row that matches, each with what becomes
     of the rest of the body, and what becomes of it where the relation is open."""
@@ -156,7 +156,7 @@ HEAD = -1
 Node = Given | Absent | Unstated | Compared | Counted | Derived | Refuted | Doubted | Branches
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Step:
     """A literal of a body, by its place there from 0, with the answer for it and the reason.
 
@@ -170,7 +170,7 @@ class Step:
     is_negated: bool = False
 
 
-@dataclass(frozen=True, eq=False)
+@entity
 class Attempt:
     """What becomes of a rule's body: in a refutation the literals that fail, in a doubt all of them.
 
@@ -184,7 +184,7 @@ class Attempt:
     settles: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class OpenPoint:
     """Something that can still change the decision.
 
@@ -198,7 +198,7 @@ class OpenPoint:
     ask: str
 
 
-@dataclass(frozen=True)
+@record
 class Explanation:
     """Why the root of a phase is met, not met or open.
 
@@ -213,3 +213,5 @@ class Explanation:
     criteria: Mapping[str, str]
     missing: tuple[OpenPoint, ...] = ()
     readings: Mapping[str, str] = field(default_factory=dict)
+    stating: Callable[[str], list[Node | Attempt]] = field(default=lambda number: [], compare=False)
+    """The nodes that state a criterion of the phase, by its number: also one that the root does not rest on."""

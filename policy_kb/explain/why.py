@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
-from policy_kb.check.checked import Rule, constants
+from policy_kb.check.checked import Criterion, Rule, constants
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count, count_parts
 from policy_kb.explain.proof import (
@@ -104,6 +104,21 @@ class Explainer:
                 ]
                 result.append((rule.number, tuple(steps)))
         return tuple(result)
+
+    def stating(self, criterion: Criterion) -> list[Node | Attempt]:
+        """The nodes that state a criterion: of the relations it is declared for, and of its rules."""
+        case = self.lookup.facts.case
+        found: list[Node | Attempt] = []
+        for relation in self.program.relations.values():
+            if criterion in relation.criteria:
+                found.append(self.explain(Claim(relation.name, (case, *[None] * (relation.arity - 1)))))
+        for rule in self.program.rules:
+            if criterion in rule.criteria:
+                any_row = Claim(rule.head.relation, (case, *[None] * (len(rule.head.arguments) - 1)))
+                begun = self.lookup.begin(rule, any_row)
+                if begun is not None:
+                    found.append(self._attempt(rule, *begun))
+        return found
 
     # leaves
 
@@ -202,11 +217,16 @@ class Explainer:
         return Attempt(rule.number, answer, bindings(environment), tuple(steps), settles)
 
     def _binds_what_fails(self, literal: tree.Literal, failing: list[Part]) -> bool:
-        """Whether an atom about the case, the one row of which is certain, gives a value to a comparison that fails."""
+        """Whether an atom about the case, the one row of which is certain, gives a value to a literal that fails by
+        it: a comparison, or what a table says."""
         if not isinstance(literal, tree.Atom) or not self.lookup.is_case(literal.relation):
             return False
         own = tree.names(literal) - tree.names(literal.arguments[0])
-        return any(isinstance(other, tree.Comparison) and own & tree.names(other) for _, other in failing)
+        return any(own & tree.names(other) for _, other in failing if not self._is_about_case(other))
+
+    def _is_about_case(self, literal: tree.Literal) -> bool:
+        atom = literal.atom if isinstance(literal, tree.Negation) else literal
+        return isinstance(atom, tree.Atom) and self.lookup.is_case(atom.relation)
 
     def _is_ready(self, literal: tree.Literal, environment: Environment) -> bool:
         """Whether a literal can be answered by itself: its variables are bound, or will never be: it is an atom that no

@@ -1,18 +1,45 @@
-"""How an explanation names the expressions of a rule: words for a reader, of which nothing else depends."""
+"""How an explanation names rows and expressions: words for a reader, on which nothing else depends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
-from policy_kb.check.checked import Relation
+from policy_kb.check.checked import Attribute, Relation
+from policy_kb.dates import format_date
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
 MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 """The operator that says the same with its sides exchanged."""
 
+_PLACE = re.compile(r"\{([^{}]*)\}")
+
 NO_VALUE = "no value"
 """What stands for the value of an expression that has none: the least of no rows, a division by zero."""
+
+
+def shown(value: Value | None, attribute: Attribute | None = None) -> str:
+    """A value as a reader writes it: a date as year-month-day, a float without needless zeros."""
+    if attribute is not None and attribute.is_date and isinstance(value, int):
+        return format_date(value)
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if value is None:
+        if attribute is None or attribute.kind != "symbol":
+            return "any date" if attribute is not None and attribute.is_date else "any"
+        return f"any {attribute.name.replace('_', ' ')}"
+    return str(value) if value != "" else "(none)"
+
+
+def sentence(relation: Relation, values: Sequence[Value | None]) -> str:
+    """A row of a relation in the words of its declaration; `any ...` where the value does not matter."""
+    by_name = {attribute.name: shown(value, attribute)
+               for attribute, value in zip(relation.attributes, values, strict=True)}
+    if relation.sentence:
+        return _PLACE.sub(lambda match: by_name[match.group(1)], relation.sentence)
+    others = [by_name[attribute.name] for attribute in relation.attributes[relation.is_case :]]
+    return f"{relation.name.replace('_', ' ')}{': ' if others else ''}{', '.join(others)}"
 
 
 def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from policy_kb.check.checked import Phase, constants
 from policy_kb.check.constants import choices
+from policy_kb.explain.written import sentence
 from policy_kb.parse.tree import Value
-from policy_kb.report.wording import number_order, sentence
+from policy_kb.report.wording import number_order
 
 if TYPE_CHECKING:
     from policy_kb.policies import Policy

@@ -28,6 +28,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
+from policy_kb.explain.written import sentence, shown
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -40,6 +41,7 @@ MOST_ROWS = 10
 """Rows of one list before it is folded; the number left out is said."""
 
 _SHOWN = " (shown above)"
+_JUDGED = "to be judged: "
 
 @record
 class Item:
@@ -126,7 +128,15 @@ class Tree:
             for step in steps
             for item in self.step(step, self.program.rules[rule])
         ]
-        return whole if criterion is None else _find(whole, criterion)
+        if criterion is None:
+            return whole
+        found = _find(whole, criterion)
+        if not found:  # the decision does not rest on it
+            self.shown.clear()
+            answer = self.determination.criteria.get(criterion, "")
+            for node in explanation.stating(criterion):
+                found += self.attempt(node) if isinstance(node, Attempt) else self.node(node, answer)
+        return found
 
     # steps and nodes
 
@@ -197,12 +207,12 @@ class Tree:
         """A known row in the place of the one that is needed: what it has, and what would be needed."""
         attributes = self.relations[claim.relation].attributes
         differences = [
-            f"{attribute.name.replace('_', ' ')} {wording.shown(actual, attribute)} "
-            f"({wording.shown(wanted, attribute)} needed)"
+            f"{attribute.name.replace('_', ' ')} {shown(actual, attribute)} "
+            f"({shown(wanted, attribute)} needed)"
             for attribute, wanted, actual in zip(attributes, claim.values, row.claim.values, strict=True)
             if wanted is not None and wanted != actual
         ]
-        return f"{wording.shown(row.claim.values[0], attributes[0])}: {', '.join(differences)}"
+        return f"{shown(row.claim.values[0], attributes[0])}: {', '.join(differences)}"
 
     def numbers(self, criteria: tuple[Criterion, ...]) -> str:
         return ", ".join(criterion.number for criterion in criteria if criterion.phase == self.phase)
@@ -279,7 +289,7 @@ class Tree:
         items = self.steps(attempt.steps, self.program.rules[attempt.rule])
         # While a record is open the question it would raise is not asked yet.
         if attempt.settles is not None and all(step.answer == MET for step in attempt.steps):
-            items.append(Item(NEEDS_INFORMATION, f"to be judged: {attempt.settles}"))
+            items.append(Item(NEEDS_INFORMATION, f"{_JUDGED}{attempt.settles}"))
         return items
 
     def attempt(self, attempt: Attempt) -> list[Item]:
@@ -319,7 +329,8 @@ class Tree:
             for item in self.node(node.unstated, NOT_MET):
                 listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
         # While a record is open the question it would raise is not asked yet.
-        return [*listed, *(doubts or settled)]
+        leaves = dict.fromkeys(leaf for item in doubts for leaf in _leaves(item) if not leaf.text.startswith(_JUDGED))
+        return [*listed, *(leaves or settled)]
 
     def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
         """The rows on record of a relation, or of those it is derived from, that the claims `used` do not rest on."""
@@ -333,7 +344,7 @@ class Tree:
         }
         resting = {row for node in used for row in _rows_below(node)}
         return _first([
-            Item("", f"{says}: {wording.sentence(self.relations[name], row.values)}", at=self.at(row.span))
+            Item("", f"{says}: {sentence(self.relations[name], row.values)}", at=self.at(row.span))
             for name in sorted(inputs - {"request"})
             for row in self.determination.record.get(name, ())
             if (name, row.values) not in resting
@@ -384,6 +395,15 @@ def _rows_below(node: Node) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
             for attempt in attempts:
                 for step in attempt.steps:
                     yield from _rows_below(step.node)
+
+
+def _leaves(item: Item) -> Iterator[Item]:
+    """The questions below an open item, or the item itself."""
+    inside = [below for below in item.below if below.answer == NEEDS_INFORMATION]
+    if not inside:
+        yield item
+    for below in inside:
+        yield from _leaves(below)
 
 
 def _first_place(node: Node) -> Span | None:

@@ -5,19 +5,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from policy_kb.check.checked import Attribute, Relation
+from policy_kb.check.checked import Relation
 from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.parse.tree import Value
+from policy_kb.explain.written import sentence, shown
 
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Claim, Condition, Counted, Side
-
-_PLACE = re.compile(r"\{([^{}]*)\}")
 
 DECISIONS = {
     MET: "CRITERIA MET",
@@ -56,29 +53,6 @@ _NEEDED = {
     ">": "more than {} needed",
     ">=": "at least {} needed",
 }
-
-
-def shown(value: Value | None, attribute: Attribute | None = None) -> str:
-    """A value as a reader writes it: a date as year-month-day, a float without needless zeros."""
-    if attribute is not None and attribute.is_date and isinstance(value, int):
-        return format_date(value)
-    if isinstance(value, float):
-        return f"{value:.15g}"
-    if value is None:
-        if attribute is None or attribute.kind != "symbol":
-            return "any date" if attribute is not None and attribute.is_date else "any"
-        return f"any {attribute.name.replace('_', ' ')}"
-    return str(value) if value != "" else "(none)"
-
-
-def sentence(relation: Relation, values: Sequence[Value | None]) -> str:
-    """A row of a relation in the words of its declaration; `any ...` where the value does not matter."""
-    by_name = {attribute.name: shown(value, attribute)
-               for attribute, value in zip(relation.attributes, values, strict=True)}
-    if relation.sentence:
-        return _PLACE.sub(lambda match: by_name[match.group(1)], relation.sentence)
-    others = [by_name[attribute.name] for attribute in relation.attributes[relation.is_case :]]
-    return f"{relation.name.replace('_', ' ')}{': ' if others else ''}{', '.join(others)}"
 
 
 def of(claim: Claim, relations: Mapping[str, Relation]) -> str:

@@ -6,6 +6,7 @@ The rules as written, unknown rows as choices. The cautious consequences hold in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from policy_kb.evaluate.plain import Row, named_wildcards
@@ -22,6 +23,26 @@ def consequences(
     """The rows of each relation, and of each criterion that rules state, in every world and in some world."""
     text = "\n".join((*_rules(policy), *_unknown(program, document, values)))
     return _solved(text, "cautious", policy), _solved(text, "brave", policy)
+
+
+def instances(policy: Policy, values: Mapping[str, Sequence[Value]]) -> int:
+    """How many instances the largest rule may have: clingo writes them all down."""
+    return max(_instances(policy, rule.body, values) for rule in policy.worlds.rules)
+
+
+def _instances(policy: Policy, body: Sequence[tree.Literal], values: Mapping[str, Sequence[Value]]) -> int:
+    counted = [named_wildcards(count.body) for literal in body for count in tree.aggregates(literal)]
+    number = 1
+    for part in counted or [()]:
+        kinds: dict[str, str] = {}
+        for literal in (*body, *part):
+            if isinstance(literal, tree.Atom):
+                attributes = policy.program.relations[literal.relation].attributes
+                for argument, attribute in zip(literal.arguments, attributes, strict=True):
+                    if isinstance(argument, tree.Variable) and attribute.type != "Case":
+                        kinds[argument.name] = attribute.kind
+        number = max(number, prod(len(values[kind]) for kind in kinds.values()))
+    return number
 
 
 def answer(question: str, always: Mapping[str, set[Row]], sometimes: Mapping[str, set[Row]]) -> str:

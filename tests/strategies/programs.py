@@ -138,7 +138,7 @@ class _Body:
         arguments: list[str] = []
         new: dict[str, str] = {}
         for kind in kinds:
-            known = self.variables(kind)
+            known = [*self.variables(kind), *(name_ for name_, own in new.items() if own == kind)]
             how = draw.integer(0, 99)
             if how < 35 and known and not (self.vocabulary.is_small and draw.chance(50)):
                 arguments.append(draw.pick(known))
@@ -146,7 +146,7 @@ class _Body:
                 arguments.append("_")
             elif how < 68 and not self.vocabulary.is_small:
                 arguments.append(self.constant(kind))
-            elif how < 73 and known:
+            elif how < 73 and self.variables(kind):
                 arguments.append(self.expression(kind))
             else:
                 name_ = self.fresh(kind, new)
@@ -317,14 +317,19 @@ def _derived_relation(draw: Draw, vocabulary: Vocabulary, name: str, kinds: tupl
             body.add_positive()
         for _ in range(draw.pick((1, 1, 2) if is_small else (1, 0, 2)) if body.literals else 1):
             draw.pick((body.add_negation, body.add_comparison, body.add_count, body.add_count, body.add_equation))()
-        head = [body.expression(kind) for kind in kinds]
+        if draw.chance(4):
+            body.literals.append(draw.pick(("true", "false")))
+        heads = [
+            _written(name, ["case", *(body.expression(kind) for kind in kinds)])
+            for _ in range(2 if kinds and draw.chance(6) else 1)
+        ]
         if not body.is_grounded:
             body.literals.insert(0, "request(case, _, _, _)")
         literals = body.literals
         if draw.chance(20):
             literals = [*literals[1:], literals[0]]
         result.reads.update(body.reads)
-        result.rules.append((f"{_written(name, ['case', *head])} :- {', '.join(literals)}.", draw.chance(12)))
+        result.rules.append((f"{', '.join(heads)} :- {', '.join(literals)}.", draw.chance(12)))
     return result
 
 
