@@ -27,11 +27,13 @@ from policy_kb.commands._options import (
 @readings
 @sensitivity
 @click.option("--why-not", is_flag=True, help="Show only what is not met or open.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write the explanation as a page of its own, instead of printing it.")
 @as_json
 @click.pass_context
 def command(
     context: click.Context, case: Path, criterion: str | None, policy: str | None, reading: tuple[str, ...],
-    with_sensitivity: bool, why_not: bool, with_json: bool,
+    with_sensitivity: bool, why_not: bool, html: Path | None, with_json: bool,
 ) -> None:
     """Explain the decision for CASE: the tree of its criteria down to the rows and numbers they rest on.
 
@@ -62,6 +64,13 @@ def command(
 
         whole = as_dict(determination)
         print_json(whole)
+        context.exit(EXIT_CODES[determination.decision])
+    if html is not None:
+        from policy_kb.report.as_html import render_page
+        from policy_kb.source import write_text
+
+        write_text(html, render_page(determination))
+        click.echo(f"{determination.case}: {determination.decision}: {html}")
         context.exit(EXIT_CODES[determination.decision])
     style = styled()
     items = Tree(determination).items(criterion)

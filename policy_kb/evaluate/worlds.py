@@ -25,8 +25,10 @@ from policy_kb.parse.tree import (
     Negation,
     Variable,
     Wildcard,
+    count_parts,
 )
 from policy_kb.record import record
+from policy_kb.source import Span
 
 CASE = "*"
 """The plain relation with the case as its only row."""
@@ -174,8 +176,8 @@ class _Doubling:
                     absent += (Negation(Atom(open_(atom.relation), (self.subject,), span), span),)
                 return [absent]
             case Comparison() if self.counted(literal):
-                count, operator, bound = self.parts(literal)
-                return self.count_is_certain(self.count_relation(count, body), count, operator, bound, body)
+                bounds, operator = self.bounds(literal, body)
+                return bounds.certain_ways(operator)
         return [(literal,)]
 
     # the possible versions
@@ -222,8 +224,8 @@ class _Doubling:
         for literal in version.literals:
             if self.counted(literal):
                 assert isinstance(literal, Comparison)
-                count, operator, bound = self.parts(literal)
-                parts.append(self.count_is_possible(self.count_relation(count, body), count, operator, bound, body))
+                bounds, operator = self.bounds(literal, body)
+                parts.append(bounds.possible_ways(operator))
             else:
                 parts.append([(literal,)])
         for choice in product(*parts):
@@ -234,14 +236,6 @@ class _Doubling:
     def counted(self, literal: Literal) -> bool:
         """Whether a literal compares a count of what a case says."""
         return counts_case_rows(literal, self.relations)
-
-    def parts(self, comparison: Comparison) -> tuple[Aggregate, str, Expression]:
-        """The count, how it is compared, and with what; the count read as the left side."""
-        if isinstance(comparison.left, Aggregate):
-            return comparison.left, comparison.operator, comparison.right
-        assert isinstance(comparison.right, Aggregate)
-        mirrored = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-        return comparison.right, mirrored.get(comparison.operator, comparison.operator), comparison.left
 
     def outer(self, count: Aggregate, body: tuple[Literal, ...]) -> tuple[Variable, ...]:
         """The variables, besides the case, that say where to count."""
@@ -293,61 +287,63 @@ class _Doubling:
             for version in self.versions(counted_body, outside)
         )
 
-    def lo_hi(
-        self, name: str, count: Aggregate, body: tuple[Literal, ...]
-    ) -> tuple[Aggregate, Aggregate, list[Literal], list[tuple[Literal, ...]]]:
-        """The least and the greatest number of rows, "there are no further ones", and the ways there may be some."""
+    def bounds(self, comparison: Comparison, body: tuple[Literal, ...]) -> tuple[_Bounds, str]:
+        """What is known of a count that a comparison contains, and how it is compared, the count read as the left
+        side."""
+        count, operator, number = count_parts(comparison)
+        name = self.count_relation(count, body)
         outer = self.outer(count, body)
         inner = sorted(
             bound_variables(named_wildcards(count.body)) - {variable.name for variable in outer} - {self.subject.name}
         )
         arguments = (self.subject, *outer, *(Variable(f"{variable}#", count.span) for variable in inner))
-        low = Aggregate("count", None, (Atom(certain(name), arguments, count.span),), count.span)
-        high = Aggregate("count", None, (Atom(possible(name), arguments, count.span),), count.span)
-        if not self.can_be_unbounded(count, body):
-            return low, high, [], []
-        further = Atom(open_(name), (self.subject, *outer), count.span)
-        return low, high, [Negation(further, count.span)], [(further,)]
+        low, high = (
+            Aggregate("count", None, (Atom(relation, arguments, count.span),), count.span)
+            for relation in (certain(name), possible(name))
+        )
+        further = Atom(open_(name), (self.subject, *outer), count.span) if self.can_be_unbounded(count, body) else None
+        return _Bounds(low, high, further, number, count.span), operator
 
-    def count_is_certain(
-        self, name: str, count: Aggregate, operator: str, bound: Expression, body: tuple[Literal, ...]
-    ) -> list[tuple[Literal, ...]]:
-        low, high, closed, _ = self.lo_hi(name, count, body)
 
-        def low_is(comparison: str) -> Literal:
-            return Comparison(comparison, low, bound, count.span)
+@record
+class _Bounds:
+    """A count lies between `low` and `high`, if there are no `further` rows; it is compared with `number`."""
 
-        def high_is(comparison: str) -> Literal:
-            return Comparison(comparison, high, bound, count.span)
+    low: Aggregate
+    high: Aggregate
+    further: Atom | None
+    number: Expression
+    span: Span
 
+    def low_is(self, operator: str) -> Literal:
+        return Comparison(operator, self.low, self.number, self.span)
+
+    def high_is(self, operator: str) -> Literal:
+        return Comparison(operator, self.high, self.number, self.span)
+
+    def certain_ways(self, operator: str) -> list[tuple[Literal, ...]]:
+        """The ways in which the comparison holds in every world."""
+        no_further = () if self.further is None else (Negation(self.further, self.span),)
         match operator:
             case ">=" | ">":
-                return [(low_is(operator),)]
+                return [(self.low_is(operator),)]
             case "<=" | "<":
-                return [(high_is(operator), *closed)]
+                return [(self.high_is(operator), *no_further)]
             case "=":
-                return [(low_is("="), high_is("="), *closed)]
-        return [(low_is(">"),), (high_is("<"), *closed)]
+                return [(self.low_is("="), self.high_is("="), *no_further)]
+        return [(self.low_is(">"),), (self.high_is("<"), *no_further)]
 
-    def count_is_possible(
-        self, name: str, count: Aggregate, operator: str, bound: Expression, body: tuple[Literal, ...]
-    ) -> list[tuple[Literal, ...]]:
-        low, high, _, further = self.lo_hi(name, count, body)
-
-        def low_is(comparison: str) -> Literal:
-            return Comparison(comparison, low, bound, count.span)
-
-        def high_is(comparison: str) -> Literal:
-            return Comparison(comparison, high, bound, count.span)
-
+    def possible_ways(self, operator: str) -> list[tuple[Literal, ...]]:
+        """The ways in which the comparison holds in some world."""
+        further: list[tuple[Literal, ...]] = [] if self.further is None else [(self.further,)]
         match operator:
             case ">=" | ">":
-                return [(high_is(operator),), *further]
+                return [(self.high_is(operator),), *further]
             case "<=" | "<":
-                return [(low_is(operator),)]
+                return [(self.low_is(operator),)]
             case "=":
-                return [(low_is("<="), high_is(">=")), *((low_is("<="), *way) for way in further)]
-        return [(low_is("!="),), (high_is("!="),), *further]
+                return [(self.low_is("<="), *way) for way in [(self.high_is(">="),), *further]]
+        return [(self.low_is("!="),), (self.high_is("!="),), *further]
 
 
 def _named(atom: Atom, relation: str) -> Atom:

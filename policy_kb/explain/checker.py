@@ -37,9 +37,10 @@ from policy_kb.explain.proof import (
     Unstated,
 )
 from policy_kb.explain.statuses import MET, NEEDS_INFORMATION, NOT_MET, Part, Parts, Row, Statuses, Values, read_count
-from policy_kb.explain.written import MIRRORED, NO_VALUE, is_date, written
+from policy_kb.explain.written import NO_VALUE, is_date, written
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import (
+    MIRRORED,
     Atom,
     Comparison,
     Expression,

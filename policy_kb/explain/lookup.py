@@ -14,7 +14,6 @@ from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, ans
 from policy_kb.evaluate.plain import EvaluationStopped, Rows, named_wildcards
 from policy_kb.evaluate.values import COMPARE, aggregated, call
 from policy_kb.explain.proof import HEAD, Bindings, Claim
-from policy_kb.explain.written import MIRRORED
 from policy_kb.load.facts import Facts
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
@@ -360,7 +359,7 @@ class Lookup:
         return None
 
     def _count_answer(self, comparison: tree.Comparison, environment: Environment) -> str:
-        count, operator, bound_side = count_parts(comparison)
+        count, operator, bound_side = tree.count_parts(comparison)
         certain, possible, is_open = self.count_rows(count, environment)
         return compared_count(
             operator, len(certain), None if is_open else len(possible), self.value(bound_side, environment)
@@ -428,14 +427,6 @@ def _sides(literal: tree.Literal) -> tuple[tree.Expression, ...]:
 
 def _row(found: Environment, outer: Environment) -> Bindings:
     return tuple(sorted((name, value) for name, value in found.items() if name not in outer))
-
-
-def count_parts(comparison: tree.Comparison) -> tuple[tree.Aggregate, str, tree.Expression]:
-    """The count, how it is compared and with what, the count read as the left side."""
-    if isinstance(comparison.left, tree.Aggregate):
-        return comparison.left, comparison.operator, comparison.right
-    assert isinstance(comparison.right, tree.Aggregate)
-    return comparison.right, MIRRORED[comparison.operator], comparison.left
 
 
 def compared_count(operator: str, least: int, most: int | None, bound: Value) -> str:

@@ -13,7 +13,7 @@ from itertools import islice
 
 from policy_kb.check.checked import Criterion, Rule, constants
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count, count_parts
+from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count
 from policy_kb.explain.proof import (
     Absent,
     Attempt,
@@ -33,7 +33,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import MIRRORED, NO_VALUE, is_date, written
+from policy_kb.explain.written import NO_VALUE, is_date, written
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -347,7 +347,7 @@ class Explainer:
         return is_date(expression, body, self.program.relations)
 
     def _counted(self, rule: Rule, comparison: tree.Comparison, environment: Environment) -> Counted:
-        count, operator, bound = count_parts(comparison)
+        count, operator, bound = tree.count_parts(comparison)
         certain, possible, is_open = self.lookup.count_rows(count, environment)
         inner = self.lookup.literals_counted(count)
         atoms = [literal for literal in inner if isinstance(literal, tree.Atom)]
@@ -381,8 +381,8 @@ class Explainer:
         self, comparison: tree.Comparison, environment: Environment, body: tuple[tree.Literal, ...]
     ) -> Condition:
         left, operator, right = comparison.left, comparison.operator, comparison.right
-        if tree.names(left) <= environment.keys() and operator in MIRRORED:
-            left, operator, right = right, MIRRORED[operator], left
+        if tree.names(left) <= environment.keys() and operator in tree.MIRRORED:
+            left, operator, right = right, tree.MIRRORED[operator], left
         value: Value = written(right)
         if tree.names(right) <= environment.keys():
             with suppress(NoValue):

@@ -10,9 +10,6 @@ from policy_kb.dates import format_date
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
-MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
-"""The operator that says the same with its sides exchanged."""
-
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
 NO_VALUE = "no value"

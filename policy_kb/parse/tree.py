@@ -238,3 +238,15 @@ def without_annotations(program: Program) -> Program:
             case _:
                 items.append(item)
     return Program(program.entry, tuple(items), program.files)
+
+
+MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
+"""The operator that says the same with its sides exchanged."""
+
+
+def count_parts(comparison: Comparison) -> tuple[Aggregate, str, Expression]:
+    """The count that is one side of a comparison, how it is compared and with what, the count read as the left side."""
+    if isinstance(comparison.left, Aggregate):
+        return comparison.left, comparison.operator, comparison.right
+    assert isinstance(comparison.right, Aggregate)
+    return comparison.right, MIRRORED[comparison.operator], comparison.left

@@ -191,3 +191,34 @@ def test_the_json_schema_of_cases_accepts_a_scenario():
     jsonschema.validate(case, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**case, "relaps": []}, schema)
+
+
+def test_an_explanation_can_be_written_as_a_page_of_its_own(tmp_path):
+    page = tmp_path / "a.html"
+    result = call("explain", NO, "--html", page)
+    assert result.exit_code == 4
+    text = page.read_text()
+    assert "CRITERIA NOT MET" in text
+    assert "at least 3 needed" in text
+    assert "<script" not in text
+    assert "http" not in text
+
+
+def test_a_page_escapes_what_a_case_says(tmp_path):
+    case = tmp_path / "case.yaml"
+    case.write_text(
+        'case: "<script>alert(1)</script>"\nrequest: {drug: Lemtrada, phase: continuation, received: 2025-09-02}\n'
+        'prior_approval: "<b>payer"\n'
+    )
+    call("explain", case, "--html", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert "<script" not in text
+    assert "<b>" not in text
+    assert "&lt;b&gt;payer" in text
+
+
+def test_a_page_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path):
+    result = call("explain", NO, "--html", tmp_path / "nowhere" / "a.html")
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 from policy_kb.check.program import check_program
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, given_rows, model_of
 from policy_kb.evaluate.plain import EvaluationStopped
+from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.includes import parse_program
+from policy_kb.parse.tree import Program, Rule
 from tests.evaluate.exactness import is_promised, occurs_in_one_polarity
 from tests.evaluate.running import Policy, check_text, contradictions, policy_of, some_world
 from tests.strategies.cases import Document, Draw, HypothesisDraw, RandomDraw
@@ -52,7 +55,7 @@ def try_out(request: pytest.FixtureRequest, effort: int) -> Callable[[Law, int],
         @settings(max_examples=max(10, examples * effort // 3))
         @given(st.data())
         def on_examples_that_shrink(data: st.DataObject) -> None:
-            law(HypothesisDraw(data.draw))
+            law(HypothesisDraw(data.draw))  # type: ignore[arg-type]
 
         on_examples_that_shrink()
         for seed in range(examples * effort):
@@ -170,6 +173,22 @@ def test_the_order_of_rules_never_matters(try_out: Callable[[Law, int], None]) -
         assert said_by(policy, one) == said_by(other, two), shown(program, document)
 
     try_out(law, 60)
+
+
+def test_the_order_of_literals_never_matters(try_out: Callable[[Law, int], None]) -> None:
+    def law(draw: Draw) -> None:
+        program = build_program(draw)
+        policy = policy_of(program)
+        items, problems = parse_items(program.text, "random.dl")
+        turned = tuple(
+            replace(item, body=tuple(shuffled(draw, item.body))) if isinstance(item, Rule) else item for item in items
+        )
+        other = Policy(check_program(Program("random.dl", turned, {"random.dl": program.text}), problems), policy.roots)
+        document = build_case(draw, program)
+        one, two = policy.model(document), other.model(document)
+        assert said_by(policy, one) == said_by(other, two), shown(program, document, turned)
+
+    try_out(law, 40)
 
 
 def test_the_files_that_rules_stand_in_never_matter(try_out: Callable[[Law, int], None]) -> None:

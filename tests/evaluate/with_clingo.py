@@ -73,7 +73,8 @@ def _solved(text: str, mode: str, policy: Policy) -> dict[str, set[Row]]:
 def _value(symbol: Any) -> Value:
     import clingo
 
-    return symbol.number if symbol.type == clingo.SymbolType.Number else symbol.string
+    value: Value = symbol.number if symbol.type == clingo.SymbolType.Number else symbol.string
+    return value
 
 
 def _rules(policy: Policy) -> Iterator[str]:
@@ -114,7 +115,7 @@ def _input(
     for row, is_certain in stated_rows(relation, document):
         yield f"{fact(row)}." if is_certain else f"{{ {fact(row)} }}."
     if is_open(relation, document):
-        for row in relation.rows(values):  # type: ignore[arg-type]
+        for row in relation.rows(values):
             yield f"{{ {fact(row)} }}."
 
 

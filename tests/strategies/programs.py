@@ -19,10 +19,9 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
+from policy_kb.evaluate.plain import Row
+from policy_kb.parse.tree import Value
 from tests.strategies.cases import Document, Draw, HypothesisDraw, RandomDraw
-
-Value = int | str
-Row = tuple[Value, ...]
 
 NUMBER, SYMBOL = "number", "symbol"
 VALUES: Mapping[str, tuple[Value, ...]] = MappingProxyType({NUMBER: (1, 0, 2), SYMBOL: ("p", "q")})
@@ -447,9 +446,10 @@ def stated_rows(relation: Input, document: Mapping[str, object]) -> list[tuple[R
     if isinstance(value, bool):
         return [((), True)] if value else []
     result: dict[Row, bool] = {}
-    for entry in value if isinstance(value, list) else [value]:
+    entries: list[dict[str, Value]] = value if isinstance(value, list) else [value]  # type: ignore[list-item]
+    for entry in entries:
         row = tuple(entry[attribute] for attribute in relation.attributes)
-        result[row] = result.get(row, False) or not entry.get("uncertain", False)
+        result[row] = result.get(row, False) or "uncertain" not in entry
     return list(result.items())
 
 
