@@ -165,7 +165,8 @@ def _best(answers: Iterable[str]) -> str:
 
 
 def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model) -> Explanation:
-    """Why the root of a phase is met, not met or open: a proof from the model and the rules as written."""
+    """Why the root of a phase is met, not met or open, or why the policy does not apply: a proof from the model and the
+    rules as written."""
     from policy_kb.explain.lookup import Lookup
     from policy_kb.explain.missing import open_points
     from policy_kb.explain.proof import Claim, Explanation
@@ -175,6 +176,9 @@ def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Fact
     lookup = Lookup(rules.program, known, facts, model)
     claim = Claim(phase.root, (facts.case,))
     explainer = Explainer(lookup)
+    if model.certain.get("not_applicable"):
+        root = explainer.explain(Claim("not_applicable", (facts.case, None)))
+        return Explanation(root, (), MET, {})
     root = explainer.explain(claim)
     criteria = criteria_of(rules, worlds, phase, model)
     return Explanation(

@@ -86,8 +86,7 @@ class Policy:
         decided = self.evaluate(document, readings)
         stages = (self.rules, decided.known, pipeline.worlds_of(self.rules, decided.phase), decided.phase,
                   decided.facts, decided.model)
-        is_applicable = not decided.model.certain.get("not_applicable")
-        return pipeline.report(*stages, pipeline.explain(*stages) if with_explanation and is_applicable else None)
+        return pipeline.report(*stages, pipeline.explain(*stages) if with_explanation else None)
 
     def evaluate(
         self, document: Document, readings: Mapping[str, str], also: Iterable[str] = ()

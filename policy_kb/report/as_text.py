@@ -122,6 +122,8 @@ class Tree:
         explanation = self.determination.explanation
         if explanation is None:
             return []
+        if not explanation.parts:  # the policy does not apply
+            return self.node(explanation.root, explanation.answer)
         whole = [
             item
             for rule, steps in explanation.parts

@@ -222,3 +222,9 @@ def test_a_page_that_cannot_be_written_is_refused_and_leaves_nothing(tmp_path):
     assert result.exit_code == 1
     assert "cannot be written" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_why_a_policy_does_not_apply_is_explained_by_the_record():
+    output = call("explain", ELSEWHERE).stdout
+    assert "the FEP guidelines apply" in output
+    assert "+ the line of business is FEP  [line" in output

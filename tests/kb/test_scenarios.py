@@ -30,9 +30,13 @@ _AllText.yaml_implicit_resolvers = {}
 
 
 @cache
+def load_policy(entry: Path) -> Policy:
+    return policy_kb.load_policy(entry)
+
+
 def policy_of(scenario: Path) -> Policy:
     """The policy whose folder the scenario stands in."""
-    return policy_kb.load_policy(KB / f"{scenario.parents[1].name}.dl")
+    return load_policy(KB / f"{scenario.parents[1].name}.dl")
 
 
 def read_scenario(path: Path) -> tuple[Mapping[str, Any], Document, Mapping[str, str]]:
@@ -78,8 +82,9 @@ def test_every_criterion_has_each_of_its_answers_in_some_scenario() -> None:
     wanted = {"met", "not met", "needs information"}
     seen: dict[tuple[Policy, str, str], set[str]] = {}
     for policy in map(policy_of, SCENARIOS):
-        places = (*policy.program.relations.values(), *policy.program.rules)
-        for criterion in chain.from_iterable(place.criteria for place in places):
+        criteria = [relation.criteria for relation in policy.program.relations.values()]
+        criteria += [rule.criteria for rule in policy.program.rules]
+        for criterion in chain.from_iterable(criteria):
             seen[policy, criterion.phase, criterion.number] = set()
     for path in SCENARIOS:
         expected, document, _ = read_scenario(path)

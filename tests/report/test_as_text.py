@@ -29,7 +29,8 @@ def test_the_tree_gives_every_top_criterion_its_answer_in_order(document):
     numbers = [item.number.split(", ")[0] for item in items if item.number]
     assert numbers == (TOP[determination.phase.name] if determination.criteria else [])
     for item in items:
-        assert item.answer == determination.criteria[item.number]
+        expected = determination.criteria[item.number] if determination.criteria else "met"  # why it does not apply
+        assert item.answer == expected
 
 
 @settings(max_examples=40)
