@@ -1,4 +1,4 @@
-"""From a policy to a plain program that says what is certain and what is possible (DESIGN, section 5).
+"""From a policy to a plain program that says what is certain and what is possible.
 
 Every case relation `a` becomes three plain relations: `a+` the rows that hold in every world, `a?` those that hold in
 some, and `a*`, which has the case as its only row where anything at all may hold. Every rule becomes one *certain*

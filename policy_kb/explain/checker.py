@@ -2,7 +2,7 @@
 
 What it trusts: the checked rules, the rows of the known relations, the facts of the case; the meaning of expressions
 (`evaluate.values`) and what aggregates share with their rule (`check`); and the words for an expression (`written`), on
-which nothing depends. All else is worked out here a second time (`statuses`), straight from DESIGN, section 5.
+which nothing depends. All else is worked out here a second time (`statuses`), from the rules as written.
 
 Explanations are canonical: a claim has exactly one. The checker walks an explanation and works out at every node what
 has to stand there, so that a missing rule, branch or row is found as surely as a wrong value.

@@ -430,7 +430,7 @@ def _row(found: Environment, outer: Environment) -> Bindings:
 
 
 def compared_count(operator: str, least: int, most: int | None, bound: Value) -> str:
-    """The answer for a number of rows between `least` and `most` (None: no bound), as DESIGN, section 5, has it."""
+    """The answer for a number of rows between `least` and `most` (None: no bound)."""
     number = bound
     assert isinstance(number, int | float)
     match operator:

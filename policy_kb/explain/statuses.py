@@ -1,6 +1,6 @@
 """The checker's second opinion: which rows of each relation of a case are certain, which possible, and what is open.
 
-Read directly from DESIGN, section 5, rule by rule, from the facts of the case. Recursion ends, because no relation of a
+Worked out rule by rule, as written, from the facts of the case. Recursion ends, because no relation of a
 case depends on itself. It is slow and plain where an engine is fast.
 """
 

@@ -1,4 +1,4 @@
-"""A determination as JSON: the document of DESIGN, section 7, and its JSON Schema.
+"""A determination as JSON, and the JSON Schema of that document.
 
 The explanation is a tree in which a node that occurs again stands as `{"see": N}`, `N` being the `id` of the place
 where it stands in full.

@@ -1,4 +1,4 @@
-"""Which answers DESIGN promises to be exact: those in which no relation occurs in both polarities.
+"""Which answers are promised to be exact: those in which no relation occurs in both polarities.
 
 Two things besides make an open point of what is settled, both where the value of an open relation is not known. A
 comparison with such a value is dropped, although none may satisfy it (`x != x`, or `x < 1` beside `x > 2`), or a count.

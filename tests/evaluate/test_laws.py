@@ -1,4 +1,4 @@
-"""The laws of DESIGN, section 5, on random programs, random cases and random worlds.
+"""The laws of three-valued answers, on random programs, random cases and random worlds.
 
 Each law is written once, over the draws of one example. It is tried with hypothesis, which finds a small example where
 it fails, and then on many more examples with plain random numbers.

@@ -1,6 +1,6 @@
 """An independent reading of guideline 09-J2000-27, in plain Python, to test the Datalog rules against.
 
-It was written from READINGS.md (what each criterion means) and DESIGN.md (what a case says and does not say), without
+It was written from the guideline, the choices made where its words leave one, and the format of cases, without
 looking at the rules or at any engine. It shares no idea with them: there is no inference here. Every criterion that has
 no parts is decided by an argument about possible worlds written out beside it. A world holds
 
@@ -807,7 +807,7 @@ def applies(case: Case) -> bool:
 
 
 def read(document: dict[str, object], readings: Mapping[str, str] = NO_READINGS) -> Reading:
-    """The decision and the criteria of a valid case; `readings` overrides the choices READINGS.md makes."""
+    """The decision and the criteria of a valid case; `readings` overrides the choices in force."""
     case = read_case(document)
     if not applies(case):
         return Reading("not applicable", {})

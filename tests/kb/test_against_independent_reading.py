@@ -1,4 +1,4 @@
-"""The alemtuzumab rules against the independent reading of the guideline; the laws of DESIGN, section 5, on them."""
+"""The alemtuzumab rules against the independent reading of the guideline; the laws of three-valued answers on them."""
 
 from __future__ import annotations
 

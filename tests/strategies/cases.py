@@ -1,6 +1,6 @@
 """Random cases for guideline 09-J2000-27, and random completions of a case.
 
-Written from the case format (DESIGN.md) and the relation table (READINGS.md), without looking at the rules. One
+Written from the format of cases and what each relation means, without looking at the rules. One
 description of a case serves two sources of randomness: hypothesis, whose failures shrink, and `random.Random`, which
 is fast enough for many thousands of cases. Both offer the three draws of `Draw`; everything else is written once.
 
