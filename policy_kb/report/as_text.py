@@ -207,10 +207,13 @@ class Tree:
 
     def listed_otherwise(self, claim: Claim, row: Given) -> str:
         """A known row in the place of the one that is needed: what it has, and what would be needed."""
+        if claim.relation == "reading":
+            name, choice = row.claim.values
+            return f"the reading {name} is {choice}; under {claim.values[1]} this would count"
         attributes = self.relations[claim.relation].attributes
         differences = [
             f"{attribute.name.replace('_', ' ')} {shown(actual, attribute)} "
-            f"({shown(wanted, attribute)} needed)"
+            f"(only {shown(wanted, attribute)} counts here)"
             for attribute, wanted, actual in zip(attributes, claim.values, row.claim.values, strict=True)
             if wanted is not None and wanted != actual
         ]
