@@ -6,7 +6,7 @@ import hashlib
 import os
 import pickle
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -238,12 +238,6 @@ class Policies:
         excerpt = document.line_text(place.line)
         problem = Diagnostic(Kind.NO_POLICY, place, f"no policy covers `{drug}`", hint, "request.drug", excerpt)
         raise CaseRefused([*problems, problem])
-
-
-def documents_of(paths: Iterable[Path]) -> Iterator[Document]:
-    """The cases of several files, one after the other."""
-    for path in paths:
-        yield from read_documents(path)
 
 
 # the cache

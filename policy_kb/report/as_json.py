@@ -6,7 +6,6 @@ where it stands in full.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,11 +58,6 @@ def as_dict(determination: Determination) -> Json:
         "rules": determination.rules,
         "facts": determination.facts,
     }
-
-
-def as_line(determination: Determination) -> str:
-    """The determination as one line of NDJSON."""
-    return json.dumps(as_dict(determination), ensure_ascii=False)
 
 
 def open_point(point: OpenPoint) -> Json:
