@@ -143,6 +143,13 @@ def _cause(facts: Facts, row: tuple[Value, ...]):  # type: ignore[no-untyped-def
     return next((given for rows in facts.rows.values() for given in rows if wanted <= set(given.values[1:])), None)
 
 
+def decision_of(phase: Phase, model: Model) -> str:
+    """The answer for the root of a phase, or `not applicable`, which goes before it."""
+    from policy_kb.report.determination import NOT_APPLICABLE
+
+    return NOT_APPLICABLE if model.certain.get("not_applicable") else model.answer(phase.root)
+
+
 def criteria_of(rules: Rules, worlds: Worlds, phase: Phase, model: Model) -> dict[str, str]:
     """The answer for every paragraph of a phase, in the order of the guideline."""
     from policy_kb.report.wording import number_order
@@ -215,7 +222,7 @@ def report(
         relation = rules.program.relations["not_applicable"]
         why = "; ".join(sentence(relation, (facts.case, whose)) for whose in elsewhere)
         return determination(NOT_APPLICABLE, why, {}, None, ())
-    decision = model.answer(phase.root)
+    decision = decision_of(phase, model)
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
     missing = explanation.missing if explanation else _questions(rules, known, phase, facts, model)
     granted = next((row for row in known.get("approval", ()) if row[0] == phase.name), None)

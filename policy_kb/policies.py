@@ -96,8 +96,10 @@ class Policy:
         phase = self._phase(facts, document)
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
         known = self._known_rows(chosen)
-        worlds, engine = pipeline.worlds_of(self.rules, phase), self.engine(phase, chosen)
-        if not worlds.relations.issuperset(also):
+        worlds = pipeline.worlds_of(self.rules, phase)
+        if worlds.relations.issuperset(also):
+            engine = self.engine(phase, chosen)
+        else:
             worlds = pipeline.doubled(self.rules, phase, also)
             engine = new_engine(worlds, known)
         model = pipeline.evaluate(worlds, engine, facts)
@@ -119,7 +121,8 @@ class Policy:
         changes = []
         for name, allowed in choices(self._known_rows(tuple(sorted(readings.items())))).items():
             for choice in allowed[1:]:
-                other = self.determine(document, {**readings, name: choice}, with_explanation=False).decision
+                decided = self.evaluate(document, {**readings, name: choice})
+                other = pipeline.decision_of(decided.phase, decided.model)
                 if other != decision:
                     changes.append((name, choice, other))
         return changes

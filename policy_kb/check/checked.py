@@ -6,7 +6,7 @@ criteria they state, the policy's phases. Nothing later reads an annotation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from policy_kb.diagnostics import Diagnostic
 from policy_kb.parse.tree import Atom, Constant, Literal, Value
@@ -58,6 +58,11 @@ class Criterion:
 
     def __str__(self) -> str:
         return f"{self.phase} {self.number}"
+
+
+def paragraphs(criteria: Iterable[Criterion], phase: str) -> list[str]:
+    """The paragraphs of those criteria that belong to a phase."""
+    return [criterion.number for criterion in criteria if criterion.phase == phase]
 
 
 @record

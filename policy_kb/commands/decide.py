@@ -42,7 +42,7 @@ def command(
 
     chosen = readings_of(reading)
     policies = Policies(policy)
-    seen: dict[str, object] = {}
+    seen: dict[str, Span] = {}
     decisions: list[str] = []
     was_refused = False
     is_single = len(cases) == 1 and cases[0].suffix.lower() not in (".ndjson", ".jsonl")
@@ -54,7 +54,7 @@ def command(
                 is_empty = False
                 try:
                     name, span = named(document)
-                    check_distinct([(name, span)] if name is not None else [], seen)  # type: ignore[arg-type]
+                    check_distinct([(name, span)] if name is not None else [], seen)
                     found = policies.for_document(document)
                     determination = found.determine(document, chosen, with_explanation=with_json)
                     changes = found.sensitivity(document, chosen, determination.decision) if with_sensitivity else []

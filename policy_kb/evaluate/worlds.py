@@ -242,6 +242,11 @@ class _Doubling:
         shared = outer_variables(count, (*body, self.rule.head)) - {self.subject.name}
         return tuple(Variable(name, count.span) for name in sorted(shared))
 
+    def inner(self, count: Aggregate, body: tuple[Literal, ...]) -> list[str]:
+        """The count's own variables, by which its rows differ."""
+        outside = {variable.name for variable in self.outer(count, body)}
+        return sorted(bound_variables(named_wildcards(count.body)) - outside - {self.subject.name})
+
     def count_relation(self, count: Aggregate, body: tuple[Literal, ...]) -> str:
         """The name of the relation of the rows counted; its rules are added the first time it is asked for."""
         name = self.counts.get(id(count))
@@ -254,8 +259,7 @@ class _Doubling:
         """`name+` and `name?` have a row for every row counted, `name*` says where there may be further ones."""
         counted_body = named_wildcards(count.body)
         outer = self.outer(count, body)
-        inner = sorted(bound_variables(counted_body) - {variable.name for variable in outer} - {self.subject.name})
-        head = (self.subject, *outer, *(Variable(variable, count.span) for variable in inner))
+        head = (self.subject, *outer, *(Variable(variable, count.span) for variable in self.inner(count, body)))
         # Where to count: the rule's other atoms, read as possible. They do not say whether anything is counted.
         where: tuple[Literal, ...] = (Atom(CASE, (self.subject,), count.span),)
         if outer:
@@ -279,12 +283,10 @@ class _Doubling:
                 yield PlainRule(Atom(open_(name), (self.subject, *outer), count.span), where + version.literals)
 
     def can_be_unbounded(self, count: Aggregate, body: tuple[Literal, ...]) -> bool:
-        counted_body = named_wildcards(count.body)
         outside = frozenset(variable.name for variable in self.outer(count, body))
-        inner = bound_variables(counted_body) - outside - {self.subject.name}
         return any(
-            version.is_open and not inner <= version.bound
-            for version in self.versions(counted_body, outside)
+            version.is_open and not version.bound.issuperset(self.inner(count, body))
+            for version in self.versions(named_wildcards(count.body), outside)
         )
 
     def bounds(self, comparison: Comparison, body: tuple[Literal, ...]) -> tuple[_Bounds, str]:
@@ -293,10 +295,8 @@ class _Doubling:
         count, operator, number = count_parts(comparison)
         name = self.count_relation(count, body)
         outer = self.outer(count, body)
-        inner = sorted(
-            bound_variables(named_wildcards(count.body)) - {variable.name for variable in outer} - {self.subject.name}
-        )
-        arguments = (self.subject, *outer, *(Variable(f"{variable}#", count.span) for variable in inner))
+        own = (Variable(f"{variable}#", count.span) for variable in self.inner(count, body))
+        arguments = (self.subject, *outer, *own)
         low, high = (
             Aggregate("count", None, (Atom(relation, arguments, count.span),), count.span)
             for relation in (certain(name), possible(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from policy_kb.check.checked import Rule
+from policy_kb.check.checked import Criterion, Rule, paragraphs
 from policy_kb.dates import format_date
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION
 from policy_kb.explain.lookup import Lookup, Row
@@ -109,8 +109,8 @@ class _Search:
             not self.lookup.is_open(atom.relation) or (atom.relation, numbers) in self.noted
         )
 
-    def _numbers(self, criteria: tuple[object, ...]) -> Numbers:
-        return tuple(c.number for c in criteria if c.phase == self.phase)  # type: ignore[attr-defined]
+    def _numbers(self, criteria: tuple[Criterion, ...]) -> Numbers:
+        return tuple(paragraphs(criteria, self.phase))
 
     def _has_uncertain(self, claim: Claim) -> bool:
         return len(self.lookup.rows(claim, certain=False)) > len(self.lookup.rows(claim, certain=True))

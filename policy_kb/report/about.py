@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from policy_kb.check.checked import Phase, constants
+from policy_kb.check.checked import constants
 from policy_kb.check.constants import choices
 from policy_kb.explain.written import sentence
 from policy_kb.parse.tree import Value
+from policy_kb.report.summary import criterion_sentences
 from policy_kb.report.wording import number_order
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def about(policy: Policy) -> list[Section]:
         (f"{first.policy}: {first.title}", [f"revised {first.revised}", f"covers {', '.join(sorted(policy.covers))}"])
     ]
     for phase in phases:
-        lines = [f"{number}  {says}" for number, says in _criteria(policy, phase)]
+        says = criterion_sentences(policy.program, phase)
+        lines = [f"{'  ' * number.count('.')}{number}  {says[number]}" for number in sorted(says, key=number_order)]
         for row in sorted(known.get("approval", ())):
             if row[0] == phase.name:
                 lines.append(f"where all are met: {row[1]} doses, {row[3]} units of {row[2]}")
@@ -43,21 +44,6 @@ def about(policy: Policy) -> list[Section]:
             rows = _in_file_order(policy, str(relation))
             sections.append((str(heading), [sentence(declared, row) for row in rows]))
     return sections
-
-
-def _criteria(policy: Policy, phase: Phase) -> Iterator[tuple[str, str]]:
-    """Every criterion of a phase with what it says, indented by its depth."""
-    says: dict[str, str] = {}
-    for relation in policy.program.relations.values():
-        for criterion in relation.criteria:
-            if criterion.phase == phase.name:
-                says[criterion.number] = relation.sentence
-    for rule in policy.program.rules:
-        for criterion in rule.criteria:
-            if criterion.phase == phase.name:
-                says.setdefault(criterion.number, rule.doc)
-    for number in sorted(says, key=number_order):
-        yield "  " * number.count(".") + number, says[number]
 
 
 def _in_file_order(policy: Policy, relation: str) -> list[tuple[Value, ...]]:

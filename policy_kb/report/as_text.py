@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import PurePath
 
-from policy_kb.check.checked import Criterion, Rule
+from policy_kb.check.checked import Criterion, Rule, paragraphs
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.proof import (
     Absent,
@@ -76,28 +76,27 @@ def what_would_differ(determination: Determination) -> list[str]:
         return []
     program, phase = determination.program, determination.phase.name
 
-    def numbers(criteria: tuple[Criterion, ...]) -> list[str]:
-        return [criterion.number for criterion in criteria if criterion.phase == phase]
-
     def parts(node: Refuted) -> str:
         """The unmet criteria a refuted claim waits for, one level deep."""
         ways: dict[str, None] = {}
         for attempt in node.attempts:
             rule = program.rules[attempt.rule]
-            inside = numbers(rule.criteria) or [name for step in attempt.steps for name in named(step.node)]
+            inside = paragraphs(rule.criteria, phase) or [name for step in attempt.steps for name in named(step.node)]
             if rule.possible is None and inside:
                 ways[" and ".join(inside)] = None
         return " or ".join(ways)
 
     def named(node: Node) -> list[str]:
-        return numbers(program.relations[node.claim.relation].criteria)[:1] if isinstance(node, Refuted) else []
+        if not isinstance(node, Refuted):
+            return []
+        return paragraphs(program.relations[node.claim.relation].criteria, phase)[:1]
 
     lines = []
     for _, steps in explanation.parts:
         for step in steps:
             if step.answer == NOT_MET and isinstance(step.node, Refuted):
                 relation = program.relations[step.node.claim.relation]
-                own, inside = numbers(relation.criteria), parts(step.node)
+                own, inside = paragraphs(relation.criteria, phase), parts(step.node)
                 if own:
                     lines.append(f"{own[0]}: {relation.sentence}" + (f", by {inside}" if inside else ""))
     return lines
@@ -220,7 +219,7 @@ class Tree:
         return f"{shown(row.claim.values[0], attributes[0])}: {', '.join(differences)}"
 
     def numbers(self, criteria: tuple[Criterion, ...]) -> str:
-        return ", ".join(criterion.number for criterion in criteria if criterion.phase == self.phase)
+        return ", ".join(paragraphs(criteria, self.phase))
 
     # what holds
 
@@ -247,15 +246,19 @@ class Tree:
         found: dict[str, None] = {}
         for rule in self.program.rules:
             if rule.head.relation == node.claim.relation and rule.number != node.rule:
-                numbers = [criterion.number for criterion in rule.criteria if criterion.phase == self.phase] or [
-                    criterion.number
-                    for literal in rule.body
-                    if isinstance(literal, tree.Atom)
-                    for criterion in self.relations[literal.relation].criteria
-                    if criterion.phase == self.phase
-                ]
+                numbers = self.stated_by(rule)
                 found.update(dict.fromkeys(f"{number} ({criteria[number]})" for number in numbers))
         return list(found)
+
+    def stated_by(self, rule: Rule) -> list[str]:
+        """The criteria an alternative states itself, or else those its atoms state."""
+        inside = (
+            number
+            for literal in rule.body
+            if isinstance(literal, tree.Atom)
+            for number in paragraphs(self.relations[literal.relation].criteria, self.phase)
+        )
+        return paragraphs(rule.criteria, self.phase) or list(inside)
 
     # what does not hold, or is open
 
@@ -270,9 +273,9 @@ class Tree:
             return [Item(answer, f"{text}{_SHOWN}", number)]
         below: dict[Item, None] = {}
         for attempt in sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET):
-            if attempt.answer == NOT_MET and self.program.rules[attempt.rule].possible is not None:
-                continue
-            if isinstance(node, Doubted) and attempt.answer == NOT_MET and not self.states_criterion(attempt):
+            rule = self.program.rules[attempt.rule]
+            is_aside = rule.possible is not None or (isinstance(node, Doubted) and not self.stated_by(rule))
+            if attempt.answer == NOT_MET and is_aside:
                 continue
             below.update(dict.fromkeys(self.attempt(attempt)))
         items = list(below)
@@ -282,12 +285,6 @@ class Tree:
             return items  # as above: a helper that fails for one reason
         self.shown.add(id(node))
         return [Item(answer, text, number, below=tuple(items))]
-
-    def states_criterion(self, attempt: Attempt) -> bool:
-        """Whether an alternative is a criterion, or rests on one."""
-        rule = self.program.rules[attempt.rule]
-        relations = [self.relations[literal.relation] for literal in rule.body if isinstance(literal, tree.Atom)]
-        return any(self.numbers(part.criteria) for part in (rule, *relations))  # type: ignore[attr-defined]
 
     def rest(self, attempt: Attempt) -> list[Item]:
         """What becomes of a body, without the line of its rule."""

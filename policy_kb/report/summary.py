@@ -6,6 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
+from policy_kb.check.checked import CheckedProgram, Phase, paragraphs
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
@@ -56,7 +57,7 @@ def criteria_lines(determination: Determination) -> Iterator[str]:
     """One line per criterion: sign, paragraph, what it says; a part that the decision can do without says so."""
     if not determination.criteria:
         return
-    says = criterion_sentences(determination)
+    says = criterion_sentences(determination.program, determination.phase)
     wide = max(len(number) for number in determination.criteria)
     yield ""
     for number, answer in determination.criteria.items():
@@ -66,17 +67,14 @@ def criteria_lines(determination: Determination) -> Iterator[str]:
         yield f"{SIGNS[answer]} {number:<{wide}}  {text}"
 
 
-def criterion_sentences(determination: Determination) -> dict[str, str]:
-    """What each criterion of the phase says: its relation's sentence, or its rule's."""
+def criterion_sentences(program: CheckedProgram, phase: Phase) -> dict[str, str]:
+    """What each criterion of a phase says: its relation's sentence, or its rule's."""
     says: dict[str, str] = {}
-    for relation in determination.program.relations.values():
-        for criterion in relation.criteria:
-            if criterion.phase == determination.phase.name:
-                says[criterion.number] = relation.sentence
-    for rule in determination.program.rules:
-        for criterion in rule.criteria:
-            if criterion.phase == determination.phase.name:
-                says.setdefault(criterion.number, rule.doc)
+    for relation in program.relations.values():
+        says.update(dict.fromkeys(paragraphs(relation.criteria, phase.name), relation.sentence))
+    for rule in program.rules:
+        for number in paragraphs(rule.criteria, phase.name):
+            says.setdefault(number, rule.doc)
     return says
 
 
