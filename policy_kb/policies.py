@@ -95,7 +95,7 @@ class Policy:
         facts = self.load(document)
         phase = self._phase(facts, document)
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
-        known = self._known_rows(chosen)
+        known = self.known_under(chosen)
         worlds = pipeline.worlds_of(self.rules, phase)
         if worlds.relations.issuperset(also):
             engine = self.engine(phase, chosen)
@@ -119,7 +119,7 @@ class Policy:
         from policy_kb.check.constants import choices
 
         changes = []
-        for name, allowed in choices(self._known_rows(tuple(sorted(readings.items())))).items():
+        for name, allowed in choices(self.known_under(tuple(sorted(readings.items())))).items():
             for choice in allowed[1:]:
                 decided = self.evaluate(document, {**readings, name: choice})
                 other = pipeline.decision_of(decided.phase, decided.model)
@@ -144,7 +144,8 @@ class Policy:
         assert found is not None
         return found
 
-    def _known_rows(self, readings: tuple[tuple[str, str], ...]) -> Rows:
+    def known_under(self, readings: tuple[tuple[str, str], ...]) -> Rows:
+        """The known rows under readings other than those in force: pairs of a name and a choice, sorted."""
         if readings not in self._known:
             from policy_kb.evaluate.known import evaluate_known
 
@@ -156,7 +157,7 @@ class Policy:
         key = (phase.name, readings)
         engine = self._engines.get(key)
         if engine is None:
-            engine = new_engine(pipeline.worlds_of(self.rules, phase), self._known_rows(readings))
+            engine = new_engine(pipeline.worlds_of(self.rules, phase), self.known_under(readings))
             self._engines[key] = engine
         return engine
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from policy_kb.commands import EXIT_CODES
 from policy_kb.commands._options import (
     as_json,
-    case,
     policy,
     print_json,
     readings,
@@ -19,10 +19,17 @@ from policy_kb.commands._options import (
     width,
 )
 
+if TYPE_CHECKING:
+    from policy_kb.load.documents import Document
+    from policy_kb.policies import Policies
+
 
 @click.command(short_help="Why, why not, and what is missing.")
-@case
+@click.argument("case", metavar="CASE", required=False)
 @click.argument("criterion", required=False)
+@click.option("--from", "source", metavar="INPUT", type=click.Path(path_type=Path),
+              help="Explain one case of a batch's input: a folder of tables, a database or an NDJSON file.")
+@click.option("--case", "name", metavar="ID", help="The name of the case, with --from.")
 @policy
 @readings
 @sensitivity
@@ -32,7 +39,8 @@ from policy_kb.commands._options import (
 @as_json
 @click.pass_context
 def command(
-    context: click.Context, case: Path, criterion: str | None, policy: str | None, reading: tuple[str, ...],
+    context: click.Context, case: str | None, criterion: str | None, source: Path | None, name: str | None,
+    policy: str | None, reading: tuple[str, ...],
     with_sensitivity: bool, why_not: bool, html: Path | None, with_json: bool,
 ) -> None:
     """Explain the decision for CASE: the tree of its criteria down to the rows and numbers they rest on.
@@ -44,14 +52,25 @@ def command(
     Examples:
       policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
       policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 2.a
+      policy-kb explain --from cases/ --case A-1001
     """
     from policy_kb.policies import Policies, the_document
     from policy_kb.report.as_text import Tree, closing, render
     from policy_kb.report.summary import header, sensitivity_lines, wrapped
 
     chosen = readings_of(reading)
-    document = the_document(case)
-    found = Policies(policy).for_document(document)
+    policies = Policies(policy)
+    if source is not None:
+        # There is no file of the case: what is named is the criterion.
+        if name is None or criterion is not None:
+            raise click.UsageError("with --from, give --case ID and at most a CRITERION")
+        criterion = case
+        document = _from_batch(policies, source, name)
+    elif case is None or name is not None:
+        raise click.UsageError("give the file of a CASE, or --from INPUT --case ID")
+    else:
+        document = the_document(Path(case))
+    found = policies.for_document(document)
     determination = found.determine(document, chosen)
     if criterion is not None and determination.criteria and criterion not in determination.criteria:
         from policy_kb.diagnostics import did_you_mean
@@ -86,3 +105,14 @@ def command(
     output = [style(first, determination.decision), *top, *(["", *tree] if tree else []), *wrapped(end, width())]
     click.echo("\n".join(output))
     context.exit(EXIT_CODES[determination.decision])
+
+
+def _from_batch(policies: Policies, source: Path, name: str) -> Document:
+    from policy_kb.batch.engine import is_lines, policies_of
+    from policy_kb.batch.one_case import document_from
+
+    if not is_lines(source):
+        from policy_kb.batch import needs_duckdb
+
+        needs_duckdb()
+    return document_from(policies_of(policies)[0], source, name)

@@ -1,0 +1,190 @@
+"""The columns of a batch's tables: which there are to be, what their values become, why one of them is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from policy_kb.batch.shape import CASE, UNCERTAIN
+from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
+from policy_kb.batch.values import DUCKDB, BadColumnError, ValueSql, reads, value_sql
+from policy_kb.check.checked import Attribute, CheckedProgram
+from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
+from policy_kb.load.cases import is_single
+from policy_kb.load.values import Known, Tables, expected
+from policy_kb.parse.tree import Value
+from policy_kb.record import record
+from policy_kb.source import Span
+
+NAME = Attribute(CASE, "Case", "symbol")
+_RELATION = Attribute("relation", "relation", "symbol")
+
+Why = tuple[str, str | None]
+"""A reason and a hint."""
+
+
+@record
+class Column:
+    """A column of a table: what its values become, and why one of them (as `ValueSql.text` gives it) is refused. The
+    second way is quick, for a hundred thousand values, and leaves the hint out."""
+
+    name: str
+    is_text: bool
+    sql: ValueSql
+    why: Callable[[str | None], Why]
+    why_quick: Callable[[str | None], Why]
+
+
+class Columns:
+    """Makes the columns of tables by what a program declares."""
+
+    def __init__(self, program: CheckedProgram, known: Known):
+        self.program = program
+        self.inputs = {relation.name: relation for relation in program.inputs()}
+        self.values = Tables(known)
+        self._quick = _QuickTables(known)
+
+    def refusal(self, name: str) -> Why | None:
+        """Why there can be no table of a name, as a case would be told of a key."""
+        if name in self.inputs or name == INCOMPLETE_TABLE:
+            return None
+        declared = self.program.relations.get(name)
+        near = did_you_mean(name, (*self.inputs, INCOMPLETE_TABLE)) if len(name) < 200 else None
+        if declared is not None and declared.is_case:
+            return f"`{name}` is decided by the rules, not stated by a case", near or "remove it"
+        if declared is not None:
+            return f"`{name}` belongs to the rules: it is the same for every case", "remove it"
+        return f"{quoted(name)} is not a relation of a case", near or f"a table is one of {listed(self.inputs)}"
+
+    def alike(self) -> Iterator[Why]:
+        """Names that differ in letter case alone, which a database does not tell apart."""
+        names = {"": list(self.inputs)}
+        names |= {name: [one.name for one in relation.attributes[1:]] for name, relation in self.inputs.items()}
+        for owner, members in names.items():
+            first: dict[str, str] = {}
+            for member in members:
+                other = first.setdefault(member.casefold(), member)
+                if other != member:
+                    of_owner = f" of `{owner}`" if owner else ""
+                    message = f"`{other}` and `{member}`{of_owner} differ in letter case alone"
+                    yield message, "a batch cannot tell them apart: rename one in the rules"
+
+    def names(self, source: Source) -> tuple[list[str], list[Diagnostic]]:
+        """The columns that are read of a table, and what is not as declared."""
+        relation = self.inputs.get(source.name)
+        attributes = relation.attributes[1:] if relation else (_RELATION,)
+        wanted = {CASE: NAME, **{attribute.name: attribute for attribute in attributes}}
+        may_be_uncertain = relation is not None and relation.arity > 1 and not is_single(relation)
+        known = [*wanted, UNCERTAIN] if may_be_uncertain else list(wanted)
+        problems = []
+        hints = ""
+        for column in source.columns:
+            if column in known:
+                continue
+            near = did_you_mean(column, known) if len(column) < 200 else None
+            hint = near or f"the columns are {listed(known, 'and')}"
+            message = f"{quoted(column)} is not a column of `{source.name}`"
+            if column == UNCERTAIN and relation is not None:
+                why = "a case has one row of it" if is_single(relation) else "it is true or false"
+                message, hint = f"`{relation.name}` is never uncertain: {why}", "remove the column `uncertain`"
+            hints += near or ""
+            problems.append(Diagnostic(Kind.UNKNOWN_ATTRIBUTE, Span(source.place, 1), message, hint))
+        for name, attribute in wanted.items():
+            # A misspelt column is missing too; that is one mistake and one problem.
+            if name not in source.columns and f"`{name}`" not in hints:
+                message = f"`{source.name}` has no column `{name}`"
+                hint = f"add `{name}`: {expected(attribute)}"
+                problems.append(Diagnostic(Kind.MISSING_ATTRIBUTE, Span(source.place, 1), message, hint))
+        return [name for name in known if name in source.columns], problems
+
+    def column(self, source: Source, name: str) -> Column:
+        """A column of a table. Raises BadColumnError."""
+        relation = self.inputs.get(source.name)
+        column_type, column = source.columns[name], DUCKDB.name(name)
+        if name == CASE:
+            return self._of_attribute(NAME, column, column_type)
+        if relation is None:
+            return self._of_exceptions(column, column_type)
+        if name == UNCERTAIN:
+            return _uncertain_column(column, column_type)
+        attribute = next(one for one in relation.attributes[1:] if one.name == name)
+        return self._of_attribute(attribute, column, column_type)
+
+    def _of_attribute(self, attribute: Attribute, column: str, column_type: str) -> Column:
+        short = attribute
+        if attribute.one_of is not None:
+            short = replace(attribute, one_of=_Unlisted(attribute.one_of))
+
+        def why(text: str | None) -> Why:
+            bad = reads(text, attribute, self.values)
+            return (bad.message, bad.hint) if bad else (f"`{attribute.name}` is refused", None)
+
+        def why_quick(text: str | None) -> Why:
+            bad = reads(text, short, self._quick)
+            return (bad.message, None) if bad else why(text)
+
+        sql = value_sql(attribute, column, column_type, self.values)
+        return Column(attribute.name, column_type == "VARCHAR", sql, why, why_quick)
+
+    def _of_exceptions(self, column: str, column_type: str) -> Column:
+        """The column `relation` of the table of exceptions, as `incomplete` of a case."""
+        listable = tuple(name for name, relation in self.inputs.items() if relation.can_be_listed_incomplete)
+        attribute = Attribute(_RELATION.name, _RELATION.type, _RELATION.kind, one_of=listable)
+
+        def why(text: str | None) -> Why:
+            bad = reads(text, _RELATION, self.values)
+            if bad:
+                return bad.message, bad.hint
+            relation = self.inputs.get(str(text))
+            if relation is None:
+                refused = self.refusal(str(text))
+                return refused or (f"{quoted(text)} is not a relation of a case", f"write {listed(listable)}")
+            if is_single(relation):
+                return f"`{text}` is never incomplete: a case has one row of it", "remove the row"
+            return f"`{text}` is true or false, never incomplete", "remove the row"
+
+        return Column(attribute.name, True, value_sql(attribute, column, column_type, self.values), why, why)
+
+
+def _uncertain_column(column: str, column_type: str) -> Column:
+    if column_type == "BOOLEAN":
+        sql = ValueSql(column, f"{column} IS NOT NULL", f"CAST({column} AS VARCHAR)")
+    elif column_type == "VARCHAR":
+        sql = ValueSql(f"({column} = 'true')", f"coalesce({column} IN ('true', 'false'), FALSE)", column)
+    else:
+        message = f"`{UNCERTAIN}` is true or false; the column has the type {column_type}"
+        raise BadColumnError(message, "write the column as BOOLEAN, or as the text `true` or `false`")
+
+    def why(text: str | None) -> Why:
+        if text is None or not text.strip():
+            return f"`{UNCERTAIN}` has no value", "write `true` or `false`"
+        return f"`{UNCERTAIN}` is true or false; the case says {quoted(text)}", "write `true` or `false`"
+
+    return Column(UNCERTAIN, column_type == "VARCHAR", sql, why, why)
+
+
+class _Unlisted(tuple[Value, ...]):
+    """Values that are only looked up: to find the one most like each of many bad values takes long."""
+
+    def __iter__(self) -> Iterator[Value]:
+        return iter(())
+
+
+class _UnlistedNames(frozenset[Value]):
+    """As `_Unlisted`."""
+
+    def __iter__(self) -> Iterator[Value]:
+        return iter(())
+
+
+class _QuickTables(Tables):
+    """Gives the same messages, and hints that name no value of a table."""
+
+    def __init__(self, known: Known):
+        super().__init__(known)
+        self._unlisted: dict[str, _UnlistedNames] = {}
+
+    def first_column(self, relation: str) -> frozenset[Value]:
+        if relation not in self._unlisted:
+            self._unlisted[relation] = _UnlistedNames(super().first_column(relation))
+        return self._unlisted[relation]

@@ -1,0 +1,279 @@
+"""What SQL says for the values and functions of rules. Identifiers and texts are always quoted: none is ever code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from policy_kb import dates
+from policy_kb.evaluate.values import _pattern
+from policy_kb.parse.tree import Value
+
+Sql = str
+
+ANSWERS = ("met", "not met", "needs information")
+DECISIONS = (*ANSWERS, "not applicable")
+"""In the order in which results have them."""
+
+NUMBER, FLOAT, SYMBOL = "number", "float", "symbol"
+
+_PLAIN_PATTERN = re.compile(
+    r"(?:[\w \-.,:/;@#%&=<>~'\"|*+?^$]|\\[dsw.\\\[\]()|*+?^$\-/]|\[|\]|\((?!\?)|\)|\{[0-9]+(?:,[0-9]*)?\})*", re.ASCII
+)
+"""Regular expressions that Python, DuckDB and Spark read the same way."""
+
+_FIRST_DAY, _LAST_DAY = -719_162, dates.ONGOING
+"""The days of the calendar: 0001-01-01 and 9999-12-31."""
+
+_MOST_MONTHS = 150_000
+
+
+class DuckDB:
+    """The SQL of DuckDB."""
+
+    name = "duckdb"
+    boolean, text_type, whole_type, float_type = "BOOLEAN", "VARCHAR", "BIGINT", "DOUBLE"
+
+    def quoted(self, name: str) -> Sql:
+        return '"' + name.replace('"', '""') + '"'
+
+    def text(self, value: str) -> Sql:
+        return "'" + value.replace("'", "''") + "'"
+
+    def literal(self, value: Value) -> Sql:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, float):
+            written = repr(value)
+            if written in ("inf", "-inf", "nan"):
+                return f"CAST('{written}' AS DOUBLE)"
+            return written if "e" in written else f"{written}e0"
+        if abs(value) >= 2**31:
+            return f"CAST('{value}' AS BIGINT)"
+        return str(value)
+
+    def answer(self, word: str) -> Sql:
+        """The answer for a criterion; of a type with few values, which is stored and written fast."""
+        return f"CAST({self.text(word)} AS criterion_answer)"
+
+    def decision(self, word: str) -> Sql:
+        return f"CAST({self.text(word)} AS case_decision)"
+
+    def any_of(self, condition: Sql) -> Sql:
+        return f"bool_or({condition})"
+
+    def or_false(self, condition: Sql) -> Sql:
+        return f"coalesce({condition}, FALSE)"
+
+    def values_table(self, rows: Sequence[Sequence[Value]], columns: Sequence[str]) -> Sql:
+        listed = ", ".join("(" + ", ".join(self.literal(value) for value in row) + ")" for row in rows)
+        return f"(VALUES {listed}) AS {{alias}}({', '.join(map(self.quoted, columns))})"
+
+    def list_of(self, items: Sequence[Sql]) -> Sql:
+        """The items that are not NULL, as a list."""
+        return f"list_filter([{', '.join(items)}], lambda x: x IS NOT NULL)"
+
+    def distinct_list(self, expression: Sql, condition: Sql) -> Sql:
+        return f"list(DISTINCT {expression}) FILTER (WHERE {condition})"
+
+    def sorted_union(self, lists: Sequence[Sql]) -> Sql:
+        return f"list_sort(list_distinct({' || '.join(lists)}))"
+
+    def empty_list(self, kind: Sql) -> Sql:
+        return f"CAST([] AS {kind}[])"
+
+    def struct(self, **parts: Sql) -> Sql:
+        return "{" + ", ".join(f"'{name}': {value}" for name, value in parts.items()) + "}"
+
+    # comparisons and functions; what has no value is NULL
+
+    def compared(self, operator: str, left: Sql, right: Sql) -> Sql:
+        return f"{left} {'<>' if operator == '!=' else operator} {right}"
+
+    def contains(self, needle: Sql, text: Sql) -> Sql:
+        return f"contains({text}, {needle})"
+
+    def matches(self, pattern: str | None, pattern_sql: Sql, text: Sql) -> Sql:
+        """Whether a whole text matches; `pattern` where it is known now."""
+        if pattern is not None:
+            compiled = _pattern(pattern)
+            if compiled is None:
+                return "FALSE"
+            if _PLAIN_PATTERN.fullmatch(compiled.pattern):
+                return self.plain_match(compiled.pattern, text)
+        return f"datalog_match({pattern_sql}, {text})"
+
+    def plain_match(self, pattern: str, text: Sql) -> Sql:
+        return f"regexp_full_match({text}, {self.text(pattern)})"
+
+    def call(self, function: str, arguments: Sequence[Sql], kinds: Sequence[str]) -> Sql:
+        """The value of a function; `kinds` are those of its arguments."""
+        is_float = FLOAT in kinds
+        if is_float:
+            arguments = [f"CAST({a} AS {self.float_type})" for a in arguments]
+        match function, list(arguments):
+            case "+", [left, right] if SYMBOL in kinds:
+                return f"({left} || {right})"
+            case "-", [value]:
+                return f"(- {value})" if is_float else self.whole("0", "-", value)
+            case ("+" | "-" | "*"), [left, right]:
+                return f"({left} {function} {right})" if is_float else self.whole(left, function, right)
+            case "/", [left, right]:
+                return self.float_division(left, right) if is_float else self.whole(left, "/", right)
+            case "%", [left, right]:
+                return self.whole(left, "%", right)
+            case "min", parts:
+                return f"least({', '.join(parts)})"
+            case "max", parts:
+                return f"greatest({', '.join(parts)})"
+            case "cat", parts:
+                return "(" + " || ".join(parts) + ")"
+            case "strlen", [text]:
+                return self.bytes_of(text)
+            case "to_string", [value]:
+                if is_float:
+                    return f"datalog_to_string({value})"
+                return value if SYMBOL in kinds else f"CAST({value} AS {self.text_type})"
+            case "to_number", [value]:
+                if kinds[0] == NUMBER:
+                    return value
+                return f"datalog_to_number({value if SYMBOL in kinds else f'CAST({value} AS {self.text_type})'})"
+            case "substr", [text, start, length]:
+                return f"datalog_substr({text}, {start}, {length})"
+            case "@date", [text]:
+                return self.date(text)
+            case "@year", [day]:
+                year = f"CAST(year({self.as_date(day)}) AS {self.whole_type})"
+                return f"CASE WHEN {self.in_calendar(day)} THEN {year} END"
+            case "@months_after", [day, months]:
+                return self.months(day, months)
+            case "@months_before", [day, months]:
+                return self.months(day, f"(- {months})")
+        raise AssertionError(f"no SQL for {function}")
+
+    def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
+        """Arithmetic on numbers of 64 bits, which begin again at the other end."""
+        if operator in ("/", "%"):
+            sign, right = "//" if operator == "/" else operator, f"nullif({right}, 0)"
+            return f"datalog_wrapped(CAST({left} AS HUGEINT) {sign} {right})"
+        return f"datalog_wrapped(CAST({left} AS HUGEINT) {operator} {right})"
+
+    def float_division(self, left: Sql, right: Sql) -> Sql:
+        return (
+            f"CASE WHEN {right} <> 0 THEN {left} / {right} WHEN {left} = 0 OR isnan({left}) THEN CAST('nan' AS DOUBLE) "
+            f"WHEN {left} > 0 THEN CAST('inf' AS DOUBLE) ELSE CAST('-inf' AS DOUBLE) END"
+        )
+
+    def bytes_of(self, text: Sql) -> Sql:
+        return f"strlen({text})"
+
+    def in_calendar(self, day: Sql) -> Sql:
+        return f"{day} BETWEEN {_FIRST_DAY} AND {_LAST_DAY}"
+
+    def as_date(self, day: Sql) -> Sql:
+        return f"(DATE '1970-01-01' + CAST({day} AS INTEGER))"
+
+    def days(self, date: Sql) -> Sql:
+        return f"({date} - DATE '1970-01-01')"
+
+    def add_months(self, day: Sql, months: Sql) -> Sql:
+        return self.days(f"CAST({self.as_date(day)} + to_months(CAST({months} AS INTEGER)) AS DATE)")
+
+    def parsed_date(self, text: Sql) -> Sql:
+        return self.days(f"TRY_CAST({text} AS DATE)")
+
+    def date(self, text: Sql) -> Sql:
+        written = self.plain_match("[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+        days = self.parsed_date(text)
+        return (
+            f"CASE WHEN {written} AND ({days} BETWEEN {dates.EARLIEST} AND {dates.LATEST} OR {days} = {dates.ONGOING}) "
+            f"THEN {days} END"
+        )
+
+    def months(self, day: Sql, months: Sql) -> Sql:
+        moved = self.add_months(day, months)
+        year = f"year({self.as_date(day)}) * 12 + month({self.as_date(day)}) - 1 + {months}"
+        return (
+            f"CASE WHEN {day} = {dates.ONGOING} THEN {day} WHEN {self.in_calendar(day)} "
+            f"AND {months} BETWEEN {-_MOST_MONTHS} AND {_MOST_MONTHS} AND {year} BETWEEN 12 AND {9998 * 12 + 11} "
+            f"THEN {moved} END"
+        )
+
+    @property
+    def macros(self) -> tuple[Sql, ...]:
+        """What the generated SQL uses beside DuckDB's own functions."""
+        low, size = -(2**63), 2**64
+        answers, decisions = (", ".join(map(self.text, words)) for words in (ANSWERS, DECISIONS))
+        return (
+            f"CREATE TYPE IF NOT EXISTS criterion_answer AS ENUM ({answers})",
+            f"CREATE TYPE IF NOT EXISTS case_decision AS ENUM ({decisions})",
+            f"CREATE OR REPLACE TEMP MACRO datalog_wrapped(x) AS CAST(CASE WHEN x BETWEEN {low} AND {-low - 1} THEN x "
+            f"ELSE ((x - ({low})) % {size} + {size}) % {size} + ({low}) END AS BIGINT)",
+        )
+
+
+class Spark(DuckDB):
+    """The SQL of Spark, `spark.sql.ansi.enabled` being false."""
+
+    name = "spark"
+    boolean, text_type, whole_type, float_type = "BOOLEAN", "STRING", "BIGINT", "DOUBLE"
+
+    def quoted(self, name: str) -> Sql:
+        return "`" + name.replace("`", "``") + "`"
+
+    def text(self, value: str) -> Sql:
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+    def answer(self, word: str) -> Sql:
+        return self.text(word)
+
+    def decision(self, word: str) -> Sql:
+        return self.text(word)
+
+    def list_of(self, items: Sequence[Sql]) -> Sql:
+        return f"filter(array({', '.join(items)}), x -> x IS NOT NULL)"
+
+    def distinct_list(self, expression: Sql, condition: Sql) -> Sql:
+        return f"collect_set({expression}) FILTER (WHERE {condition})"
+
+    def sorted_union(self, lists: Sequence[Sql]) -> Sql:
+        joined = lists[0] if len(lists) == 1 else f"concat({', '.join(lists)})"
+        return f"array_sort(array_distinct({joined}))"
+
+    def empty_list(self, kind: Sql) -> Sql:
+        spark = kind.replace("VARCHAR", "STRING").replace("(", "<").replace(")", ">")
+        spark = re.sub(r"(\w+) STRING", r"\1: STRING", spark)
+        return f"CAST(array() AS ARRAY<{spark}>)"
+
+    def struct(self, **parts: Sql) -> Sql:
+        return "named_struct(" + ", ".join(f"'{name}', {value}" for name, value in parts.items()) + ")"
+
+    def plain_match(self, pattern: str, text: Sql) -> Sql:
+        return f"({text} RLIKE {self.text(rf'^(?:{pattern})$')})"
+
+    def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
+        if operator == "/":
+            return f"(CAST({left} AS BIGINT) div CAST({right} AS BIGINT))"
+        return f"(CAST({left} AS BIGINT) {operator} CAST({right} AS BIGINT))"
+
+    def bytes_of(self, text: Sql) -> Sql:
+        return f"CAST(octet_length({text}) AS BIGINT)"
+
+    def as_date(self, day: Sql) -> Sql:
+        return f"date_from_unix_date(CAST({day} AS INT))"
+
+    def days(self, date: Sql) -> Sql:
+        return f"CAST(unix_date({date}) AS BIGINT)"
+
+    def add_months(self, day: Sql, months: Sql) -> Sql:
+        return self.days(f"add_months({self.as_date(day)}, CAST({months} AS INT))")
+
+    def parsed_date(self, text: Sql) -> Sql:
+        return self.days(f"CAST({text} AS DATE)")
+
+    @property
+    def macros(self) -> tuple[Sql, ...]:
+        return ()
+
+
+DIALECTS: Mapping[str, DuckDB] = {"duckdb": DuckDB(), "spark": Spark()}

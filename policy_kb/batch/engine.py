@@ -1,0 +1,299 @@
+"""A batch from its input to its output: read, checked, decided in parts, and summed up. DuckDB does the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policy_kb import pipeline
+from policy_kb.batch.dialect import DIALECTS
+from policy_kb.batch.functions import register, run
+from policy_kb.batch.plan import Query, all_cases, decisions, refusals
+from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
+from policy_kb.batch.specialise import STOPPED
+from policy_kb.batch.sql import N
+from policy_kb.check.checked import Phase
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, listed
+from policy_kb.evaluate.plain import Rows
+from policy_kb.policies import Policies, Policy
+from policy_kb.record import record
+from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from policy_kb.batch.results import Written
+    from policy_kb.batch.tables import Batch
+
+PART = 1_000_000
+"""Cases that are decided at a time: what is held in memory does not grow with the number of cases."""
+
+MEMORY = "6GiB"
+"""What the database may hold before it moves tables to its folder of temporary files."""
+
+MOST_SHOWN = 100
+
+_dialect = DIALECTS["duckdb"]
+_q = _dialect.quoted
+_PARTS = "part_of_cases"
+
+
+@record
+class Rejected:
+    """What is wrong with a case: in which table and row, if that can be said, and why."""
+
+    case: str | None
+    table: str
+    row: int | None
+    reason: str
+
+
+@record
+class Outcome:
+    """What a batch came to. `cases` were read, `decided` of them written and `rejected` put aside; of `unnamed` rows
+    nobody can say which case they belong to."""
+
+    cases: int
+    decided: int
+    rejected: int
+    unnamed: int
+    written: Written
+
+
+def is_lines(path: Path) -> bool:
+    return path.suffix.lower() in (".ndjson", ".jsonl")
+
+
+def open_batch(
+    policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None
+) -> Batch:
+    """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused."""
+    from policy_kb.batch.tables import connect, read_tables
+
+    first = policies[0]
+    for other in policies[1:]:
+        _same_vocabulary(first, other)
+    connection = connect()
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    if is_lines(path):
+        from policy_kb.batch.ndjson import read_ndjson
+
+        told = None if progress is None else lambda done, whole: progress("reading", done, whole)
+        return read_ndjson(first.program, first.rules.known, path, connection=connection,
+                           record_complete=record_complete, progress=told)
+    if not path.exists():
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
+                                      "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
+    return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete)
+
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done now, how much of it is done, and how much there is."""
+
+
+def _same_vocabulary(one: Policy, other: Policy) -> None:
+    """A batch is read by one vocabulary. Raises CaseRefused where the policies of a batch have different ones."""
+    if list(one.program.inputs()) != list(other.program.inputs()):
+        message = f"policies {one.number} and {other.number} read cases by different vocabularies"
+        raise CaseRefused([Diagnostic(Kind.NO_POLICY, Span(other.program.entry, 1), message,
+                                      "choose the policy of the batch with `--policy`")])
+
+
+class Run:
+    """The decisions of one batch."""
+
+    def __init__(self, policies: Sequence[Policy], batch: Batch, readings: Mapping[str, str]):
+        self.policies, self.batch = policies, batch
+        self.connection: DuckDBPyConnection = batch.connection
+        self.known: dict[str, Rows] = {}
+        self.queries: dict[tuple[str, str], Query] = {}
+        for policy in policies:
+            chosen = tuple(sorted(pipeline.checked_readings(policy.rules, readings).items()))
+            self.known[policy.number] = policy.known_under(chosen)
+        self.connection.execute(
+            'CREATE OR REPLACE TABLE batch_refused ("case" VARCHAR, "table" VARCHAR, "row" BIGINT, "reason" VARCHAR)'
+        )
+        self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_PARTS}")
+        self.connection.execute(f"SET search_path = '{_PARTS},main'")
+        self.columns = {
+            name: [attribute.name for attribute in policies[0].program.relations[name].attributes]
+            for name in batch.shape
+        }
+
+    def rows(self, query: str) -> list[Any]:
+        return self.connection.execute(query).fetchall()
+
+    def one(self, query: str) -> int:
+        return int(self.rows(query)[0][0])
+
+    # the cases of a part
+
+    def choose(self, part: int, parts: int, refused: bool) -> None:
+        """Let the prepared tables show the cases of one part only, without those that were refused."""
+        conditions = []
+        if parts > 1:
+            conditions.append(f"hash({_q(CASE)}) % {parts} = {part}")
+        if refused:
+            conditions.append(f'{_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)')
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        for name, given in self.batch.shape.items():
+            if not given.has_rows:
+                continue
+            table = _q(given_table(name))
+            select = f"SELECT * FROM main.{table}{where}"
+            if given.has_uncertain:
+                # A row given twice is given once, and certain if it is certain anywhere.
+                columns = ", ".join(map(_q, self.columns[name]))
+                select = (f"SELECT {columns}, bool_and({_q(UNCERTAIN)}) AS {_q(UNCERTAIN)} FROM main.{table}{where} "
+                          f"GROUP BY {columns}")
+            self.connection.execute(f"CREATE OR REPLACE VIEW {_PARTS}.{table} AS {select}")
+
+    # refusals that need rules
+
+    def refuse(self) -> None:
+        """Find the cases that no policy decides, and those that a policy's vocabulary refuses by a rule."""
+        request = f"main.{_q(given_table('request'))}"
+        if not self.batch.shape["request"].has_rows:
+            return
+        self.choose(0, 1, False)
+        conditions = []
+        for policy in self.policies:
+            drugs = ", ".join(_dialect.text(drug) for drug in sorted(policy.covers))
+            phases = ", ".join(_dialect.text(phase.name) for phase in policy.program.phases)
+            among = f'"drug" IN ({drugs}) AND ' if drugs else ""
+            conditions.append(f'({among}"phase" IN ({phases}))')
+        self.connection.execute(
+            f"""INSERT INTO main.batch_refused
+            SELECT "case", 'request', NULL, 'no policy covers `' || "drug" || '` in the phase `' || "phase" || '`'
+            FROM {request} WHERE NOT ({' OR '.join(conditions)})"""
+        )
+        policy = self.policies[0]
+        from policy_kb.evaluate.worlds import possible
+        from policy_kb.explain.written import sentence
+
+        known = self.known[policy.number]
+        for name, script in refusals(policy.program, known, self.batch.shape, _dialect):
+            relation = next(one for one in policy.program.relations.values() if possible(one.name) == name)
+            register(self.connection, script.text)
+            run(self.connection, script)
+            self.insert([
+                (str(case), relation.name, None, sentence(relation, (case, *values)))
+                for case, *values in self.rows(script.last)
+            ])
+        for policy, phase in self.phases():
+            query = self.query(policy, phase)
+            if STOPPED in query.columns:
+                register(self.connection, query.script.text)
+                run(self.connection, query.script)
+                found = self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {_q(STOPPED)}")
+                self.insert([
+                    (str(case), "request", None, "a value that the rules need does not exist for this case")
+                    for case, in found
+                ])
+
+    def insert(self, found: list[tuple[str, str, None, str]]) -> None:
+        for start in range(0, len(found), 1000):
+            some = found[start : start + 1000]
+            marks = ", ".join(["(?, ?, ?, ?)"] * len(some))
+            self.connection.execute(
+                f"INSERT INTO main.batch_refused VALUES {marks}", [value for row in some for value in row]
+            )
+
+    def rejected(self) -> int:
+        """How many cases are put aside, for either reason."""
+        return self.batch.rejected + self.one('SELECT count(DISTINCT "case") FROM main.batch_refused')
+
+    def problems(self) -> list[Rejected]:
+        """The first hundred problems."""
+        found = [Rejected(one.case, one.table, one.row, one.reason) for one in self.batch.problems]
+        more = self.rows(
+            f'SELECT "case", "table", "row", "reason" FROM main.batch_refused ORDER BY ALL LIMIT {MOST_SHOWN}'
+        )
+        return [*found, *(Rejected(*row) for row in more)][:MOST_SHOWN]
+
+    def write_rejects(self, path: Path) -> int:
+        """Write every problem of the cases put aside, as CSV or Parquet; the number of problems."""
+        from policy_kb.batch.results import copy, whole_file
+
+        tables = ["SELECT * FROM main.batch_refused"]
+        if self.batch.rejected or self.batch.unnamed:
+            tables.insert(0, 'SELECT "case", "table", "row", "reason" FROM main.batch_rejected')
+        with whole_file(path) as unfinished:
+            form = "parquet" if path.suffix.lower() == ".parquet" else "csv"
+            return copy(self.connection, f"SELECT * FROM ({' UNION ALL '.join(tables)}) AS found ORDER BY ALL",
+                        unfinished, form)
+
+    # decisions
+
+    def phases(self) -> Iterator[tuple[Policy, Phase]]:
+        """The phases of the policies that some case is about."""
+        if not self.batch.shape["request"].has_rows:
+            return
+        asked = {(drug, phase) for drug, phase in self.rows(
+            f'SELECT DISTINCT "drug", "phase" FROM main.{_q(given_table("request"))}'
+        )}
+        for policy in self.policies:
+            for phase in policy.program.phases:
+                if any(name == phase.name and (not policy.covers or drug in policy.covers) for drug, name in asked):
+                    yield policy, phase
+
+    def query(self, policy: Policy, phase: Phase) -> Query:
+        key = policy.number, phase.name
+        if key not in self.queries:
+            cases = all_cases(policy.program, phase, _dialect, policy.covers)
+            self.queries[key] = decisions(
+                policy.rules, self.known[policy.number], phase, self.batch.shape, _dialect, cases
+            )
+        return self.queries[key]
+
+    def decide(self, output: Path, progress: Progress | None = None) -> Outcome:
+        """Decide all cases that are not put aside, and write the result. Raises CaseRefused."""
+        from policy_kb.batch.results import write_results
+
+        refused = bool(self.one("SELECT count(*) FROM main.batch_refused"))
+        queries = [self.query(policy, phase) for policy, phase in self.phases()]
+        decided = self.batch.cases - self.rejected()
+        parts = max(1, -(-decided // PART))
+        criteria = list(dict.fromkeys(
+            name for query in queries for name in query.columns if " " in name
+        ))
+        for query in queries:
+            register(self.connection, query.script.text)
+
+        def selects() -> Iterator[str]:
+            steps = parts * len(queries)
+            for part in range(parts):
+                self.choose(part, parts, refused)
+                for i, query in enumerate(queries):
+                    if progress is not None:
+                        progress("deciding", part * len(queries) + i, steps)
+                    run(self.connection, query.script)
+                    hidden = ", ".join(_q(name) for name in (N, STOPPED) if name in query.columns)
+                    yield f"SELECT * EXCLUDE ({hidden}) FROM (\n{query.script.last}\n) AS decided"
+
+        if parts == 1 and len(queries) == 1:
+            written = write_results(self.connection, list(selects()), output, criteria)
+        else:
+            written = write_results(self.connection, selects(), output, criteria)
+        return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
+
+
+def refuse_batch(problems: Sequence[Rejected], cases: int, rejected: int, unnamed: int, path: Path) -> CaseRefused:
+    """The refusal of a batch with bad cases, the first hundred problems and what to do."""
+    found = []
+    for one in problems:
+        place = Span(f"{path}: {one.table}", one.row or 1)
+        case = f"case `{one.case}`: " if one.case is not None else ""
+        found.append(Diagnostic(Kind.REFUSED_ROW, place, f"{case}{one.reason}"))
+    what = [f"{rejected} of {cases} cases" if rejected else "", f"{unnamed} rows without a case" if unnamed else ""]
+    message = f"{listed([one for one in what if one], 'and')} cannot be read; nothing was decided"
+    hint = "correct them, or give `--rejects FILE` to put them aside and decide the others"
+    return CaseRefused([*found, Diagnostic(Kind.REFUSED_ROW, Span(str(path), 1), message, hint)])
+
+
+def policies_of(chosen: Policies) -> list[Policy]:
+    """The policies that the cases of a batch may ask for."""
+    return [policy for policy in chosen.all() if policy.program.phases]
+
+

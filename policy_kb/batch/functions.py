@@ -1,0 +1,58 @@
+"""The functions of rules that a database has not: each is the one that single cases are decided with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from policy_kb.batch.dialect import DIALECTS
+from policy_kb.batch.sql import Script
+from policy_kb.evaluate.plain import EvaluationStopped
+from policy_kb.evaluate.values import COMPARE, call
+from policy_kb.source import Span
+
+_NOWHERE = Span("", 1)
+
+
+def datalog_match(pattern: str, text: str) -> bool:
+    return COMPARE["match"](pattern, text)
+
+
+def datalog_to_string(value: float) -> str:
+    return str(call("to_string", [value], _NOWHERE))
+
+
+def datalog_substr(text: str, start: int, length: int) -> str:
+    return str(call("substr", [text, start, length], _NOWHERE))
+
+
+def datalog_to_number(text: str) -> int | None:
+    try:
+        return int(call("to_number", [text], _NOWHERE))
+    except EvaluationStopped:
+        return None
+
+
+FUNCTIONS = {
+    "datalog_match": (datalog_match, ("VARCHAR", "VARCHAR"), "BOOLEAN"),
+    "datalog_to_string": (datalog_to_string, ("DOUBLE",), "VARCHAR"),
+    "datalog_substr": (datalog_substr, ("VARCHAR", "BIGINT", "BIGINT"), "VARCHAR"),
+    "datalog_to_number": (datalog_to_number, ("VARCHAR",), "BIGINT"),
+}
+"""By name: the function, the types of its arguments and of its value."""
+
+
+def register(connection: Any, sql: str) -> None:
+    """Give a DuckDB connection what a query uses beside DuckDB's own functions."""
+    for macro in DIALECTS["duckdb"].macros:
+        connection.execute(macro)
+    for name, (function, arguments, result) in FUNCTIONS.items():
+        if f"{name}(" in sql:
+            connection.create_function(name, function, list(arguments), result, null_handling="special"
+                                       if name == "datalog_to_number" else "default")
+
+
+def run(connection: Any, script: Script) -> None:
+    """Make the tables of a script, in the order in which they read each other."""
+    quoted = DIALECTS["duckdb"].quoted
+    for step in script.steps:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(step.name)} AS {step.sql}")

@@ -1,0 +1,246 @@
+"""What a batch asks of a policy's phase, as one SQL query over the prepared tables of the cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from policy_kb import pipeline
+from policy_kb.batch.dialect import DuckDB, Sql
+from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
+from policy_kb.batch.shape import CASE, Shape, given_table
+from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
+from policy_kb.batch.sql import Compiler, N, Script, Truths, all_of, negated, some_of
+from policy_kb.check.checked import CheckedProgram, Phase
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.evaluate.plain import PlainRule, Rows
+from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible
+from policy_kb.parse import tree
+from policy_kb.parse.tree import Atom, Call, Comparison, Constant, Expression, Literal, Variable
+from policy_kb.record import record
+from policy_kb.report.determination import NOT_APPLICABLE
+from policy_kb.report.wording import number_order
+
+NOTICES = certain("notice")
+POINT_TYPE = "STRUCT(relation VARCHAR, why VARCHAR)"
+
+
+@record
+class Query:
+    """The SQL of a phase's decisions: one row a case, the columns in order."""
+
+    script: Script
+    columns: tuple[str, ...]
+
+
+def decisions(
+    rules: pipeline.Rules, known: Rows, phase: Phase, shape: Shape, dialect: DuckDB, cases: Sql | None = None
+) -> Query:
+    """The query that decides the cases of a phase. `cases` gives them: `n`, `case` and the columns of `request`."""
+    program = rules.program
+    worlds = pipeline.worlds_of(rules, phase)
+    criteria = criteria_names(program, worlds, phase)
+    wanted = [name for names in criteria.values() for pair in names for name in pair]
+    root = answers_for(worlds, phase.root)
+    wanted += [*root, certain("not_applicable")]
+    points, asking = needed_rules(program, worlds, phase)
+    wanted += [point.flag for point in points]
+    given = specialise(
+        program, [*worlds.program.rules, *asking, *stopping_rules(program, worlds)], known, shape, [*wanted, STOPPED],
+        [NOTICES],
+    )
+    compiler = Compiler(program, given, shape, dialect, texts=NOTICES)
+    notices = compiler.texts(NOTICES)
+    is_met, is_open = _answer(compiler, given, root)
+    elsewhere = _truth(compiler, given, certain("not_applicable"))
+    stopped = _truth(compiler, given, STOPPED)
+    text = dialect.text
+    outputs: list[tuple[str, Sql]] = [
+        (N, N),
+        (CASE, dialect.quoted(CASE)),
+        ("policy", text(phase.policy)),
+        ("phase", text(phase.name)),
+        ("decision", _chosen([(elsewhere, dialect.decision(NOT_APPLICABLE)), (is_met, dialect.decision(MET)),
+                              (is_open, dialect.decision(NEEDS_INFORMATION))], dialect.decision(NOT_MET))),
+    ]
+    granted = next((row for row in sorted(known.get("approval", ())) if row[0] == phase.name), None)
+    approval = "NULL"
+    if granted is not None:
+        parts = {"doses": f"CAST({granted[1]} AS BIGINT)", "code": text(str(granted[2])),
+                 "units": f"CAST({granted[3]} AS BIGINT)"}
+        approval = _chosen([(all_of([is_met, negated(elsewhere)]), dialect.struct(**parts))], "NULL")
+    outputs.append(("approval", approval))
+    for number, pairs in criteria.items():
+        found = [_answer(compiler, given, pair) for pair in pairs]
+        met, maybe = some_of(one for one, _ in found), some_of(two for _, two in found)
+        outputs.append((
+            f"{phase.name} {number}",
+            _chosen([(elsewhere, "NULL"), (met, dialect.answer(MET)), (maybe, dialect.answer(NEEDS_INFORMATION))],
+                    dialect.answer(NOT_MET)),
+        ))
+    asks = all_of([is_open, negated(is_met), negated(elsewhere)])
+    items = []
+    for point in points:
+        is_found = all_of([asks, _truth(compiler, given, point.flag),
+                           *(negated(_truth(compiler, given, other)) for other in point.unless)])
+        if is_found is not False:
+            why = compiler.why_open(point.relation) if point.why == NOT_STATED_OR_INCOMPLETE else text(point.why)
+            item = dialect.struct(relation=text(point.relation), why=why)
+            items.append(_chosen([(is_found, item)], "NULL"))
+    empty = dialect.empty_list(POINT_TYPE)
+    outputs.append(("missing", _chosen([(asks, dialect.list_of(items))], empty) if items else empty))
+    outputs.append(("notices", notices))
+    if stopped is not False:
+        outputs.append((STOPPED, str(stopped)))
+    script = compiler.script(cases or all_cases(program, phase, dialect), outputs)
+    return Query(script, tuple(name for name, _ in outputs))
+
+
+def all_cases(program: CheckedProgram, phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
+    """The cases of a phase, numbered; those that ask for one of the drugs `covers` names, if it names any."""
+    q = dialect.quoted
+    drugs = ", ".join(dialect.text(drug) for drug in sorted(covers))
+    among = f" AND {q('drug')} IN ({drugs})" if drugs else ""
+    table = q(given_table("request"))
+    return f"SELECT row_number() OVER () AS {N}, * FROM {table} WHERE {q('phase')} = {dialect.text(phase.name)}{among}"
+
+
+def refusals(program: CheckedProgram, known: Rows, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
+    """One query for every relation that refuses a case with a possible row of it: `case`, then the row's values."""
+    names = [relation.name for relation in program.relations.values() if relation.is_refusal]
+    return rows_queries(program, double(program, names), known, shape, dialect, [possible(name) for name in names])
+
+
+def model_query(
+    program: CheckedProgram, worlds: Worlds, known: Rows, shape: Shape, dialect: DuckDB
+) -> list[tuple[str, Script]]:
+    """One query for every derived plain relation, with all its rows: `case`, then the values. For what compares
+    engines with each other; decisions need far less."""
+    return rows_queries(program, worlds, known, shape, dialect, [
+        name for name in worlds.program.arities
+        if (relation := program.relations.get(name[:-1])) is not None and relation.is_case and not relation.is_input
+    ])
+
+
+def rows_queries(
+    program: CheckedProgram, worlds: Worlds, known: Rows, shape: Shape, dialect: DuckDB, pinned: list[str]
+) -> list[tuple[str, Script]]:
+    """One query for each of these plain relations, with all its rows: `case`, then the values."""
+    given = specialise(program, worlds.program.rules, known, shape, (), pinned)
+    result = []
+    for name in pinned:
+        now = given.renamed[name]
+        if now is None:
+            continue
+        compiler = Compiler(program, given, shape, dialect)
+        outputs = [(CASE, f"w.{dialect.quoted(CASE)}")]
+        part = compiler.relations.get(now)
+        where: Truths = True
+        if part is not None:
+            outputs += [(column, f"r.{dialect.quoted(column)}") for column in part.columns]
+        else:
+            where = compiler.truth(now)
+        cases = f"SELECT row_number() OVER () AS {N}, * FROM {dialect.quoted(given_table('request'))}"
+        result.append((name, compiler.script(cases, outputs, where, now if part is not None else None)))
+    return result
+
+
+def criteria_names(
+    program: CheckedProgram, worlds: Worlds, phase: Phase
+) -> dict[str, list[tuple[str, ...]]]:
+    """For every paragraph of a phase the plain relations that answer it, as `answers_for` gives them."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for relation in program.relations.values():
+        for criterion in relation.criteria:
+            if criterion.phase == phase.name:
+                found.setdefault(criterion.number, []).append(answers_for(worlds, relation.name))
+    for rule in worlds.stated:
+        for criterion in rule.criteria:
+            if criterion.phase == phase.name:
+                found.setdefault(criterion.number, []).append((certain(fired(rule)), possible(fired(rule))))
+    return {number: found[number] for number in sorted(found, key=number_order)}
+
+
+def answers_for(worlds: Worlds, relation: str) -> tuple[str, ...]:
+    """The plain relation that has a row where a relation certainly has one, then those where it possibly has."""
+    names = certain(relation), possible(relation)
+    return (*names, open_(relation)) if relation in worlds.openable else names
+
+
+def _truth(compiler: Compiler, given: Specialised, name: str) -> Truths:
+    now = given.renamed.get(name)
+    return False if now is None else compiler.truth(now)
+
+
+def _answer(compiler: Compiler, given: Specialised, names: tuple[str, ...]) -> tuple[Truths, Truths]:
+    """Whether a claim is certain, and whether it is possible."""
+    sure, *maybe = (_truth(compiler, given, name) for name in names)
+    return sure, some_of(maybe)
+
+
+def _chosen(choices: Iterable[tuple[Truths, Sql]], otherwise: Sql) -> Sql:
+    """The value of the first condition that holds."""
+    parts = []
+    for condition, value in choices:
+        if condition is True:
+            otherwise = value
+            break
+        if condition is not False:
+            parts.append(f"WHEN {condition} THEN {value}")
+    return f"CASE {' '.join(parts)} ELSE {otherwise} END" if parts else otherwise
+
+
+def stopping_rules(program: CheckedProgram, worlds: Worlds) -> list[PlainRule]:
+    """One rule for every value that may not exist: it holds for the cases where the value is needed and does not."""
+    result = []
+    for rule in worlds.program.rules:
+        head_at = len(rule.body)
+        body = list(rule.body)
+        dated = _input_dates(program, rule)
+        nodes: list[Literal | Expression] = [*body, *rule.head.arguments]
+        for place, node in enumerate(nodes):
+            for call in _fallible(node, dated):
+                if isinstance(folded(call), Constant):
+                    continue
+                before = tuple(body[: min(place, head_at)])
+                test = Comparison(HAS_NO_VALUE, call, Constant(0, call.span), call.span)
+                result.append(PlainRule(Atom(STOPPED, rule.head.arguments[:1], rule.head.span), (*before, test)))
+    return result
+
+
+def _input_dates(program: CheckedProgram, rule: PlainRule) -> frozenset[str]:
+    """The variables that stand for a date a case states: one between 1900 and 2199, or `ongoing`."""
+    found = set()
+    for literal in rule.body:
+        if isinstance(literal, Atom):
+            relation = program.relations.get(literal.relation[:-1])
+            if relation is not None and relation.is_case and relation.is_input and len(literal.arguments) > 1:
+                found |= {
+                    argument.name for argument, attribute in zip(literal.arguments, relation.attributes, strict=True)
+                    if isinstance(argument, Variable) and attribute.is_date
+                }
+    return frozenset(found)
+
+
+def _fallible(node: Literal | Expression, dated: frozenset[str]) -> list[Call]:
+    """The calls in a literal or an expression that may have no value."""
+    match node:
+        case Call(function=function, arguments=arguments):
+            inner = [call for argument in arguments for call in _fallible(argument, dated)]
+            last = arguments[-1]
+            if function in ("/", "%") and not (isinstance(last, Constant) and last.value != 0):
+                return [*inner, node]
+            if function in ("@months_after", "@months_before"):
+                is_safe = isinstance(arguments[0], Variable) and arguments[0].name in dated
+                is_near = isinstance(last, Constant) and isinstance(last.value, int) and abs(last.value) < 12 * 1000
+                return inner if is_safe and is_near else [*inner, node]
+            if function == "@year":
+                return inner if isinstance(arguments[0], Variable) and arguments[0].name in dated else [*inner, node]
+            return [*inner, node] if function in ("@date", "to_number") else inner
+        case Atom(arguments=arguments):
+            return [call for argument in arguments for call in _fallible(argument, dated)]
+        case tree.Negation(atom=atom):
+            return _fallible(atom, dated)
+        case Comparison(left=left, right=right):
+            return [*_fallible(left, dated), *_fallible(right, dated)]
+    return []
+

@@ -1,0 +1,429 @@
+"""The result of a batch as a file: one row a case, as Parquet, CSV or NDJSON; written as a whole or not at all, and
+read back.
+
+A result has the columns `case`, `policy`, `phase`, `decision`, `approval`, one for each criterion as rules name it
+(`initiation 2.a.i`), `missing` and `notices`. A criterion has no answer where the case is of another phase, or where
+the policy does not apply to it.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.record import record
+from policy_kb.report.determination import NOT_APPLICABLE
+from policy_kb.source import Span
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ANSWERS = (MET, NOT_MET, NEEDS_INFORMATION)
+DECISIONS = (*ANSWERS, NOT_APPLICABLE)
+
+ENDINGS = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+"""How a result is written, by the ending of its file."""
+
+_STAGED = "batch_results"
+_NEITHER = "\x01"
+"""A sign that JSON escapes: as delimiter it never stands in a line."""
+
+
+def literal(text: str) -> str:
+    """A text as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def name(text: str) -> str:
+    """A column or table as SQL."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _enum(values: Iterable[str]) -> str:
+    return f"ENUM({', '.join(map(literal, values))})"
+
+
+ANSWER_TYPE, DECISION_TYPE = _enum(ANSWERS), _enum(DECISIONS)
+"""The SQL types of a criterion's answer and of a decision. A SELECT whose columns have these already is written in half
+the time; the file has text."""
+
+_BEFORE = {
+    "case": "VARCHAR", "policy": "VARCHAR", "phase": "VARCHAR", "decision": DECISION_TYPE,
+    "approval": "STRUCT(doses BIGINT, code VARCHAR, units BIGINT)",
+}
+_BEHIND = {"missing": "STRUCT(relation VARCHAR, why VARCHAR)[]", "notices": "VARCHAR[]"}
+
+
+def columns_of(criteria: Iterable[str]) -> dict[str, str]:
+    """The columns of a result with these criteria (`initiation 2.a.i`), in order, with their SQL types."""
+    return {**_BEFORE, **dict.fromkeys(criteria, ANSWER_TYPE), **_BEHIND}
+
+
+# --- where it goes ---
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse, before anything is computed, an output that could not be written.
+
+    That is: another ending than Parquet, CSV and NDJSON have; a folder that is missing or closed to writing; a folder,
+    a pipe or a device; one of the `inputs`, or a file directly in a folder that is one.
+    """
+
+    def refuse(message: str, hint: str) -> CaseRefused:
+        return CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), f"cannot be written: {message}", hint)])
+
+    _ending(path)
+    folder = path.parent
+    if path.is_dir():
+        raise refuse("this is a folder", "name a file in it")
+    if path.exists() and not path.is_file():
+        raise refuse("not a regular file", "give a file, not a pipe or a device")
+    if not folder.is_dir():
+        raise refuse(f"there is no folder {quoted(folder, 200)}", "make the folder first, or check the path")
+    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK | os.X_OK):
+        raise refuse(f"the folder {quoted(folder, 200)} is closed to writing", "check its permissions")
+    for given in inputs:
+        if path.exists() and given.exists() and path.samefile(given):
+            raise refuse("this is the input", "write the result to another file")
+        if given.is_dir() and folder.samefile(given):
+            message = "the folder is the input; the result would be read as one of its tables"
+            raise refuse(message, "write the result to another folder")
+
+
+def _ending(path: Path) -> str:
+    """`parquet`, `csv` or `ndjson`; refused where the ending is none of theirs."""
+    form = ENDINGS.get(path.suffix.lower())
+    if form is None:
+        message = f"the ending {quoted(path.suffix)} says no format" if path.suffix else "the name has no ending"
+        hint = did_you_mean(path.suffix, ENDINGS) if path.suffix else None
+        hint = hint or f"the ending says the format: {listed(ENDINGS)}"
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, hint)])
+    return form
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A query that the reader at the keyboard ends is an interrupt like any other."""
+    try:
+        yield
+    except RuntimeError as problem:  # the database says so in words only
+        if type(problem) is RuntimeError and "interrupted" in str(problem).lower():
+            raise KeyboardInterrupt from None
+        raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write in the place of `path`, which appears when it is complete and on the disk, or not at all.
+
+    Until then it is hidden and called `unfinished`; a failure or an interrupt removes it. Raises CaseRefused for what
+    the disk, the folder or the memory does not allow.
+    """
+    import duckdb
+
+    target = Path(os.path.realpath(path))
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+    hint = "check the folder, its permissions and the space left"
+    try:
+        try:
+            if target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            with interruptible():
+                yield unfinished
+            _to_disk(unfinished)
+            os.replace(unfinished, target)
+            _to_disk(target.parent)
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except duckdb.OutOfMemoryException as problem:
+        message, hint = f"{_NO_ROOM}: {_reason(problem)}", _MAKE_ROOM
+    except duckdb.IOException as problem:
+        message = f"cannot be written: {_reason(problem).replace(str(unfinished), str(path))}"
+    except OSError as problem:
+        message = f"cannot be written: {problem.strerror or problem}"
+    else:
+        return
+    raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, hint)])
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or a folder is on the disk, not only on its way there."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(problem: Exception) -> str:
+    """What the database says, without the kind of error before it and its advice after it; of CSV, line and error."""
+    text = str(problem).strip() or type(problem).__name__
+    in_csv = re.search(r"CSV Error on Line: (\d+)\n(?:.*\n)*?((?:Error|Expected|Value|Could|Invalid|Maximum).*)", text)
+    if in_csv:
+        return f"line {in_csv[1]}: {in_csv[2]}"
+    return re.sub(r"^[\w ]*(?:Error|Exception): ", "", text.splitlines()[0])
+
+
+# --- writing ---
+
+
+@record
+class Written:
+    """A finished output. `table` is SQL that reads it while the connection is open, with the columns of `columns_of`;
+    `cases` is the number of its rows."""
+
+    path: Path
+    table: str
+    cases: int
+    criteria: tuple[str, ...]
+
+
+def write_results(
+    connection: DuckDBPyConnection, selects: Iterable[str], path: Path, criteria: Sequence[str]
+) -> Written:
+    """Write the rows of all SELECTs, in this order of criteria, to one file: Parquet, CSV or NDJSON by its ending.
+
+    Each SELECT is run to its end before the next one is asked for, so that it may rest on tables that go away then; it
+    may leave criteria out that its cases do not have. A list or tuple of one SELECT is written to Parquet without being
+    held. Everything else stands in a temporary table first, which the database moves to its disk where memory is short.
+
+    Raises CaseRefused where the file cannot be written; then nothing is left of it, and what stood there before stands.
+    """
+    form = _ending(path)
+    connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
+    if form == "parquet" and isinstance(selects, (list, tuple)) and len(selects) == 1:
+        with whole_file(path) as unfinished:
+            cases = copy(connection, _typed(connection, selects[0], criteria), unfinished, form)
+        return Written(path, parquet(path), cases, tuple(criteria))
+    columns = columns_of(criteria)
+    try:
+        with whole_file(path) as unfinished:
+            declared = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
+            connection.execute(f"CREATE TEMP TABLE {_STAGED} ({declared})")
+            for select in selects:
+                connection.execute(f"INSERT INTO {_STAGED} {_typed(connection, select, criteria)}")
+            cases = copy(connection, _FORMS[form](_STAGED, criteria), unfinished, form)
+    except BaseException:
+        connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
+        raise
+    return Written(path, _STAGED, cases, tuple(criteria))
+
+
+_OPTIONS = {
+    "parquet": "FORMAT parquet, COMPRESSION zstd",
+    "csv": "FORMAT csv, HEADER true",
+    "ndjson": f"FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIMITER {literal(_NEITHER)}",
+}
+
+
+def copy(connection: DuckDBPyConnection, select: str, unfinished: Path, form: str) -> int:
+    """Write the rows of a SELECT as `form`; the number of them. For NDJSON it has one column: the line."""
+    into = f"COPY ({select}\n) TO {literal(str(unfinished))} ({_OPTIONS[form]}, USE_TMP_FILE false)"
+    counted = connection.execute(into).fetchone()
+    assert counted is not None
+    return int(counted[0])
+
+
+def _typed(connection: DuckDBPyConnection, select: str, criteria: Sequence[str]) -> str:
+    """The SELECT with the columns of a result in their order and with their types."""
+    select = select.strip().rstrip(";")
+    columns = columns_of(criteria)
+    found = {row[0] for row in connection.execute(f"DESCRIBE {select}").fetchall()}
+    unknown = found - set(columns)
+    lacking = {*_BEFORE, *_BEHIND} - found
+    if unknown or lacking:
+        raise ValueError(f"not the columns of a result: {sorted(unknown)} are unknown, {sorted(lacking)} are lacking")
+    values = ", ".join(
+        f"{name(column) if column in found else 'NULL'}::{kind} AS {name(column)}" for column, kind in columns.items()
+    )
+    return f"SELECT {values} FROM (\n{select}\n)"
+
+
+_APPROVAL_TEXT = "approval.doses || ' doses (' || approval.units || ' units of ' || approval.code || ')'"
+
+
+def _as_text(table: str, criteria: Sequence[str]) -> str:
+    """The rows with approval, missing and notices as text a person reads."""
+    return f"""SELECT * REPLACE (
+    {_APPROVAL_TEXT} AS approval,
+    nullif(array_to_string(list_transform(missing, lambda one: one.relation || ': ' || one.why), '; '), '') AS missing,
+    nullif(array_to_string(notices, '; '), '') AS notices
+) FROM {table}"""
+
+
+def _as_lines(table: str, criteria: Sequence[str]) -> str:
+    """The rows as lines of JSON in the determination's form. Text put together is written in half the time that the
+    database's own JSON takes, and an object leaves out criteria without an answer."""
+    answers = []
+    for criterion in criteria:
+        number = _json_text(criterion.partition(" ")[2])
+        cases = " ".join(f"WHEN {literal(answer)} THEN {literal(f'{number}: {_json_text(answer)}')}"
+                         for answer in ANSWERS)
+        answers.append(f"CASE {name(criterion)} {cases} END")
+    inside = f"concat_ws(', ', {', '.join(answers)})" if answers else "''"
+    return f"""SELECT concat(
+    '{{"case": ', to_json("case"), ', "policy": ', to_json(policy), ', "phase": ', to_json(phase),
+    ', "decision": "', decision, '", "criteria": {{', {inside}, '}}, "approval": ', coalesce(to_json(approval), 'null'),
+    ', "missing": ', to_json(missing), ', "notices": ', to_json(notices), '}}'
+) FROM {table}"""
+
+
+def _json_text(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
+
+
+_FORMS = {"parquet": lambda table, criteria: f"FROM {table}", "csv": _as_text, "ndjson": _as_lines}
+
+
+# --- reading ---
+
+
+def parquet(path: Path) -> str:
+    """SQL that reads this Parquet file and no other: signs of its name that stand for several files are escaped."""
+    return f"read_parquet({_place(path)}, hive_partitioning = false)"
+
+
+def _place(path: Path) -> str:
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path.absolute())))
+
+
+def read_results(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
+    """Make `table` (temporary) of a result's file, and give its criteria in order.
+
+    Its columns are `case`, `policy`, `phase`, `decision`, `approval` (as text) and the criteria. What is missing and
+    the notices are left out: of CSV they cannot be told apart again.
+
+    Raises CaseRefused for a file that is missing or unreadable or no result of a batch, a row without a case, an answer
+    that is none, and a case that has two rows.
+    """
+    form = _ending(path)
+    if not path.exists():
+        raise _refused(path, "no such file", "check the path", Kind.UNREADABLE)
+    if not path.is_file():
+        raise _refused(path, "not a regular file", "give a file, not a folder, a pipe or a device", Kind.UNREADABLE)
+    with readable(path):
+        criteria = _READERS[form](connection, path, table)
+        _check_rows(connection, path, table)
+    return criteria
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """What the database finds wrong with a result that it reads is a refusal of the file."""
+    import duckdb
+
+    try:
+        with interruptible():
+            yield
+    except duckdb.ConversionException as problem:
+        hint = f"a decision is {listed(DECISIONS)}; a criterion's answer {listed(ANSWERS)}"
+        raise _refused(path, f"the file is no result of a batch: {_reason(problem)}", hint) from None
+    except duckdb.OutOfMemoryException as problem:
+        raise _refused(path, f"{_NO_ROOM}: {_reason(problem)}", _MAKE_ROOM, Kind.UNREADABLE) from None
+    except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise _refused(path, f"cannot be read: {_reason(problem)}", _HINT, Kind.UNREADABLE) from None
+
+
+_NO_ROOM = "the memory or the space for temporary files is not enough"
+_MAKE_ROOM = "free some space, or set TMPDIR to a folder with more of it"
+_HINT = "give a file that `policy-kb batch` wrote"
+
+
+def _refused(path: Path, message: str, hint: str | None, kind: Kind = Kind.BAD_TABLE) -> CaseRefused:
+    return CaseRefused([Diagnostic(kind, Span(str(path), 1), message, hint)])
+
+
+def _criteria_in(path: Path, columns: Iterable[str]) -> tuple[str, ...]:
+    """The criteria among the columns of a result: `initiation 2.a.i`, a phase and a paragraph."""
+    columns = list(columns)
+    lacking = [column for column in ("case", "policy", "phase", "decision") if column not in columns]
+    if lacking:
+        raise _refused(path, f"the file is no result of a batch: it has no {listed(lacking)}", _HINT)
+    return tuple(column for column in columns if column not in columns_of(()) and " " in column)
+
+
+def _answers(criteria: Iterable[str]) -> str:
+    return "".join(f", {name(criterion)}::{ANSWER_TYPE} AS {name(criterion)}" for criterion in criteria)
+
+
+def _read_parquet(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
+    kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {parquet(path)}").fetchall()}
+    criteria = _criteria_in(path, kinds)
+    is_struct = str(kinds.get("approval", "")).startswith("STRUCT")
+    approval = _APPROVAL_TEXT if is_struct else "approval::VARCHAR" if "approval" in kinds else "NULL::VARCHAR"
+    connection.execute(f"""CREATE OR REPLACE TEMP VIEW {table} AS SELECT "case"::VARCHAR AS "case",
+policy::VARCHAR AS policy, phase::VARCHAR AS phase, decision::{DECISION_TYPE} AS decision, {approval} AS approval
+{_answers(criteria)} FROM {parquet(path)}""")
+    return criteria
+
+
+def _read_csv(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        header = next(csv.reader(stream), [])
+    criteria = _criteria_in(path, header)
+    twice = next((column for column in header if header.count(column) > 1), None)
+    if twice is not None:
+        raise _refused(path, f"the file has two columns {quoted(twice)}", _HINT)
+    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in header)
+    approval = "approval" if "approval" in header else "NULL::VARCHAR"
+    connection.execute(f"""CREATE OR REPLACE TEMP TABLE {table} AS SELECT "case", policy, phase,
+decision::{DECISION_TYPE} AS decision, {approval} AS approval{_answers(criteria)}
+FROM read_csv({_place(path)}, auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', quote = '"',
+    escape = '"', nullstr = '', allow_quoted_nulls = false, strict_mode = true, hive_partitioning = false)""")
+    return criteria
+
+
+def _read_ndjson(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
+    def lines(criteria: str) -> str:
+        return f"""read_json({_place(path)}, format = 'newline_delimited', hive_partitioning = false, columns = {{
+    'case': 'VARCHAR', 'policy': 'VARCHAR', 'phase': 'VARCHAR', 'decision': 'VARCHAR', 'criteria': {literal(criteria)},
+    'approval': {literal(_BEFORE['approval'])}}})"""
+
+    found = connection.execute(
+        f"SELECT DISTINCT phase, json_keys(criteria) FROM {lines('JSON')} WHERE criteria IS NOT NULL"
+    ).fetchall()
+    of_phases: dict[str, dict[str, None]] = {}
+    for phase, numbers in found:
+        of_phases.setdefault(str(phase), {}).update(dict.fromkeys(numbers))
+    criteria = tuple(f"{phase} {number}" for phase, numbers in sorted(of_phases.items()) for number in numbers)
+    every = dict.fromkeys(number for numbers in of_phases.values() for number in numbers)
+    kind = f"STRUCT({', '.join(f'{name(number)} VARCHAR' for number in every)})" if every else "JSON"
+    answers = "".join(
+        f", CASE WHEN phase = {literal(phase)} THEN criteria.{name(number)}::{ANSWER_TYPE} END "
+        f"AS {name(f'{phase} {number}')}"
+        for phase, numbers in sorted(of_phases.items()) for number in numbers
+    )
+    connection.execute(f"""CREATE OR REPLACE TEMP TABLE {table} AS SELECT "case", policy, phase,
+decision::{DECISION_TYPE} AS decision, {_APPROVAL_TEXT} AS approval{answers} FROM {lines(kind)}""")
+    return criteria
+
+
+_READERS = {"parquet": _read_parquet, "csv": _read_csv, "ndjson": _read_ndjson}
+
+
+def _check_rows(connection: DuckDBPyConnection, path: Path, table: str, most: int = 5) -> None:
+    lacking = connection.execute(
+        f"""SELECT count(*) FILTER ("case" IS NULL OR decision IS NULL OR phase IS NULL) FROM {table}"""
+    ).fetchone()
+    if lacking is not None and lacking[0]:
+        message = f"the file is no result of a batch: rows without a case, phase or decision: {lacking[0]}"
+        raise _refused(path, message, _HINT)
+    twice = connection.execute(
+        f'SELECT "case", count(*) FROM {table} GROUP BY "case" HAVING count(*) > 1 ORDER BY "case" LIMIT {most}'
+    ).fetchall()
+    if twice:
+        hint = "a result has one row a case: remove the others, or run the batch again"
+        raise CaseRefused([
+            Diagnostic(Kind.DUPLICATE_CASE, Span(str(path), 1), f"the case {quoted(case)} has {rows} rows", hint)
+            for case, rows in twice
+        ])

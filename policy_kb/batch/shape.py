@@ -1,0 +1,46 @@
+"""What is known of a batch before any of its cases is read: which relations have tables, and which may be open.
+
+The cases of a batch stand in tables of a database, prepared so by whatever reads the input:
+
+* `given_R` for an input relation R that has rows: the columns `case`, then the attributes of R, each with the value a
+  case loaded by itself would have (text as VARCHAR, whole numbers and dates as BIGINT, dates being days since
+  1970-01-01, floats as DOUBLE), none NULL, and `uncertain` (BOOLEAN, never NULL) if the shape says so;
+* `batch_open` if a relation is open for some cases and not for others: `case`, and a VARCHAR column for each such
+  relation that says why it is open, `not stated` or `incomplete`, NULL where it is not. A case that is not in it has
+  none of them open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from policy_kb.record import record
+
+
+class Openness(Enum):
+    """For which cases of a batch a relation is open."""
+
+    NEVER = "never"
+    SOME = "some"
+    ALWAYS = "always"
+
+
+@record
+class Given:
+    """How a batch gives an input relation. `has_rows`: there is a table `given_R`; otherwise no case has a row."""
+
+    has_rows: bool
+    has_uncertain: bool
+    openness: Openness
+
+
+Shape = Mapping[str, Given]
+"""By the name of the input relation; every input relation of the program has an entry. A `@[single]` relation and
+`request` are never open and never uncertain, an `@[always_open]` one is open for all."""
+
+CASE, UNCERTAIN, OPEN_TABLE = "case", "uncertain", "batch_open"
+
+
+def given_table(relation: str) -> str:
+    return f"given_{relation}"

@@ -1,0 +1,1187 @@
+"""A specialised program -> SQL: one pass over each input relation, one join, then one expression for each flag.
+
+The cases are numbered (`n`). What a rule asks of the rows of one input relation becomes a column of that relation's
+grouped pass; flags are columns of one wide row a case, computed in layers. Only what joins several rows of a case
+becomes a subquery of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, Sql
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
+from policy_kb.batch.specialise import (
+    HAS_NO_VALUE,
+    NUMBER_OF,
+    Specialised,
+    counted_atom,
+    flags_counted,
+    substituted_rule,
+    unified_with,
+)
+from policy_kb.check.checked import CheckedProgram
+from policy_kb.evaluate.plain import PlainRule, assigned, in_order, named_wildcards
+from policy_kb.load.cases import NOT_STATED
+from policy_kb.parse import tree
+from policy_kb.parse.tree import (
+    Aggregate,
+    Atom,
+    Call,
+    Comparison,
+    Constant,
+    Expression,
+    Literal,
+    Negation,
+    Truth,
+    Variable,
+    Wildcard,
+)
+from policy_kb.record import record
+
+N = "n"
+REQUEST = "request"
+UNSURE = "~"
+"""Behind the name of an input relation: its uncertain rows."""
+
+MOST_LISTED = 64
+"""A table with more rows than these is joined, not written out for each of its rows."""
+
+_KINDS = {
+    "cat": SYMBOL, "substr": SYMBOL, "to_string": SYMBOL, "strlen": NUMBER, "to_number": NUMBER, "@date": NUMBER,
+    "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER, "%": NUMBER,
+}
+
+Truths = bool | Sql
+"""A condition on a case: known now, or SQL over the columns of its wide row."""
+
+
+def all_of(parts: Iterable[Truths]) -> Truths:
+    kept: list[Sql] = []
+    for part in parts:
+        if part is False:
+            return False
+        if part is not True and part not in kept:
+            kept.append(str(part))
+    if not kept:
+        return True
+    return kept[0] if len(kept) == 1 else "(" + " AND ".join(kept) + ")"
+
+
+def some_of(parts: Iterable[Truths]) -> Truths:
+    kept: list[Sql] = []
+    for part in parts:
+        if part is True:
+            return True
+        if part is not False and part not in kept:
+            kept.append(str(part))
+    if not kept:
+        return False
+    return kept[0] if len(kept) == 1 else "(" + " OR ".join(kept) + ")"
+
+
+def negated(part: Truths) -> Truths:
+    if isinstance(part, bool):
+        return not part
+    return part[5:-1] if part.startswith("(NOT ") and part.count("(") == 1 else f"(NOT {part})"
+
+
+@record
+class Term:
+    """The SQL of a value, its kind, and whether only the case decides it."""
+
+    sql: Sql
+    kind: str
+    of_case: bool
+
+
+@dataclass
+class _Pass:
+    """The grouped pass over one input relation: its columns, by what they compute."""
+
+    relation: str
+    columns: dict[Sql, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    conditions: dict[str, Sql] = field(default_factory=dict)
+    """Of the columns that say whether some row fulfils a condition: that condition."""
+
+
+@dataclass
+class _Part:
+    """A subquery of its own: the cases for which rows together fulfil a condition, or the rows of a relation."""
+
+    name: str
+    sql: Sql
+    notes: list[str]
+    level: int
+    columns: tuple[str, ...] = ()
+
+
+@record
+class Step:
+    """A table that a script makes: its query, and the rules it comes from."""
+
+    name: str
+    sql: Sql
+    notes: tuple[str, ...]
+
+
+@record
+class Script:
+    """Tables, made one after the other, and the query over them that gives the answers."""
+
+    steps: tuple[Step, ...]
+    last: Sql
+
+    @property
+    def text(self) -> Sql:
+        return "\n".join([*(step.sql for step in self.steps), self.last])
+
+
+BITS = 62
+"""Conditions that one number of 64 bits holds."""
+
+
+class Compiler:
+    """Writes one SQL query for a specialised program.
+
+    `cases` is the SQL of the cases to decide: `n`, `case` and the columns of `request`.
+    """
+
+    def __init__(
+        self, program: CheckedProgram, specialised: Specialised, shape: Shape, dialect: DuckDB,
+        texts: str | None = None,
+    ):
+        self.program, self.given, self.shape, self.dialect = program, specialised, shape, dialect
+        self.q = dialect.quoted
+        self.rules = specialised.by_head()
+        self.singles: dict[str, None] = {}
+        self.passes: dict[str, _Pass] = {}
+        self.parts: dict[Sql, _Part] = {}
+        self.flags: dict[str, tuple[Truths, int]] = {}
+        self.layers: list[tuple[str, Sql, int, list[str]]] = []
+        self.columns: set[Sql] = set()
+        self.depth: dict[str, tuple[int, int]] = {}
+        self.relations: dict[str, _Part] = {}
+        self.kinds: dict[str, list[str]] = {}
+        self.joined: dict[int, list[_Part]] = {}
+        self.is_open_read = False
+        self.numbers = count(1)
+        self.uses_level = 0
+        """The level of the wide row that what is being written needs."""
+        self.reads_level = 0
+        """The level from which a subquery can read the flags it mentions."""
+        for name, rules in self.rules.items():
+            if name == texts:
+                continue
+            if rules[0].head.arguments:
+                self.relation(name, rules)
+            else:
+                self.flag(name, rules)
+
+    # names and places
+
+    def note(self, rule: PlainRule) -> str:
+        """Where a rule stands, as a comment names it."""
+        span = rule.head.span
+        return f"{span.file}:{span.line}"
+
+    def base(self, name: str) -> tuple[str, bool | None] | None:
+        """The input relation a plain relation is the rows of, and whether only its certain ones; None there: only the
+        uncertain ones."""
+        if name.endswith(UNSURE) and name[:-1] + "?" in self.given.base:
+            return name[:-1], None
+        if name in self.given.base and name not in self.rules:
+            return name[:-1], name.endswith("+") and self.shape[name[:-1]].has_uncertain
+        return None
+
+    def among(self, which: bool | None, alias: str) -> list[Sql]:
+        """The condition on rows of which only the certain ones are meant, or only the uncertain ones."""
+        column = f"{alias}.{self.q(UNCERTAIN)}"
+        return [column] if which is None else [f"NOT {column}"] if which else []
+
+    def is_single(self, relation: str) -> bool:
+        return relation == REQUEST or self.program.relations[relation].is_single
+
+    def single(self, relation: str, column: str) -> Sql:
+        """A column of a relation with at most one row a case."""
+        self.singles[relation] = None
+        return self.q(f"{relation}.{column}")
+
+    # flags
+
+    def truth(self, name: str) -> Truths:
+        """A flag as a condition on the wide row."""
+        value, level = self.flags.get(name, (False, 0))
+        relation = self.program.relations.get(name[:-1])
+        base = self.base(name)
+        if name.endswith("*") and relation is not None and relation.is_input:
+            openness = self.shape[relation.name].openness
+            self.is_open_read = self.is_open_read or openness is Openness.SOME
+            value = self.q(name) if openness is Openness.SOME else openness is Openness.ALWAYS
+        elif name not in self.flags and base is not None:
+            value = self.exists(base, (), {}, [])
+        self.uses_level = max(self.uses_level, level)
+        if not isinstance(value, bool):
+            self.reads_level = max(self.reads_level, level + 1)
+        return value
+
+    def flag(self, name: str, rules: list[PlainRule]) -> None:
+        self.uses_level = 0
+        notes = list(dict.fromkeys(self.note(rule) for rule in rules))
+        value = some_of(self.body(copy) for rule in rules for copy in self.written_out(rule))
+        level = self.uses_level
+        if isinstance(value, bool) or value in self.columns:
+            self.flags[name] = value, level
+            return
+        depth = 1 + max(
+            (self.depth[f][1] for f in self.depth if self.depth[f][0] == level and self.q(f) in value), default=0
+        )
+        self.depth[name] = level, depth
+        self.layers.append((name, value, level, notes))
+        self.columns.add(self.q(name))
+        self.flags[name] = self.q(name), level
+
+    def written_out(self, rule: PlainRule) -> list[PlainRule]:
+        """The rule for every row of the tables that bind values no row of a case binds."""
+        bound = set()
+        for literal in rule.body:
+            if isinstance(literal, Atom) and literal.relation not in self.given.tables:
+                bound |= {a.name for a in literal.arguments if isinstance(a, Variable)}
+        for literal in rule.body:
+            if isinstance(literal, Atom) and literal.relation in self.given.tables:
+                rows = self.given.tables[literal.relation]
+                if tree.names(literal) <= bound or len(rows) > MOST_LISTED:
+                    continue
+                rest = tuple(part for part in rule.body if part is not literal)
+                copies = []
+                for row in sorted(rows, key=repr):
+                    unified = unified_with(literal, row)
+                    if unified is not None:
+                        values, equal = unified
+                        copy = substituted_rule(PlainRule(rule.head, (*rest, *equal)), values)
+                        copies += self.written_out(copy)
+                return copies
+        return [rule]
+
+    def body(self, rule: PlainRule) -> Truths:
+        """The body of a rule for a flag, as a condition on the wide row."""
+        terms, conditions, rest = self.of_case(rule)
+        notes = [self.note(rule)]
+        for group in self.groups(rest, terms):
+            conditions.append(self.some_rows(group, terms, notes))
+        return all_of(conditions)
+
+    def of_case(self, rule: PlainRule) -> tuple[dict[str, Term], list[Truths], list[Literal]]:
+        """The values that the case alone decides, the conditions on these, and the literals about its rows."""
+        terms: dict[str, Term] = {}
+        conditions: list[Truths] = []
+        rest: list[Literal] = []
+        body = in_order(rule.body, frozenset(), (*rule.body, rule.head))
+        for literal in body:
+            if isinstance(literal, Atom) and not literal.arguments:
+                conditions.append(self.truth(literal.relation))
+            elif isinstance(literal, Negation) and not literal.atom.arguments:
+                conditions.append(negated(self.truth(literal.atom.relation)))
+            elif isinstance(literal, Truth):
+                conditions.append(literal.value)
+            elif isinstance(literal, Atom) and self.single_of(literal) is not None:
+                conditions += self.single_row(literal, terms)
+            else:
+                rest.append(literal)
+        waiting = rest
+        rest = []
+        for literal in in_order(waiting, frozenset(terms), (*rule.body, rule.head)):
+            if isinstance(literal, Comparison) and counted_atom(literal) is None:
+                name = assigned(literal, terms.keys(), (*rule.body, rule.head))
+                if name is not None:
+                    right = isinstance(literal.left, Variable) and literal.left.name == name
+                    other = literal.right if right else literal.left
+                    if self.is_of_case(other, terms):
+                        terms[name] = self.term(other, terms)
+                        continue
+                elif self.is_of_case(literal.left, terms) and self.is_of_case(literal.right, terms):
+                    conditions.append(self.comparison(literal, terms))
+                    continue
+            elif isinstance(literal, Atom) and literal.relation in self.given.tables:
+                if tree.names(literal) <= terms.keys():
+                    conditions.append(self.in_table(literal, terms))
+                    continue
+            elif (
+                isinstance(literal, Negation) and literal.atom.relation in self.given.tables
+                and tree.names(literal) <= terms.keys()
+            ):
+                conditions.append(negated(self.in_table(literal.atom, terms)))
+                continue
+            rest.append(literal)
+        return terms, conditions, rest
+
+    def is_of_case(self, expression: Expression, terms: Mapping[str, Term]) -> bool:
+        return not any(True for _ in tree.aggregates(expression)) and all(
+            name in terms and terms[name].of_case for name in tree.names(expression)
+        )
+
+    def single_of(self, atom: Atom) -> str | None:
+        base = self.base(atom.relation)
+        return base[0] if base is not None and self.is_single(base[0]) else None
+
+    def single_row(self, atom: Atom, terms: dict[str, Term]) -> list[Truths]:
+        """The conditions on the one row of a relation; its values are bound in `terms`."""
+        relation = self.program.relations[atom.relation[:-1]]
+        conditions: list[Truths] = []
+        if relation.name != REQUEST:
+            if not self.shape[relation.name].has_rows:
+                return [False]
+            conditions.append(f"({self.single(relation.name, CASE)} IS NOT NULL)")
+        for argument, attribute in zip(atom.arguments, relation.attributes[1:], strict=True):
+            if isinstance(argument, Wildcard):
+                continue
+            column = Term(self.single(relation.name, attribute.name), attribute.kind, True)
+            if isinstance(argument, Variable) and argument.name not in terms:
+                terms[argument.name] = column
+            else:
+                conditions.append(self.coalesced(f"({column.sql} = {self.term(argument, terms).sql})"))
+        return conditions
+
+    def coalesced(self, condition: Sql) -> Sql:
+        return self.dialect.or_false(condition)
+
+    # groups of literals that share rows
+
+    def groups(self, literals: list[Literal], terms: Mapping[str, Term]) -> list[list[Literal]]:
+        """The literals in groups that share no value of a row."""
+        whole = tuple(literals)
+        groups: list[tuple[set[str], list[Literal]]] = []
+        for literal in literals:
+            names = set(tree.names(literal)) - terms.keys()
+            counted = counted_atom(literal)
+            if counted is not None:
+                names = {name for name in names if not name.endswith("#")}
+            joined = [group for group in groups if group[0] & names]
+            merged = (names.union(*(g[0] for g in joined)), [x for g in joined for x in g[1]] + [literal])
+            groups = [group for group in groups if group not in joined] + [merged]
+        return [sorted(group[1], key=whole.index) for group in groups]
+
+    def some_rows(self, group: list[Literal], terms: Mapping[str, Term], notes: list[str]) -> Truths:
+        """Whether rows of the case fulfil all literals of a group, as a condition on the wide row."""
+        first = group[0]
+        if len(group) == 1 and isinstance(first, Negation):
+            return negated(self.some_rows([first.atom], terms, notes))
+        counted = counted_atom(first)
+        if len(group) == 1 and counted is not None:
+            simple = self.simple_count(first, terms, notes)
+            if simple is not None:
+                return simple
+        elif len(group) == 1 and isinstance(first, Comparison) and flags_counted(first):
+            return self.flag_count(first, terms)
+        group = self.doubtful(group)
+        rows = [literal for literal in group if isinstance(literal, Atom) and literal.relation not in self.given.tables]
+        others = [literal for literal in group if literal not in rows]
+        if len(rows) == 1 and self.base(rows[0].relation) is not None and all(self.is_test(one) for one in others):
+            base = self.base(rows[0].relation)
+            assert base is not None
+            return self.exists(base, rows[0].arguments, terms, others, notes)
+        return self.joined_rows(group, terms, notes)
+
+    def doubtful(self, group: list[Literal]) -> list[Literal]:
+        """The group with `R?(x), !R+(x)` read as one atom: no row is given both as uncertain and as certain."""
+        result: list[Literal] = []
+        removed = set()
+        for literal in group:
+            if isinstance(literal, Atom) and self.base(literal.relation) == (literal.relation[:-1], False):
+                twin = Atom(literal.relation[:-1] + "+", literal.arguments, literal.span)
+                if any(isinstance(other, Negation) and other.atom == twin for other in group):
+                    removed.add(twin)
+                    literal = Atom(literal.relation[:-1] + UNSURE, literal.arguments, literal.span)
+            result.append(literal)
+        return [one for one in result if not (isinstance(one, Negation) and one.atom in removed)]
+
+    def is_test(self, literal: Literal) -> bool:
+        """Whether a literal compares values, or looks them up in a table."""
+        if isinstance(literal, Comparison):
+            has_count = counted_atom(literal) is not None or bool(flags_counted(literal))
+            return not has_count and not any(True for _ in tree.aggregates(literal))
+        atom = literal.atom if isinstance(literal, Negation) else literal
+        return isinstance(atom, Atom) and atom.relation in self.given.tables
+
+    def row_conditions(
+        self, relation: str, arguments: tuple[Expression, ...], terms: dict[str, Term], alias: str
+    ) -> list[Sql]:
+        """Binds the variables of an atom to the columns of a row; the conditions on the others."""
+        attributes = self.program.relations[relation].attributes[1:]
+        return self.bound_columns([(a.name, a.kind) for a in attributes], arguments, terms, alias)
+
+    def bound_columns(
+        self, columns: list[tuple[str, str]], arguments: tuple[Expression, ...], terms: dict[str, Term], alias: str
+    ) -> list[Sql]:
+        conditions = []
+        late = []
+        for argument, (name, kind) in zip(arguments, columns, strict=True):
+            if isinstance(argument, Wildcard):
+                continue
+            column = f"{alias}.{self.q(name)}"
+            if isinstance(argument, Variable) and argument.name not in terms:
+                terms[argument.name] = Term(column, kind, False)
+            else:
+                late.append((column, argument))
+        for column, argument in late:
+            test = f"{column} = {self.term(argument, terms).sql}"
+            conditions.append(self.coalesced(test) if self.can_fail(argument) else test)
+        return conditions
+
+    def tests(self, literals: list[Literal], terms: dict[str, Term]) -> list[Truths]:
+        conditions: list[Truths] = []
+        for literal in in_order(literals, frozenset(terms), tuple(literals)):
+            match literal:
+                case Comparison():
+                    name = assigned(literal, terms.keys(), tuple(literals))
+                    if name is not None:
+                        is_left = isinstance(literal.left, Variable) and literal.left.name == name
+                        terms[name] = self.term(literal.right if is_left else literal.left, terms)
+                        if self.can_fail(literal.right if is_left else literal.left):
+                            conditions.append(f"({terms[name].sql} IS NOT NULL)")
+                    else:
+                        conditions.append(self.comparison(literal, terms))
+                case Negation(atom=atom):
+                    conditions.append(negated(self.in_table(atom, terms)))
+                case Atom():
+                    conditions.append(self.in_table(literal, terms))
+                case Truth(value=value):
+                    conditions.append(value)
+        return conditions
+
+    def exists(
+        self, base: tuple[str, bool | None], arguments: tuple[Expression, ...], terms: Mapping[str, Term],
+        tests: list[Literal], notes: list[str] | None = None,
+    ) -> Truths:
+        """Whether some row of an input relation fulfils the tests: a column of its grouped pass."""
+        relation, only_certain = base
+        if self.is_single(relation):
+            inside = dict(terms)
+            conditions = self.single_row(Atom(relation + "?", arguments, self.program.relations[relation].span), inside)
+            return all_of([*conditions, *self.tests(tests, inside)])
+        inside = dict(terms)
+        conditions = [*self.row_conditions(relation, arguments, inside, "r")]
+        conditions += self.among(only_certain, "r")
+        condition = all_of([*conditions, *self.tests(tests, inside)])
+        if condition is False:
+            return False
+        return self.bit(relation, condition, notes or [])
+
+    def bit(self, relation: str, condition: Truths, notes: list[str]) -> Sql:
+        """Whether some row of a relation fulfils a condition, as a column of the wide row."""
+        text = "TRUE" if condition is True else str(condition)
+        column = self.column(relation, self.dialect.any_of(text), notes)
+        found = self.passes[relation]
+        found.conditions[found.columns[self.dialect.any_of(text)]] = text
+        return column
+
+    def column(self, relation: str, aggregate: Sql, notes: list[str]) -> Sql:
+        """A column of the grouped pass over a relation, FALSE where the case has no row."""
+        found = self.passes.setdefault(relation, _Pass(relation))
+        name = found.columns.setdefault(aggregate, f"{relation} {len(found.columns) + 1}")
+        found.notes.setdefault(name, [])
+        found.notes[name] += [note for note in notes if note not in found.notes[name]]
+        self.columns.add(self.q(name))
+        return self.q(name)
+
+    # counts
+
+    def flag_count(self, comparison: Comparison, terms: Mapping[str, Term]) -> Truths:
+        """How many flags are true, compared with a number."""
+        def side(expression: Expression) -> Sql:
+            if isinstance(expression, Call) and expression.function == NUMBER_OF:
+                flags = [self.truth(str(a.value)) for a in expression.arguments if isinstance(a, Constant)]
+                sure = sum(flag is True for flag in flags)
+                numbers = [f"CAST({flag} AS INTEGER)" for flag in flags if not isinstance(flag, bool)]
+                return "(" + " + ".join([*numbers, *([str(sure)] if sure or not numbers else [])]) + ")"
+            return self.term(expression, terms).sql
+
+        left, right = side(comparison.left), side(comparison.right)
+        return f"({self.dialect.compared(comparison.operator, left, right)})"
+
+    def simple_count(self, literal: Literal, terms: Mapping[str, Term], notes: list[str]) -> Truths | None:
+        """A count of the rows of one input relation that does not depend on other rows; None for other counts."""
+        counted = counted_atom(literal)
+        assert counted is not None
+        comparison, aggregate, inner = counted
+        operator, number = comparison.operator, comparison.right
+        if comparison.right is aggregate:
+            operator, number = tree.MIRRORED[operator], comparison.left
+        rules = [copy for rule in self.rules.get(inner.relation, []) for copy in self.written_out(rule)]
+        if len(rules) != 1 or not self.is_of_case(number, terms):
+            return None
+        rule = rules[0]
+        inside, conditions, rest = self.of_case(rule)
+        rows = [one for one in rest if isinstance(one, Atom) and one.relation not in self.given.tables]
+        if len(rows) != 1 or not all(self.is_test(one) for one in rest if one is not rows[0]):
+            return None
+        base = self.base(rows[0].relation)
+        if base is None or self.is_single(base[0]):
+            return None
+        own: list[str] = []
+        same: list[Truths] = []
+        scope: dict[str, Term] = dict(inside)
+        relation, only_certain = base
+        tests: list[Truths] = [*self.row_conditions(relation, rows[0].arguments, scope, "r")]
+        tests += self.tests([one for one in rest if one is not rows[0]], scope)
+        for given, head in zip(inner.arguments, rule.head.arguments, strict=True):
+            if isinstance(given, Variable) and given.name.endswith("#"):
+                term = self.term(head, scope)
+                own += [] if term.of_case else [term.sql]
+            else:
+                if not self.is_of_case(given, terms):
+                    return None
+                left, right = self.term(head, scope), self.term(given, terms)
+                if left.sql != right.sql:
+                    (same if left.of_case else tests).append(f"({left.sql} = {right.sql})")
+        tests += self.among(only_certain, "r")
+        condition = all_of(tests)
+        where = all_of([*conditions, *same])
+        if condition is False or where is False:
+            return f"({self.dialect.compared(operator, '0', self.term(number, terms).sql)})"
+        value = "TRUE" if condition is True else str(condition)
+        plain = number.value if isinstance(number, Constant) and isinstance(number.value, int) else None
+        least = {">=": plain, ">": None if plain is None else plain + 1}.get(operator)
+        most = {"<=": plain, "<": None if plain is None else plain - 1, "=": 0 if plain == 0 else None}.get(operator)
+        wanted = least if least is not None else None if most is None else most + 1
+        if wanted is not None and wanted <= 0:
+            return least is not None
+        if wanted == 1:
+            found: Truths = all_of([where, self.bit(relation, condition, notes)])
+            return found if least is not None else negated(found)
+        if wanted == 2 and len(own) == 1:
+            # Two different values: the least is not the greatest.
+            chosen = f"CASE WHEN {value} THEN {own[0]} END"
+            found = all_of([where, self.column(relation, f"min({chosen}) < max({chosen})", notes)])
+            return found if least is not None else negated(found)
+        values = own[0] if len(own) == 1 else self.dialect.struct(**{f"v{i}": one for i, one in enumerate(own)})
+        if not own:
+            values = "1"
+        name = self.column(relation, f"count(DISTINCT CASE WHEN {value} THEN {values} END)", notes)
+        compared = self.dialect.compared(
+            operator, f"CASE WHEN {where if where is not True else 'TRUE'} THEN coalesce({name}, 0) ELSE 0 END",
+            self.term(number, terms).sql,
+        )
+        return f"({compared})"
+
+    # rows joined with rows
+
+    def joined_rows(self, group: list[Literal], terms: Mapping[str, Term], notes: list[str]) -> Truths:
+        """Whether rows that are joined with each other fulfil a group: a subquery of its own."""
+        before, self.uses_level, self.reads_level = self.uses_level, 0, 0
+        sql = self.select([], group, terms)
+        level = max(self.uses_level, self.reads_level)
+        self.uses_level = max(before, level)
+        if sql is None:
+            return False
+        part = self.parts.get(sql)
+        if part is None:
+            part = self.parts[sql] = _Part(f"part {len(self.parts) + 1}", sql, [], level)
+        part.notes += [note for note in notes if note not in part.notes]
+        return self.q(part.name)
+
+    def select(self, head: list[tuple[str, Expression]], group: list[Literal], terms: Mapping[str, Term]) -> Sql | None:
+        """The rows of `head` for which all literals hold, as `SELECT DISTINCT n, ...`."""
+        inside = dict(terms)
+        sources: list[Sql] = []
+        conditions: list[Truths] = []
+        joins: list[Sql] = []
+        waiting = list(group)
+        for literal in in_order(waiting, frozenset(terms), tuple(group)):
+            alias = f"r{len(sources) + 1}"
+            match literal:
+                case Atom(relation=name) if name in self.given.tables:
+                    if tree.names(literal) <= inside.keys():
+                        conditions.append(self.in_table(literal, inside))
+                        continue
+                    rows = sorted(self.given.tables[name], key=repr)
+                    columns = [f"v{place}" for place in range(len(literal.arguments))]
+                    kinds = [_kind_of(value) for value in rows[0]] if rows else []
+                    if not rows:
+                        return None
+                    table = self.dialect.values_table(rows, columns).replace("{alias}", alias)
+                    on = self.bound_columns(list(zip(columns, kinds, strict=True)), literal.arguments, inside, alias)
+                    sources.append(f"JOIN {table} ON {' AND '.join(on) if on else 'TRUE'}")
+                case Atom(relation=name, arguments=arguments):
+                    if not arguments:
+                        conditions.append(self.truth(name))
+                        continue
+                    found = self.source(name, arguments, inside, alias)
+                    if found is None:
+                        return None
+                    table, tests = found
+                    sources.append(f"JOIN {table} AS {alias} ON {' AND '.join(tests)}")
+                case Negation(atom=atom) if atom.relation in self.given.tables:
+                    conditions.append(negated(self.in_table(atom, inside)))
+                case Negation(atom=atom) if not atom.arguments:
+                    conditions.append(negated(self.truth(atom.relation)))
+                case Negation(atom=atom):
+                    scope = dict(inside)
+                    found = self.source(atom.relation, atom.arguments, scope, "x")
+                    if found is not None:
+                        table, tests = found
+                        fine = "TRUE" if not self.can_fail(atom) else " AND ".join(
+                            f"({self.term(a, inside).sql} IS NOT NULL)" for a in atom.arguments if self.can_fail(a)
+                        )
+                        conditions.append(
+                            f"({fine} AND NOT EXISTS (SELECT 1 FROM {table} AS x WHERE {' AND '.join(tests)}))"
+                        )
+                case Comparison() if counted_atom(literal) is not None:
+                    joined = self.count_join(literal, inside, alias)
+                    if joined is None:
+                        return None
+                    source, condition = joined
+                    sources += source
+                    conditions.append(condition)
+                case Comparison():
+                    name_ = assigned(literal, inside.keys(), tuple(group))
+                    if name_ is not None:
+                        is_left = isinstance(literal.left, Variable) and literal.left.name == name_
+                        other = literal.right if is_left else literal.left
+                        inside[name_] = self.term(other, inside)
+                        if self.can_fail(other):
+                            conditions.append(f"({inside[name_].sql} IS NOT NULL)")
+                    else:
+                        conditions.append(self.comparison(literal, inside))
+                case Truth(value=value):
+                    conditions.append(value)
+        condition = all_of(conditions)
+        if condition is False:
+            return None
+        columns_ = [f"c.{N}"]
+        for name, argument in head:
+            term = self.term(argument, inside)
+            columns_.append(f"{term.sql} AS {self.q(name)}")
+            if self.can_fail(argument):
+                condition = all_of([condition, f"({term.sql} IS NOT NULL)"])
+        lines = [f"SELECT DISTINCT {', '.join(columns_)}", "FROM {wide} AS c", *sources, *joins]
+        if condition is not True:
+            lines.append(f"WHERE {condition}")
+        return "\n".join(lines)
+
+    def source(
+        self, name: str, arguments: tuple[Expression, ...], terms: dict[str, Term], alias: str
+    ) -> tuple[Sql, list[Sql]] | None:
+        """The table with the rows of a relation, and the conditions that join it to the case and to other rows."""
+        base = self.base(name)
+        if base is not None:
+            relation, only_certain = base
+            if not self.shape[relation].has_rows:
+                return None
+            tests = [f"{alias}.{self.q(CASE)} = c.{self.q(CASE)}"]
+            tests += self.row_conditions(relation, arguments, terms, alias)
+            tests += self.among(only_certain, alias)
+            return self.q(given_table(relation)), tests
+        part = self.relations.get(name)
+        if part is None:
+            return None
+        self.uses_level = max(self.uses_level, part.level)
+        columns = list(zip(part.columns, self.kinds[name], strict=True))
+        return self.q(part.name), [f"{alias}.{N} = c.{N}", *self.bound_columns(columns, arguments, terms, alias)]
+
+    def count_join(self, literal: Literal, terms: dict[str, Term], alias: str) -> tuple[list[Sql], Truths] | None:
+        """A count of rows for the values of other rows: a grouped subquery, joined."""
+        counted = counted_atom(literal)
+        assert counted is not None
+        comparison, aggregate, inner = counted
+        operator, number = comparison.operator, comparison.right
+        if comparison.right is aggregate:
+            operator, number = tree.MIRRORED[operator], comparison.left
+        right = self.term(number, terms).sql
+        part = self.relations.get(inner.relation)
+        if part is None:
+            return [], f"({self.dialect.compared(operator, '0', right)})"
+        self.uses_level = max(self.uses_level, part.level)
+        own = [c for c, a in zip(part.columns, inner.arguments, strict=True)
+               if isinstance(a, Variable) and a.name.endswith("#")]
+        outer = [(c, a) for c, a in zip(part.columns, inner.arguments, strict=True) if c not in own]
+        grouped = ", ".join([N, *(self.q(c) for c, _ in outer)])
+        tests = [f"{alias}.{N} = c.{N}"]
+        tests += [f"{alias}.{self.q(c)} = {self.term(a, terms).sql}" for c, a in outer]
+        # The rows of a part differ from each other, and all their values but the outer ones are counted.
+        source = (
+            f"LEFT JOIN (SELECT {grouped}, count(*) AS rows_counted FROM {self.q(part.name)} GROUP BY {grouped}) "
+            f"AS {alias} ON {' AND '.join(tests)}"
+        )
+        compared = self.dialect.compared(operator, f"coalesce({alias}.rows_counted, 0)", right)
+        return [source], self.coalesced(f"({compared})")
+
+    def relation(self, name: str, rules: list[PlainRule]) -> None:
+        """The rows of a derived relation, as a subquery of its own."""
+        columns = tuple(f"v{place}" for place in range(len(rules[0].head.arguments)))
+        self.uses_level = self.reads_level = 0
+        selects: list[Sql] = []
+        kinds: list[str] | None = None
+        for rule in rules:
+            terms, conditions, rest = self.of_case(rule)
+            condition = all_of(conditions)
+            if condition is False:
+                continue
+            scope = dict(terms)
+            sql = self.select(list(zip(columns, rule.head.arguments, strict=True)), rest, scope)
+            if sql is None:
+                continue
+            if condition is not True:
+                sql += ("\n  AND " if "\nWHERE " in sql else "\nWHERE ") + str(condition)
+            kinds = self.head_kinds(rule, rest, terms)
+            if sql not in selects:
+                selects.append(sql)
+        level = max(self.uses_level, self.reads_level)
+        if not selects or kinds is None:
+            return
+        self.kinds[name] = kinds
+        notes = list(dict.fromkeys(self.note(rule) for rule in rules))
+        self.relations[name] = _Part(name, "\nUNION\n".join(selects), notes, level, columns)
+
+    def head_kinds(self, rule: PlainRule, rest: list[Literal], terms: Mapping[str, Term]) -> list[str]:
+        scope = dict(terms)
+        for literal in in_order(rest, frozenset(scope), tuple(rest)):
+            if isinstance(literal, Atom):
+                base = self.base(literal.relation)
+                if literal.relation in self.given.tables:
+                    rows = self.given.tables[literal.relation]
+                    kinds = [_kind_of(value) for value in next(iter(rows))]
+                elif base is not None:
+                    kinds = [a.kind for a in self.program.relations[base[0]].attributes[1:]]
+                else:
+                    kinds = self.kinds.get(literal.relation, [])
+                for argument, kind in zip(literal.arguments, kinds, strict=False):
+                    if isinstance(argument, Variable):
+                        scope.setdefault(argument.name, Term("", kind, False))
+            elif isinstance(literal, Comparison) and counted_atom(literal) is None:
+                name = assigned(literal, scope.keys(), tuple(rest))
+                if name is not None:
+                    is_left = isinstance(literal.left, Variable) and literal.left.name == name
+                    scope[name] = Term("", self.kind(literal.right if is_left else literal.left, scope), False)
+        return [self.kind(argument, scope) for argument in rule.head.arguments]
+
+    # values
+
+    def kind(self, expression: Expression, terms: Mapping[str, Term]) -> str:
+        match expression:
+            case Constant(value=value):
+                return _kind_of(value)
+            case Variable(name=name):
+                return terms[name].kind
+            case Call(function=function, arguments=arguments):
+                kinds = [self.kind(argument, terms) for argument in arguments]
+                return _KINDS.get(function) or (FLOAT if FLOAT in kinds else kinds[0])
+            case Aggregate(function="count"):
+                return NUMBER
+            case Aggregate(target=target, body=body):
+                inside = dict(terms)
+                for literal in named_wildcards(body):
+                    if isinstance(literal, Atom):
+                        rows = self.given.tables.get(literal.relation, frozenset())
+                        for argument, value in zip(literal.arguments, next(iter(rows), ()), strict=False):
+                            if isinstance(argument, Variable):
+                                inside.setdefault(argument.name, Term("", _kind_of(value), False))
+                return self.kind(target, inside) if target is not None else NUMBER
+        raise AssertionError(expression)
+
+    def term(self, expression: Expression, terms: Mapping[str, Term]) -> Term:
+        match expression:
+            case Constant(value=value):
+                return Term(self.dialect.literal(value), _kind_of(value), True)
+            case Variable(name=name):
+                return terms[name]
+            case Call(function=function, arguments=arguments):
+                parts = [self.term(argument, terms) for argument in arguments]
+                sql = self.dialect.call(function, [part.sql for part in parts], [part.kind for part in parts])
+                return Term(sql, self.kind(expression, terms), all(part.of_case for part in parts))
+            case Aggregate():
+                return Term(self.known_aggregate(expression, terms), self.kind(expression, terms), False)
+        raise AssertionError(expression)
+
+    def known_aggregate(self, aggregate: Aggregate, terms: Mapping[str, Term]) -> Sql:
+        """A value over rows of known relations for the values of a case's row: a scalar subquery."""
+        body = named_wildcards(aggregate.body)
+        inside = dict(terms)
+        sources: list[Sql] = []
+        conditions: list[Truths] = []
+        own: list[Sql] = []
+        for literal in in_order(body, frozenset(terms), body):
+            match literal:
+                case Atom(relation=name, arguments=arguments):
+                    alias = f"k{next(self.numbers)}"
+                    rows = sorted(self.given.tables.get(name, ()), key=repr)
+                    columns = [f"v{place}" for place in range(len(arguments))]
+                    if not rows:
+                        return "0" if aggregate.function in ("count", "sum") else "NULL"
+                    kinds = [_kind_of(value) for value in rows[0]]
+                    sources.append(self.dialect.values_table(rows, columns).replace("{alias}", alias))
+                    before = set(inside)
+                    conditions += self.bound_columns(list(zip(columns, kinds, strict=True)), arguments, inside, alias)
+                    own += [inside[name_].sql for name_ in sorted(inside.keys() - before)]
+                case Negation(atom=atom):
+                    conditions.append(negated(self.in_table(atom, inside)))
+                case Comparison():
+                    name_ = assigned(literal, inside.keys(), body)
+                    if name_ is not None:
+                        is_left = isinstance(literal.left, Variable) and literal.left.name == name_
+                        inside[name_] = self.term(literal.right if is_left else literal.left, inside)
+                        own.append(inside[name_].sql)
+                    else:
+                        conditions.append(self.comparison(literal, inside))
+                case Truth(value=value):
+                    conditions.append(value)
+        condition = all_of(conditions)
+        where = "" if condition is True else f" WHERE {'FALSE' if condition is False else condition}"
+        target = "1" if aggregate.target is None else self.term(aggregate.target, inside).sql
+        columns_ = ", ".join([*(f"{one} AS o{i}" for i, one in enumerate(own)), f"{target} AS target"])
+        rows_sql = f"SELECT DISTINCT {columns_} FROM {', '.join(sources) or '(SELECT 1 AS one) AS nothing'}{where}"
+        function = {"count": "count(*)", "sum": "coalesce(sum(target), 0)"}.get(
+            aggregate.function, f"{aggregate.function}(target)"
+        )
+        value_ = f"(SELECT {function} FROM ({rows_sql}) AS counted)"
+        if aggregate.function in ("sum", "count") and self.kind(aggregate, terms) != FLOAT:
+            return f"CAST({value_} AS BIGINT)"
+        return value_
+
+    def can_fail(self, node: Expression | Literal) -> bool:
+        """Whether a value may not exist."""
+        match node:
+            case Call(function=function, arguments=arguments):
+                if any(self.can_fail(argument) for argument in arguments):
+                    return True
+                if function in ("/", "%"):
+                    return not (isinstance(arguments[-1], Constant) and arguments[-1].value != 0)
+                return function in ("@date", "@year", "@months_after", "@months_before", "to_number")
+            case Aggregate(function=function):
+                return function in ("min", "max")
+            case Atom(arguments=arguments):
+                return any(self.can_fail(argument) for argument in arguments)
+            case Comparison(left=left, right=right):
+                return self.can_fail(left) or self.can_fail(right)
+            case Negation(atom=atom):
+                return self.can_fail(atom)
+        return False
+
+    def comparison(self, literal: Comparison, terms: Mapping[str, Term]) -> Truths:
+        if flags_counted(literal):
+            return self.flag_count(literal, terms)
+        if literal.operator == HAS_NO_VALUE:
+            return f"({self.term(literal.left, terms).sql} IS NULL)"
+        left, right = self.term(literal.left, terms), self.term(literal.right, terms)
+        match literal.operator:
+            case "match" | "!match":
+                pattern = str(literal.left.value) if isinstance(literal.left, Constant) else None
+                condition = self.dialect.matches(pattern, left.sql, right.sql)
+            case "contains" | "!contains":
+                condition = self.dialect.contains(left.sql, right.sql)
+            case operator:
+                condition = self.dialect.compared(operator, left.sql, right.sql)
+        if literal.operator.startswith("!") and literal.operator != "!=":
+            condition = f"NOT {condition}"
+        # NaN equals nothing; SQL would have it equal itself, and greater than everything.
+        nans = [t.sql for t in (left, right) if t.kind == FLOAT and "nan" in t.sql]
+        if nans and literal.operator != "!=":
+            condition = " AND ".join([f"({condition})", *(f"NOT isnan({one})" for one in nans)])
+        return self.coalesced(f"({condition})") if self.can_fail(literal) else f"({condition})"
+
+    def in_table(self, atom: Atom, terms: Mapping[str, Term]) -> Truths:
+        """Whether a known relation has a row with the values of an atom; `_` stands for any."""
+        rows = self.given.tables.get(atom.relation, frozenset())
+        places = [place for place, argument in enumerate(atom.arguments) if not isinstance(argument, Wildcard)]
+        wanted = sorted({tuple(row[place] for place in places) for row in rows}, key=repr)
+        fixed = [(i, atom.arguments[place]) for i, place in enumerate(places)]
+        constants = {i: argument.value for i, argument in fixed if isinstance(argument, Constant)}
+        wanted = [row for row in wanted if all(row[i] == value for i, value in constants.items())]
+        free = [(i, argument) for i, argument in fixed if i not in constants]
+        if not wanted:
+            return False
+        if not free:
+            return True
+        keys = sorted({tuple(row[i] for i, _ in free) for row in wanted}, key=repr)
+        values = [self.term(argument, terms).sql for _, argument in free]
+        if len(values) == 1:
+            listed = ", ".join(self.dialect.literal(key[0]) for key in keys)
+            condition = f"{values[0]} = {listed}" if len(keys) == 1 else f"{values[0]} IN ({listed})"
+        else:
+            condition = " OR ".join(
+                "(" + " AND ".join(
+                    f"{value} = {self.dialect.literal(part)}" for value, part in zip(values, key, strict=True)
+                ) + ")"
+                for key in keys
+            )
+        return self.coalesced(f"({condition})") if self.can_fail(atom) else f"({condition})"
+
+    # lists of texts
+
+    def texts(self, relation: str) -> Sql:
+        """The values of a relation with one attribute, a text, as a sorted list."""
+        single: list[Sql] = []
+        lists: list[Sql] = []
+        for rule in (copy for one in self.rules.get(relation, []) for copy in self.written_out(one)):
+            terms, conditions, rest = self.of_case(rule)
+            (head,) = rule.head.arguments
+            rows = [one for one in rest if isinstance(one, Atom) and one.relation not in self.given.tables]
+            base = self.base(rows[0].relation) if len(rows) == 1 else None
+            is_of_rows = not self.is_of_case(head, terms)
+            if is_of_rows and base is not None and all(self.is_test(one) for one in rest if one is not rows[0]):
+                scope = dict(terms)
+                tests: list[Truths] = [*self.row_conditions(base[0], rows[0].arguments, scope, "r")]
+                tests += self.among(base[1], "r")
+                tests += self.tests([one for one in rest if one is not rows[0]], scope)
+                condition = all_of([*tests, *([f"({self.term(head, scope).sql} IS NOT NULL)"] if self.can_fail(head)
+                                              else [])])
+                if condition is False or all_of(conditions) is False:
+                    continue
+                aggregate = self.dialect.distinct_list(
+                    self.term(head, scope).sql, "TRUE" if condition is True else str(condition)
+                )
+                column = self.column(base[0], aggregate, [self.note(rule)])
+                where = all_of([*conditions, f"({column} IS NOT NULL)"])
+                lists.append(f"CASE WHEN {where} THEN {column} ELSE {self.dialect.empty_list('VARCHAR')} END")
+                continue
+            if is_of_rows:
+                part = self.list_part(rule, terms, rest)
+                if part is not None:
+                    where = all_of([*conditions, f"({part} IS NOT NULL)"])
+                    lists.append(f"CASE WHEN {where} THEN {part} ELSE {self.dialect.empty_list('VARCHAR')} END")
+                continue
+            for group in self.groups(rest, terms):
+                conditions.append(self.some_rows(group, terms, [self.note(rule)]))
+            condition = all_of(conditions)
+            if condition is not False:
+                value = self.term(head, terms).sql
+                single.append(value if condition is True else f"CASE WHEN {condition} THEN {value} END")
+        if single:
+            lists.append(self.dialect.list_of(single))
+        return self.dialect.sorted_union(lists) if lists else self.dialect.empty_list("VARCHAR")
+
+    def list_part(self, rule: PlainRule, terms: Mapping[str, Term], rest: list[Literal]) -> Sql | None:
+        """The values of a rule's head that rows joined with each other give, as a list."""
+        self.uses_level = self.reads_level = 0
+        sql = self.select([("v0", rule.head.arguments[0])], rest, terms)
+        if sql is None:
+            return None
+        listed = self.dialect.distinct_list("v0", "TRUE")
+        sql = f"SELECT {N}, {listed} AS found\nFROM (\n{_indented(sql)}\n) AS rows\nGROUP BY {N}"
+        level = max(self.uses_level, self.reads_level)
+        part = _Part(f"list {len(self.parts) + 1}", sql, [self.note(rule)], level, ("found",))
+        self.parts[sql] = part
+        return self.q(part.name)
+
+    # the text
+
+    def why_open(self, relation: str) -> Sql:
+        """Why an input relation is open where it is."""
+        if self.shape[relation].openness is Openness.SOME:
+            self.is_open_read = True
+            return self.q(f"{relation} open")
+        return self.dialect.text(NOT_STATED)
+
+    def script(
+        self, cases: Sql, outputs: list[tuple[str, Sql]], where: Truths = True, rows_of: str | None = None
+    ) -> Script:
+        """The whole script: `outputs` are the columns of its last query, over the wide rows, with the rows of one
+        relation if asked."""
+        steps = [Step("cases", self.cases(cases), ())]
+        masks = self.masks()
+        if masks is not None:
+            steps.append(masks)
+        for relation, grouped in self.passes.items():
+            if any(name not in self.bits for name in grouped.columns.values()):
+                steps.append(self.pass_step(relation, grouped))
+        most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
+                    *(p.level for p in self.relations.values())])
+        previous = "cases"
+        layers: list[Sql] = []
+        for level in range(most + 1):
+            for part in (*self.relations.values(), *self.parts.values()):
+                if part.level == level:
+                    steps.append(Step(part.name, part.sql.replace("{wide}", previous), tuple(part.notes)))
+            joined = [part for part in self.parts.values() if part.level == level and part.columns]
+            tested = [part for part in self.parts.values() if part.level == level and not part.columns]
+            lines = self.wide_base() if level == 0 else ["SELECT w.*", f"FROM {previous} AS w"]
+            columns = [f"       p{i}.{part.columns[0]} AS {self.q(part.name)}" for i, part in enumerate(joined)]
+            key = f"{'c' if level == 0 else 'w'}.{N}"
+            if tested:
+                gathered = f"joined_rows_{level}"
+                steps.append(self.gathered(gathered, tested))
+                columns += [
+                    f"       (coalesce(g.word_{i // BITS}, 0) & CAST({1 << i % BITS} AS BIGINT) <> 0) "
+                    f"AS {self.q(part.name)}" for i, part in enumerate(tested)
+                ]
+                lines.append(f"LEFT JOIN {gathered} AS g ON g.{N} = {key}")
+            lines[0:1] = [",\n".join([lines[0], *columns])]
+            lines += [f"LEFT JOIN {self.q(part.name)} AS p{i} ON p{i}.{N} = {key}" for i, part in enumerate(joined)]
+            body = "\n".join(lines)
+            layers = []
+            flags = [flag for flag in self.layers if flag[2] == level]
+            for depth in sorted({self.depth[flag[0]][1] for flag in flags}):
+                layers.append(f"layer_{len(layers) + 1} AS (\n{_indented(body)}\n)")
+                body = self.layer([flag for flag in flags if self.depth[flag[0]][1] == depth], f"layer_{len(layers)}")
+            if level < most:
+                previous = f"level_{level}"
+                steps.append(Step(previous, _with(layers, body), ()))
+        layers.append(f"layer_{len(layers) + 1} AS (\n{_indented(body)}\n)")
+        listed = ",\n       ".join(f"{sql} AS {self.q(name)}" for name, sql in outputs)
+        ending = f"FROM layer_{len(layers)} AS w"
+        if rows_of is not None:
+            ending += f"\nJOIN {self.q(rows_of)} AS r ON r.{N} = w.{N}"
+        if where is not True:
+            ending += f"\nWHERE {'FALSE' if where is False else where}"
+        last = _with(layers, f"SELECT {listed}\n{ending}")
+        return Script(tuple(self.read_by(steps, last)), last)
+
+    def gathered(self, name: str, parts: list[_Part]) -> Step:
+        """Which of several subqueries have each case, as bits: one grouping instead of a join with each of them."""
+        words = range((len(parts) - 1) // BITS + 1)
+        selects = []
+        for i, part in enumerate(parts):
+            values = [
+                f"CAST({1 << i % BITS if word == i // BITS else 0} AS BIGINT) AS word_{word}" for word in words
+            ]
+            selects.append(f"SELECT {N}, {', '.join(values)} FROM {self.q(part.name)} ")
+        body = _indented("\nUNION ALL\n".join(selects))
+        columns = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)
+        return Step(name, f"SELECT {N}, {columns}\nFROM (\n{body}\n) AS bits\nGROUP BY {N}", ())
+
+    def layer(self, flags: list[tuple[str, Sql, int, list[str]]], previous: str) -> Sql:
+        """One more layer of flags on the wide row."""
+        lines = ["SELECT *,"]
+        for i, (flag, value, _, notes) in enumerate(flags):
+            lines.append(f"       -- {'; '.join(notes)}")
+            lines.append(f"       {value} AS {self.q(flag)}{',' if i < len(flags) - 1 else ''}")
+        return "\n".join([*lines, f"FROM {previous}"])
+
+    def read_by(self, steps: list[Step], last: Sql) -> list[Step]:
+        """Without the relations that nothing reads."""
+        kept: list[Step] = []
+        droppable = {part.name for part in self.relations.values()}
+        for step in reversed(steps):
+            name = self.q(step.name)
+            texts = [last, *(other.sql for other in kept)]
+            if step.name not in droppable or any(f"{word} {name} " in text for text in texts
+                                                 for word in ("JOIN", "FROM")):
+                kept.append(step)
+        return kept[::-1]
+
+    def masks(self) -> Step | None:
+        """One pass over all input relations: each sets bits of a number, a bit for each condition on a row, and one
+        grouping by case gathers them."""
+        self.bits: dict[str, tuple[int, int]] = {}
+        branches: list[tuple[str, dict[int, list[tuple[int, Sql, list[str]]]]]] = []
+        number = 0
+        for relation, grouped in self.passes.items():
+            words: dict[int, list[tuple[int, Sql, list[str]]]] = {}
+            for name in grouped.columns.values():
+                condition = grouped.conditions.get(name)
+                if condition is None:
+                    continue
+                self.bits[name] = divmod(number, BITS)
+                words.setdefault(number // BITS, []).append((number % BITS, condition, grouped.notes[name]))
+                number += 1
+            if words:
+                branches.append((relation, words))
+        if not branches:
+            return None
+        self.words = range(number // BITS + (1 if number % BITS else 0))
+        selects = []
+        for relation, words in branches:
+            lines = [f"SELECT r.{self.q(CASE)}"]
+            for word in self.words:
+                bits = words.get(word, [])
+                if not bits:
+                    lines[-1] += ","
+                    lines.append(f"       CAST(0 AS BIGINT) AS word_{word}")
+                    continue
+                lines[-1] += ","
+                for i, (bit, condition, notes) in enumerate(bits):
+                    lines.append(f"       -- {'; '.join(notes)}")
+                    value = f"CAST({1 << bit} AS BIGINT)"
+                    chosen = value if condition == "TRUE" else (
+                        f"CASE WHEN {condition} THEN {value} ELSE CAST(0 AS BIGINT) END"
+                    )
+                    lines.append(f"       {chosen}{' |' if i < len(bits) - 1 else f' AS word_{word}'}")
+            lines.append(f"FROM {self.q(given_table(relation))} AS r")
+            if any(self.reads_case(condition) for bits in words.values() for _, condition, _ in bits):
+                lines.append(f"JOIN cases AS c ON c.{self.q(CASE)} = r.{self.q(CASE)}")
+            selects.append("\n".join(lines))
+        gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in self.words)
+        body = _indented("\nUNION ALL\n".join(selects))
+        case = self.q(CASE)
+        return Step("rows_of_cases", f"SELECT {case}, {gathered}\nFROM (\n{body}\n) AS bits\nGROUP BY {case}", ())
+
+    def reads_case(self, condition: Sql) -> bool:
+        """Whether a condition on a row reads values of the case's single relations."""
+        return any(self.q(f"{single}.")[:-1] in condition for single in self.singles)
+
+    def cases(self, cases: Sql) -> Sql:
+        """The cases with the values of the relations that have one row a case."""
+        columns = [f"c.{N}", f"c.{self.q(CASE)}"]
+        joins = []
+        for attribute in self.program.relations[REQUEST].attributes[1:]:
+            columns.append(f"c.{self.q(attribute.name)} AS {self.q(f'{REQUEST}.{attribute.name}')}")
+        for i, relation in enumerate(one for one in self.singles if one != REQUEST):
+            alias = f"s{i + 1}"
+            for attribute in self.program.relations[relation].attributes:
+                name = CASE if attribute is self.program.relations[relation].attributes[0] else attribute.name
+                columns.append(f"{alias}.{self.q(name)} AS {self.q(f'{relation}.{name}')}")
+            source = self.q(given_table(relation))
+            if relation in self.program.relations:
+                joins.append(f"LEFT JOIN {source} AS {alias} ON {alias}.{self.q(CASE)} = c.{self.q(CASE)}")
+        return "\n".join([f"SELECT {', '.join(columns)}", f"FROM ({cases}) AS c", *joins])
+
+    def pass_step(self, relation: str, grouped: _Pass) -> Step:
+        """The grouped pass over a relation for what is no single bit."""
+        lines = [f"SELECT c.{N}"]
+        for aggregate, name in grouped.columns.items():
+            if name not in self.bits:
+                lines[-1] += ","
+                lines.append(f"       -- {'; '.join(grouped.notes[name])}")
+                lines.append(f"       {aggregate} AS {self.q(name)}")
+        case = self.q(CASE)
+        lines.append(f"FROM {self.q(given_table(relation))} AS r JOIN cases AS c ON c.{case} = r.{case}")
+        lines.append(f"GROUP BY c.{N}")
+        return Step(f"{relation} by case", "\n".join(lines), ())
+
+    def wide_base(self) -> list[str]:
+        columns = ["c.*"]
+        joins = []
+        for i, (relation, grouped) in enumerate(self.passes.items()):
+            has_pass = False
+            for aggregate, name in grouped.columns.items():
+                if name in self.bits:
+                    word, bit = self.bits[name]
+                    column = f"(coalesce(b.word_{word}, 0) & CAST({1 << bit} AS BIGINT) <> 0)"
+                else:
+                    has_pass = True
+                    column = f"f{i}.{self.q(name)}"
+                    if not aggregate.startswith(("count(", "list(", "collect_set(")):
+                        column = self.coalesced(column)
+                columns.append(f"{column} AS {self.q(name)}")
+            if has_pass:
+                joins.append(f"LEFT JOIN {self.q(f'{relation} by case')} AS f{i} ON f{i}.{N} = c.{N}")
+        if self.bits:
+            joins.append(f"LEFT JOIN rows_of_cases AS b ON b.{self.q(CASE)} = c.{self.q(CASE)}")
+        if self.is_open_read:
+            for name, given in self.shape.items():
+                if given.openness is Openness.SOME:
+                    columns.append(f"(o.{self.q(name)} IS NOT NULL) AS {self.q(name + '*')}")
+                    columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
+            joins.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.q(CASE)} = c.{self.q(CASE)}")
+        return ["SELECT " + ",\n       ".join(columns), "FROM cases AS c", *joins]
+
+
+def _with(layers: list[Sql], body: Sql) -> Sql:
+    return f"WITH {(',' + chr(10)).join(layers)}\n{body}" if layers else body
+
+
+def _kind_of(value: object) -> str:
+    return SYMBOL if isinstance(value, str) else FLOAT if isinstance(value, float) else NUMBER
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.split("\n"))
+
+
+def _comment(notes: list[str]) -> str:
+    return f"-- {'; '.join(notes)}\n" if notes else ""
+
+

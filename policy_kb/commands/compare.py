@@ -1,0 +1,48 @@
+"""`policy-kb compare`: what changed between two results of a batch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from policy_kb.commands._options import as_json, print_json, width
+
+
+@click.command(short_help="What changed between two results of a batch.")
+@click.argument("old", metavar="OLD", type=click.Path(path_type=Path))
+@click.argument("new", metavar="NEW", type=click.Path(path_type=Path))
+@click.option("--most", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
+              help="How many changed cases are named.")
+@click.option("--output", "-o", metavar="FILE", type=click.Path(path_type=Path),
+              help="Write all changed cases here; the ending says how: .parquet, .csv, .ndjson.")
+@as_json
+def command(old: Path, new: Path, most: int, output: Path | None, with_json: bool) -> None:
+    """Compare two results of `policy-kb batch`, OLD and NEW, case by case: Parquet, CSV or NDJSON, also of two kinds.
+
+    Prints the decisions that changed, how often each criterion changed and in which direction, the cases that only one
+    of them has, and the first changed cases with the criteria that changed. Exit code 0, or 1 if a file is refused.
+
+    \b
+    Examples:
+      policy-kb compare last-year.parquet after-the-edit.parquet
+      policy-kb compare old.parquet new.parquet --most 5 -o changed.csv
+    """
+    from policy_kb.batch.compare import compare_results, comparison_dict, comparison_lines
+
+    def progress(step: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"{step} ...", err=True)
+
+    try:
+        comparison = compare_results(old, new, most=most, output=output, progress=progress)
+    except ModuleNotFoundError as problem:
+        if problem.name != "duckdb":
+            raise
+        raise click.ClickException("this needs DuckDB: pip install 'policy-kb[duckdb]'") from None
+    if with_json:
+        print_json(comparison_dict(comparison))
+        return
+    for line in comparison_lines(comparison, width()):
+        click.echo(line)

@@ -1,0 +1,56 @@
+"""`policy-kb sql`: the SQL that a batch is decided with."""
+
+from __future__ import annotations
+
+import click
+
+from policy_kb.commands._options import readings, readings_of
+
+
+@click.command(short_help="The SQL that a batch is decided with.")
+@click.argument("policy")
+@click.argument("phase")
+@click.option("--open", "are_open", is_flag=True,
+              help="For input where every relation may be open or uncertain, instead of stated for every case.")
+@readings
+def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -> None:
+    """Print the SQL that decides the cases of one PHASE of a POLICY (a number or a .dl file), in DuckDB's dialect.
+
+    Every condition names the rule it comes from, with file and line. The tables it reads are named `given_RELATION`:
+    dates are days since 1970-01-01 there.
+
+    \b
+    Example:
+      policy-kb sql 09-J2000-27 initiation
+    """
+    from policy_kb import pipeline
+    from policy_kb.batch.dialect import DIALECTS
+    from policy_kb.batch.plan import decisions
+    from policy_kb.batch.shape import Given, Openness
+    from policy_kb.diagnostics import did_you_mean
+    from policy_kb.load.cases import is_single
+    from policy_kb.policies import load_policy
+
+    loaded = load_policy(policy)
+    found = next((one for one in loaded.program.phases if one.name == phase), None)
+    if found is None:
+        names = [one.name for one in loaded.program.phases]
+        hint = did_you_mean(phase, names) or f"they are {', '.join(names)}"
+        raise click.BadParameter(f"the policy has no phase `{phase}`; {hint}", param_hint="PHASE")
+    shape = {}
+    for relation in loaded.program.inputs():
+        may_be_open = not is_single(relation) and (are_open or relation.always_open is not None)
+        openness = Openness.NEVER if not may_be_open else (
+            Openness.ALWAYS if relation.always_open is not None else Openness.SOME
+        )
+        shape[relation.name] = Given(True, are_open and not is_single(relation), openness)
+    chosen = tuple(sorted(pipeline.checked_readings(loaded.rules, readings_of(reading)).items()))
+    dialect = DIALECTS["duckdb"]
+    query = decisions(loaded.rules, loaded.known_under(chosen), found, shape, dialect)
+    for macro in dialect.macros:
+        click.echo(f"{macro};\n")
+    for step in query.script.steps:
+        for note in step.notes:
+            click.echo(f"-- {note}")
+        click.echo(f"CREATE TEMP TABLE {dialect.quoted(step.name)} AS\n{step.sql};\n")
+    click.echo(f"{query.script.last};")

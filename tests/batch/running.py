@@ -1,0 +1,98 @@
+"""How tests put cases into the tables of a batch, and what a batch says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import duckdb
+
+from policy_kb import pipeline
+from policy_kb.batch.dialect import DuckDB
+from policy_kb.batch.functions import register, run
+from policy_kb.batch.plan import decisions, model_query
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
+from policy_kb.check.checked import CheckedProgram, Phase, Relation
+from policy_kb.evaluate.model import Model
+from policy_kb.evaluate.plain import Rows
+from policy_kb.evaluate.worlds import Worlds, certain, open_, possible
+from policy_kb.load.cases import INCOMPLETE
+from policy_kb.load.facts import Facts
+
+DIALECT = DuckDB()
+TYPES = {"number": "BIGINT", "float": "DOUBLE", "symbol": "VARCHAR"}
+
+
+def openness(relation: Relation, cases: Sequence[Facts]) -> Openness:
+    are_open = [relation.name in facts.open for facts in cases]
+    if relation.always_open is None and any(facts.open.get(relation.name) == INCOMPLETE for facts in cases):
+        return Openness.SOME
+    return Openness.ALWAYS if all(are_open) and are_open else Openness.SOME if any(are_open) else Openness.NEVER
+
+
+def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = False) -> tuple[Any, Shape]:
+    """A connection with the tables of the cases, and their shape; `general` leaves everything open to the data."""
+    connection = duckdb.connect()
+    q = DIALECT.quoted
+    shape: dict[str, Given] = {}
+    for relation in program.inputs():
+        rows = [(*row.values, row.is_uncertain) for facts in cases for row in facts.rows[relation.name]]
+        is_single = relation.is_single or relation.name == "request"
+        state = Openness.NEVER if is_single else openness(relation, cases)
+        if general and state is Openness.NEVER and not is_single:
+            state = Openness.SOME
+        uncertain = any(row[-1] for row in rows) or (general and not is_single)
+        has_rows = bool(rows) or general or is_single
+        shape[relation.name] = Given(has_rows, uncertain, state)
+        columns = [f"{q(a.name)} {TYPES[a.kind]}" for a in relation.attributes]
+        columns += [f"{q(UNCERTAIN)} BOOLEAN"] if uncertain else []
+        connection.execute(f"CREATE TABLE {q(given_table(relation.name))} ({', '.join(columns)})")
+        given = [row if uncertain else row[:-1] for row in rows]
+        if given:
+            marks = ", ".join("?" * len(given[0]))
+            connection.executemany(f"INSERT INTO {q(given_table(relation.name))} VALUES ({marks})", given)
+    some = [name for name, given in shape.items() if given.openness is Openness.SOME]
+    if some:
+        columns = [f"{q(CASE)} VARCHAR", *(f"{q(name)} VARCHAR" for name in some)]
+        connection.execute(f"CREATE TABLE {OPEN_TABLE} ({', '.join(columns)})")
+        for facts in cases:
+            values = [facts.case, *(facts.open.get(name) for name in some)]
+            connection.execute(f"INSERT INTO {OPEN_TABLE} VALUES ({', '.join('?' * len(values))})", values)
+    return connection, shape
+
+
+def decided(
+    rules: pipeline.Rules, known: Rows, phase: Phase, cases: Sequence[Facts], *, general: bool = False
+) -> dict[str, dict[str, Any]]:
+    """What a batch of the cases says of each, by the case's name."""
+    connection, shape = prepare(rules.program, cases, general=general)
+    query = decisions(rules, known, phase, shape, DIALECT)
+    register(connection, query.script.text)
+    run(connection, query.script)
+    found = connection.execute(query.script.last).fetchall()
+    return {row[1]: dict(zip(query.columns, row, strict=True)) for row in found}
+
+
+def models(
+    program: CheckedProgram, worlds: Worlds, known: Rows, cases: Sequence[Facts], *, general: bool = False
+) -> dict[str, dict[str, set[tuple[Any, ...]]]]:
+    """All rows of all plain relations about each case, the case left out, as DuckDB derives them."""
+    connection, shape = prepare(program, cases, general=general)
+    result: dict[str, dict[str, set[tuple[Any, ...]]]] = {facts.case: {} for facts in cases}
+    queries = model_query(program, worlds, known, shape, DIALECT)
+    register(connection, "".join(script.text for _, script in queries))
+    for name, script in queries:
+        run(connection, script)
+        for case, *values in connection.execute(script.last).fetchall():
+            result[case].setdefault(name, set()).add(tuple(values))
+    return result
+
+
+def expected(model: Model, names: Iterable[str]) -> dict[str, set[tuple[Any, ...]]]:
+    """The same, from a model of one case."""
+    found: dict[str, set[tuple[Any, ...]]] = {}
+    for name in model.certain:
+        found[certain(name)] = {row[1:] for row in model.certain[name]}
+        found[possible(name)] = {row[1:] for row in model.possible[name]}
+        found[open_(name)] = {()} if name in model.open else set()
+    return {name: rows for name, rows in found.items() if rows and name in names}

@@ -1,0 +1,178 @@
+"""`batch` from its input to its output, `explain --from`, `sql`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+pytest.importorskip("duckdb")
+
+import duckdb
+
+from policy_kb.commands import program
+from policy_kb.diagnostics import CaseRefused
+from policy_kb.load.documents import parse_document
+from tests.batch.test_laws import POLICY
+from tests.strategies.cases import random_case
+
+COLUMNS = {
+    "request": ("case", "drug", "phase", "received"),
+    "therapy": ("case", "product", "started", "stopped"),
+    "planned_dose": ("case", "mg_per_day"),
+}
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(program, [str(argument) for argument in arguments])
+
+
+def folder(path: Path, tables: Mapping[str, list[tuple[object, ...]]]) -> Path:
+    path.mkdir()
+    for name, rows in tables.items():
+        with (path / f"{name}.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(COLUMNS[name])
+            writer.writerows(rows)
+    return path
+
+
+def result(path: Path) -> dict[str, dict[str, Any]]:
+    relation = duckdb.connect().execute(f"SELECT * FROM '{path}'")
+    names = [column[0] for column in relation.description]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in relation.fetchall()}
+
+
+def documents(seed: int, number: int) -> list[dict[str, object]]:
+    """Cases that can be read, of both phases."""
+    source = random.Random(seed)
+    found: list[dict[str, object]] = []
+    while len(found) < number:
+        document = {**random_case(source), "case": f"A-{len(found)}"}
+        try:
+            POLICY.determine(parse_document(document), {}, with_explanation=False)
+        except CaseRefused:
+            continue
+        found.append(document)
+    return found
+
+
+def is_initiation(case: Mapping[str, object]) -> bool:
+    return "initiation" in json.dumps(case["request"])
+
+
+def test_a_batch_of_lines_equals_decide(tmp_path: Path) -> None:
+    cases = documents(3, 80)
+    lines = tmp_path / "cases.ndjson"
+    lines.write_text("".join(json.dumps(case) + "\n" for case in cases))
+    done = call("batch", lines, "-o", tmp_path / "out.parquet")
+    assert done.exit_code == 0, done.output
+    rows = result(tmp_path / "out.parquet")
+    assert len(rows) == len(cases)
+    for case in cases:
+        alone = POLICY.determine(parse_document(case), {}, with_explanation=False)
+        row = rows[str(case["case"])]
+        assert (row["decision"], row["phase"]) == (alone.decision, alone.phase.name)
+        for number, answer in alone.criteria.items():
+            assert row[f"{alone.phase.name} {number}"] == answer
+        assert {(p["relation"], p["why"]) for p in row["missing"]} == {(p.relation, p.why) for p in alone.missing}
+
+
+def test_readings_are_those_of_decide(tmp_path: Path) -> None:
+    cases = documents(4, 60)
+    lines = tmp_path / "cases.ndjson"
+    lines.write_text("".join(json.dumps(case) + "\n" for case in cases))
+    readings = {"previous_year": "calendar_year", "brand_trial": "counts", "support": "provided", "benefit": "any"}
+    options = [word for name, choice in readings.items() for word in ("--reading", f"{name}={choice}")]
+    assert call("batch", lines, "-o", tmp_path / "out.parquet", *options).exit_code == 0
+    rows = result(tmp_path / "out.parquet")
+    for case in cases:
+        alone = POLICY.determine(parse_document(case), readings, with_explanation=False)
+        assert rows[str(case["case"])]["decision"] == alone.decision
+
+
+TABLES: dict[str, list[tuple[object, ...]]] = {
+    "request": [("A-1", "Lemtrada", "initiation", "2025-09-02"), ("A-2", "Lemtrada", "continuation", "2025-09-02"),
+                ("A-3", "Avonex", "initiation", "2025-09-02"), ("A-4", "Lemtrada", "initiation", "2025-09-02"),
+                ("A-5", "Lemtrada", "initiation", "2025-13-02")],
+    "therapy": [("A-1", "Avonex", "2021-01-10", "2023-05-01"), ("A-4", "Avonex", "2023-05-01", "2021-01-10")],
+    "planned_dose": [("A-1", 12), ("A-2", 13)],
+}
+BAD = {"A-3", "A-4", "A-5"}
+
+
+def test_a_bad_case_refuses_the_batch(tmp_path: Path) -> None:
+    cases = folder(tmp_path / "cases", TABLES)
+    refused = call("batch", cases, "-o", tmp_path / "out.csv")
+    assert refused.exit_code == 1
+    for case in BAD:
+        assert f"`{case}`" in refused.output
+    assert "3 of 5 cases" in refused.output
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_rejects_add_up(tmp_path: Path) -> None:
+    cases = folder(tmp_path / "cases", TABLES)
+    done = call("batch", cases, "-o", tmp_path / "out.parquet", "--rejects", tmp_path / "bad.csv", "--json")
+    assert done.exit_code == 0, done.output
+    assert set(result(tmp_path / "out.parquet")) == {"A-1", "A-2"}
+    with (tmp_path / "bad.csv").open() as stream:
+        assert {row["case"] for row in csv.DictReader(stream)} == BAD
+    summary = json.loads(done.output)
+    assert summary["cases"] + summary["rejected"] == 5
+
+
+def test_parts_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = tmp_path / "cases.ndjson"
+    lines.write_text("".join(json.dumps(case) + "\n" for case in documents(5, 50) if is_initiation(case)))
+    assert call("batch", lines, "-o", tmp_path / "whole.parquet").exit_code == 0
+    monkeypatch.setattr("policy_kb.batch.engine.PART", 12)
+    assert call("batch", lines, "-o", tmp_path / "parts.parquet").exit_code == 0
+    assert result(tmp_path / "whole.parquet") == result(tmp_path / "parts.parquet")
+
+
+@pytest.mark.parametrize("form", ["folder", "lines"])
+def test_any_case_of_a_batch_is_explained(tmp_path: Path, form: str) -> None:
+    tables = {name: [row for row in rows if row[0] not in BAD] for name, rows in TABLES.items()}
+    source = folder(tmp_path / "cases", tables)
+    if form == "lines":
+        source = tmp_path / "cases.ndjson"
+        case = {"case": "A-1", "request": {"drug": "Lemtrada", "phase": "initiation", "received": "2025-09-02"},
+                "therapy": {"product": "Avonex", "started": "2021-01-10", "stopped": "2023-05-01"}, "planned_dose": 12}
+        source.write_text(json.dumps(case) + "\n")
+    assert call("batch", source, "-o", tmp_path / "out.parquet").exit_code == 0
+    explained = call("explain", "--from", source, "--case", "A-1", "--json")
+    determination = json.loads(explained.output)
+    row = result(tmp_path / "out.parquet")["A-1"]
+    assert determination["decision"] == row["decision"]
+    assert determination["criteria"] == {
+        name.removeprefix("initiation "): answer for name, answer in row.items()
+        if name.startswith("initiation ") and answer is not None
+    }
+    none = call("explain", "--from", source, "--case", "A-9")
+    assert none.exit_code == 1
+    assert "there is no case `A-9`" in none.output
+
+
+def test_the_sql_names_its_rules_and_runs_nowhere_else() -> None:
+    printed = call("sql", "09-J2000-27", "initiation")
+    assert printed.exit_code == 0
+    assert "initiation.dl:" in printed.output
+    assert call("sql", "09-J2000-27", "initation").exit_code == 2
+
+
+def test_what_is_wrong_with_the_input_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for source, words in ((tmp_path / "none", "no such file"), (tmp_path / "empty", "table")):
+        refused = call("batch", source, "-o", tmp_path / "out.parquet")
+        assert refused.exit_code == 1, refused.output
+        assert words in refused.output
+    assert call("batch", tmp_path, "-o", tmp_path / "out.xlsx").exit_code == 1
+
+
