@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from policy_kb import dates
-from policy_kb.evaluate.values import _pattern
+from policy_kb.evaluate.values import compiled_pattern
 from policy_kb.parse.tree import Value
 
 Sql = str
@@ -20,7 +20,7 @@ NUMBER, FLOAT, SYMBOL = "number", "float", "symbol"
 _PLAIN_PATTERN = re.compile(
     r"(?:[\w \-.,:/;@#%&=<>~'\"|*+?^$]|\\[dsw.\\\[\]()|*+?^$\-/]|\[|\]|\((?!\?)|\)|\{[0-9]+(?:,[0-9]*)?\})*", re.ASCII
 )
-"""Regular expressions that Python, DuckDB and Spark read the same way."""
+"""Regular expressions that Python and DuckDB read the same way."""
 
 _FIRST_DAY, _LAST_DAY = -719_162, dates.ONGOING
 """The days of the calendar: 0001-01-01 and 9999-12-31."""
@@ -31,8 +31,7 @@ _MOST_MONTHS = 150_000
 class DuckDB:
     """The SQL of DuckDB."""
 
-    name = "duckdb"
-    boolean, text_type, whole_type, float_type = "BOOLEAN", "VARCHAR", "BIGINT", "DOUBLE"
+    text_type, whole_type, float_type = "VARCHAR", "BIGINT", "DOUBLE"
 
     def quoted(self, name: str) -> Sql:
         return '"' + name.replace('"', '""') + '"'
@@ -77,7 +76,8 @@ class DuckDB:
         return f"list(DISTINCT {expression}) FILTER (WHERE {condition})"
 
     def sorted_union(self, lists: Sequence[Sql]) -> Sql:
-        return f"list_sort(list_distinct({' || '.join(lists)}))"
+        """All that stands in some list; NULL counts as an empty one."""
+        return f"list_sort(list_distinct(list_concat({', '.join(lists)})))"
 
     def empty_list(self, kind: Sql) -> Sql:
         return f"CAST([] AS {kind}[])"
@@ -96,7 +96,7 @@ class DuckDB:
     def matches(self, pattern: str | None, pattern_sql: Sql, text: Sql) -> Sql:
         """Whether a whole text matches; `pattern` where it is known now."""
         if pattern is not None:
-            compiled = _pattern(pattern)
+            compiled = compiled_pattern(pattern)
             if compiled is None:
                 return "FALSE"
             if _PLAIN_PATTERN.fullmatch(compiled.pattern):
@@ -212,68 +212,4 @@ class DuckDB:
         )
 
 
-class Spark(DuckDB):
-    """The SQL of Spark, `spark.sql.ansi.enabled` being false."""
-
-    name = "spark"
-    boolean, text_type, whole_type, float_type = "BOOLEAN", "STRING", "BIGINT", "DOUBLE"
-
-    def quoted(self, name: str) -> Sql:
-        return "`" + name.replace("`", "``") + "`"
-
-    def text(self, value: str) -> Sql:
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-    def answer(self, word: str) -> Sql:
-        return self.text(word)
-
-    def decision(self, word: str) -> Sql:
-        return self.text(word)
-
-    def list_of(self, items: Sequence[Sql]) -> Sql:
-        return f"filter(array({', '.join(items)}), x -> x IS NOT NULL)"
-
-    def distinct_list(self, expression: Sql, condition: Sql) -> Sql:
-        return f"collect_set({expression}) FILTER (WHERE {condition})"
-
-    def sorted_union(self, lists: Sequence[Sql]) -> Sql:
-        joined = lists[0] if len(lists) == 1 else f"concat({', '.join(lists)})"
-        return f"array_sort(array_distinct({joined}))"
-
-    def empty_list(self, kind: Sql) -> Sql:
-        spark = kind.replace("VARCHAR", "STRING").replace("(", "<").replace(")", ">")
-        spark = re.sub(r"(\w+) STRING", r"\1: STRING", spark)
-        return f"CAST(array() AS ARRAY<{spark}>)"
-
-    def struct(self, **parts: Sql) -> Sql:
-        return "named_struct(" + ", ".join(f"'{name}', {value}" for name, value in parts.items()) + ")"
-
-    def plain_match(self, pattern: str, text: Sql) -> Sql:
-        return f"({text} RLIKE {self.text(rf'^(?:{pattern})$')})"
-
-    def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
-        if operator == "/":
-            return f"(CAST({left} AS BIGINT) div CAST({right} AS BIGINT))"
-        return f"(CAST({left} AS BIGINT) {operator} CAST({right} AS BIGINT))"
-
-    def bytes_of(self, text: Sql) -> Sql:
-        return f"CAST(octet_length({text}) AS BIGINT)"
-
-    def as_date(self, day: Sql) -> Sql:
-        return f"date_from_unix_date(CAST({day} AS INT))"
-
-    def days(self, date: Sql) -> Sql:
-        return f"CAST(unix_date({date}) AS BIGINT)"
-
-    def add_months(self, day: Sql, months: Sql) -> Sql:
-        return self.days(f"add_months({self.as_date(day)}, CAST({months} AS INT))")
-
-    def parsed_date(self, text: Sql) -> Sql:
-        return self.days(f"CAST({text} AS DATE)")
-
-    @property
-    def macros(self) -> tuple[Sql, ...]:
-        return ()
-
-
-DIALECTS: Mapping[str, DuckDB] = {"duckdb": DuckDB(), "spark": Spark()}
+DUCKDB = DuckDB()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_kb import pipeline
-from policy_kb.batch.dialect import DIALECTS
+from policy_kb.batch.dialect import DUCKDB
 from policy_kb.batch.functions import register, run
 from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
@@ -34,7 +34,7 @@ MEMORY = "6GiB"
 
 MOST_SHOWN = 100
 
-_dialect = DIALECTS["duckdb"]
+_dialect = DUCKDB
 _q = _dialect.quoted
 _PARTS = "part_of_cases"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from policy_kb.batch.dialect import DIALECTS
+from policy_kb.batch.dialect import DUCKDB
 from policy_kb.batch.sql import Script
 from policy_kb.evaluate.plain import EvaluationStopped
 from policy_kb.evaluate.values import COMPARE, call
@@ -43,7 +43,7 @@ FUNCTIONS = {
 
 def register(connection: Any, sql: str) -> None:
     """Give a DuckDB connection what a query uses beside DuckDB's own functions."""
-    for macro in DIALECTS["duckdb"].macros:
+    for macro in DUCKDB.macros:
         connection.execute(macro)
     for name, (function, arguments, result) in FUNCTIONS.items():
         if f"{name}(" in sql:
@@ -53,6 +53,6 @@ def register(connection: Any, sql: str) -> None:
 
 def run(connection: Any, script: Script) -> None:
     """Make the tables of a script, in the order in which they read each other."""
-    quoted = DIALECTS["duckdb"].quoted
+    quoted = DUCKDB.quoted
     for step in script.steps:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(step.name)} AS {step.sql}")

@@ -205,23 +205,24 @@ class _Rows:
         if not self.is_truth:
             self.read_flags(keys, odd)
         try:
-            said = [list(map(get, self.rows)) for get in self.getters]
+            columns = self.columns()
         except KeyError:  # as many keys as attributes, but others
             self.keep([self.is_row(row) for row in self.rows], odd)
-            said = [list(map(get, self.rows)) for get in self.getters]
+            columns = self.columns()
         at, uncertain = self.at + self.plain_at, self.uncertain
         if self.plain:
-            said[0] += self.plain
+            columns[0] += self.memos[0].read(self.plain)
             uncertain += [False] * len(self.plain)
-        columns = []
-        for memo, column in zip(self.memos, said, strict=True):
-            values = memo.read(column)
+        for values in columns:
             if None in values:
                 odd.update(line for line, value in zip(at, values, strict=True) if value is None)
-            columns.append(values)
         for collected in (self.rows, self.at, self.plain, self.plain_at):
             collected.clear()
         return _Columns(at, columns, uncertain)
+
+    def columns(self) -> list[list[Value | None]]:
+        """The values of the rows that are mappings. Raises KeyError."""
+        return [memo.read(list(map(get, self.rows))) for memo, get in zip(self.memos, self.getters, strict=True)]
 
     def read_flags(self, keys: list[int], odd: set[int]) -> None:
         """Find the uncertain rows. Rows that are no mapping of the right size are removed, their lines odd."""
@@ -289,9 +290,10 @@ class _Columns:
 
     def make_distinct(self) -> None:
         """Each row of a line once, certain where it is certain anywhere."""
-        if len(set(self.at)) == len(self.at):
+        number = len(self.at)
+        if len(set(self.at)) == number or len(set(zip(self.at, self.values[0], strict=True))) == number:
             return
-        if len(set(zip(self.at, *self.values, strict=True))) == len(self.at):
+        if len(set(zip(self.at, *self.values, strict=True))) == number:
             return
         flags: dict[tuple[Any, ...], bool] = {}
         for row, flag in zip(zip(self.at, *self.values, strict=True), self.uncertain, strict=True):
@@ -615,9 +617,10 @@ def read_ndjson(
     tables = _Tables(program, reader.words, connection if connection is not None else connect(), path)
     size = _size(path)
     if workers is None:
-        workers = min(os.cpu_count() or 1, MOST_WORKERS) if size > 2 * block else 0
+        workers = min(os.cpu_count() or 1, MOST_WORKERS) if size > 2 * block and sys.executable else 0
     blocks = _blocks(path, block)
-    with closing(_by_workers(blocks, path, start, workers) if workers else _here(blocks, reader)) as parts:
+    every = _by_workers(blocks, path, start, workers) if workers else _here(blocks, reader)
+    with closing(every) as parts, tables.filling():
         for found, end in parts:
             tables.add(found)
             if progress is not None:
@@ -690,7 +693,8 @@ class _Worker:
         self.path = path
         # Not `multiprocessing`: its processes import the main program anew, or inherit the locks of threads.
         command = [sys.executable, "-I", "-c", self._START]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with _reading(path):
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.start = start
         self.is_started = False
 
@@ -807,6 +811,18 @@ class _Tables:
     def create(self, table: str, columns: str) -> None:
         self.connection.execute(f"CREATE OR REPLACE TABLE {_name(table)} ({columns})")
 
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """One transaction: after each, a database may compress what it holds, again and again."""
+        self.connection.begin()
+        try:
+            yield
+            self.insert()
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            raise
+
     def add(self, found: Found) -> None:
         self.read += found.read
         self.wait(_CASES, found.cases)
@@ -845,7 +861,6 @@ class _Tables:
             hint = "write one case a line"
             problem = Diagnostic(Kind.BAD_DOCUMENT, Span(str(self.path), 1), "the file holds no case", hint)
             raise CaseRefused([problem])
-        self.insert()
         self.reject_second_cases()
         shape = self.prepare()
         case = _name(CASE)

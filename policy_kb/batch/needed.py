@@ -13,7 +13,7 @@ from policy_kb.check.cases import counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Phase, Rule
 from policy_kb.check.safety import needs
 from policy_kb.evaluate.plain import PlainRule
-from policy_kb.evaluate.worlds import CASE, Worlds, _Doubling, certain, open_, possible
+from policy_kb.evaluate.worlds import CASE, Doubling, Worlds, certain, open_, possible
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Comparison, Expression, Literal, Negation, Variable, Wildcard
@@ -98,7 +98,7 @@ class _Search:
 
     def visit(self, rule: Rule, mask: Mask) -> None:
         """What the firings of a rule's possible versions need, for a claim with values at the mask."""
-        doubling = _Doubling(self.program, rule, self.worlds.openable)
+        doubling = Doubling(self.program, rule, self.worlds.openable)
         subject = doubling.subject
         bound_terms = [a for a, bound in zip(rule.head.arguments[1:], mask, strict=True) if bound]
         outside = frozenset(a.name for a in bound_terms if isinstance(a, Variable))
@@ -119,7 +119,7 @@ class _Search:
         self.rules += doubling.added
 
     def literal(
-        self, doubling: _Doubling, rule: Rule, literal: Literal, bound: frozenset[str], subject: Variable,
+        self, doubling: Doubling, rule: Rule, literal: Literal, bound: frozenset[str], subject: Variable,
         firing: tuple[Literal, ...],
     ) -> None:
         is_ready = needs(literal, bound, rule.body) <= bound
@@ -140,7 +140,7 @@ class _Search:
                         self.against(_apart(counted, bound), bound, subject, firing)
 
     def not_certain(
-        self, doubling: _Doubling, rule: Rule, literal: Comparison, subject: Variable, bound: frozenset[str],
+        self, doubling: Doubling, rule: Rule, literal: Comparison, subject: Variable, bound: frozenset[str],
         firing: tuple[Literal, ...],
     ) -> Iterator[Literal]:
         """That a count's comparison is not certain, as a literal over a relation of its own."""

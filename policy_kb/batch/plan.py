@@ -9,7 +9,7 @@ from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
 from policy_kb.batch.shape import CASE, Shape, given_table
 from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
-from policy_kb.batch.sql import Compiler, N, Script, Truths, all_of, negated, some_of
+from policy_kb.batch.sql import BITS, Compiler, N, Script, Step, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.plain import PlainRule, Rows
@@ -49,7 +49,7 @@ def decisions(
         [NOTICES],
     )
     compiler = Compiler(program, given, shape, dialect, texts=NOTICES)
-    notices = compiler.texts(NOTICES)
+    texts, lists = compiler.texts(NOTICES)
     is_met, is_open = _answer(compiler, given, root)
     elsewhere = _truth(compiler, given, certain("not_applicable"))
     stopped = _truth(compiler, given, STOPPED)
@@ -78,21 +78,87 @@ def decisions(
                     dialect.answer(NOT_MET)),
         ))
     asks = all_of([is_open, negated(is_met), negated(elsewhere)])
-    items = []
+    items: list[tuple[Truths, Sql]] = []
     for point in points:
         is_found = all_of([asks, _truth(compiler, given, point.flag),
                            *(negated(_truth(compiler, given, other)) for other in point.unless)])
-        if is_found is not False:
-            why = compiler.why_open(point.relation) if point.why == NOT_STATED_OR_INCOMPLETE else text(point.why)
-            item = dialect.struct(relation=text(point.relation), why=why)
-            items.append(_chosen([(is_found, item)], "NULL"))
-    empty = dialect.empty_list(POINT_TYPE)
-    outputs.append(("missing", _chosen([(asks, dialect.list_of(items))], empty) if items else empty))
-    outputs.append(("notices", notices))
+        reasons: list[tuple[str, Truths]] = [(point.why, True)]
+        if point.why == NOT_STATED_OR_INCOMPLETE:
+            reasons = compiler.why_open(point.relation)
+        items += [
+            (all_of([is_found, is_why]), dialect.struct(relation=text(point.relation), why=text(why)))
+            for why, is_why in reasons
+        ]
     if stopped is not False:
         outputs.append((STOPPED, str(stopped)))
-    script = compiler.script(cases or all_cases(program, phase, dialect), outputs)
-    return Query(script, tuple(name for name, _ in outputs))
+    notices = [(condition, text(notice)) for notice, condition in sorted(texts.items())]
+    listings = [_Listing("missing", items, [], POINT_TYPE), _Listing("notices", notices, lists, "VARCHAR")]
+    script = compiler.script(
+        cases or all_cases(program, phase, dialect),
+        [*outputs, *(column for listing in listings for column in listing.codes())],
+    )
+    steps = [*script.steps, Step("answers", script.last, ())]
+    columns = [f"a.{dialect.quoted(name)}" for name, _ in outputs]
+    joins = []
+    for listing in listings:
+        columns.append(f"{listing.value(dialect)} AS {listing.name}")
+        for word in listing.words:
+            steps.append(listing.step(word, dialect))
+            table = listing.table(word)
+            joins.append(f"JOIN {table} ON {table}.code = a.{table}")
+    last = "\n".join([f"SELECT {', '.join(columns)}", "FROM answers AS a", *joins])
+    names = [*(name for name, _ in outputs), *(listing.name for listing in listings)]
+    return Query(Script(tuple(steps), last), tuple(names))
+
+
+@record
+class _Listing:
+    """A list for each case. Its fixed `items` stand where their conditions hold: these make a number, and the few
+    different numbers are turned into lists once. `lists` are further ones, of the case alone, NULL where empty."""
+
+    name: str
+    items: list[tuple[Truths, Sql]]
+    lists: list[Sql]
+    kind: Sql
+
+    @property
+    def words(self) -> range:
+        return range(-(-len(self.items) // BITS))
+
+    def table(self, word: int) -> str:
+        return f"{self.name}_{word}"
+
+    def of_word(self, word: int) -> list[tuple[int, Truths, Sql]]:
+        some = self.items[word * BITS : (word + 1) * BITS]
+        return [(1 << bit, condition, item) for bit, (condition, item) in enumerate(some) if condition is not False]
+
+    def codes(self) -> list[tuple[str, Sql]]:
+        """The columns that say which items stand in the list, and the further lists."""
+        found = []
+        for word in self.words:
+            bits = [_chosen([(condition, f"CAST({bit} AS BIGINT)")], "CAST(0 AS BIGINT)")
+                    for bit, condition, _ in self.of_word(word)]
+            found.append((self.table(word), " |\n         ".join(bits) or "CAST(0 AS BIGINT)"))
+        return [*found, *((f"{self.name} {i}", listed) for i, listed in enumerate(self.lists))]
+
+    def step(self, word: int, dialect: DuckDB) -> Step:
+        """The lists of the numbers that occur."""
+        items = [f"CASE WHEN code & CAST({bit} AS BIGINT) <> 0 THEN {item} END" for bit, _, item in self.of_word(word)]
+        listed = dialect.list_of(items) if items else dialect.empty_list(self.kind)
+        codes = f"SELECT DISTINCT {self.table(word)} AS code FROM answers"
+        return Step(self.table(word), f"SELECT code, {listed} AS found FROM ({codes}) AS codes", ())
+
+    def value(self, dialect: DuckDB) -> Sql:
+        """The whole list, over `answers` joined with the lists of its numbers."""
+        fixed = [f"{self.table(word)}.found" for word in self.words]
+        further = [f"a.{dialect.quoted(f'{self.name} {i}')}" for i in range(len(self.lists))]
+        joined = f"list_concat({', '.join(fixed)})" if len(fixed) > 1 else (
+            fixed[0] if fixed else dialect.empty_list(self.kind)
+        )
+        if not further:
+            return joined
+        some = " OR ".join(f"{one} IS NOT NULL" for one in further)
+        return f"CASE WHEN {some} THEN {dialect.sorted_union([joined, *further])} ELSE {joined} END"
 
 
 def all_cases(program: CheckedProgram, phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:

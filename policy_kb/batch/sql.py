@@ -1,8 +1,8 @@
-"""A specialised program -> SQL: one pass over each input relation, one join, then one expression for each flag.
+"""A specialised program -> SQL: one pass over the rows of all input relations, then one expression for each flag.
 
-The cases are numbered (`n`). What a rule asks of the rows of one input relation becomes a column of that relation's
-grouped pass; flags are columns of one wide row a case, computed in layers. Only what joins several rows of a case
-becomes a subquery of its own.
+What a rule asks of a single row is one bit: every row sets its bits in a number, and one grouping by case gathers them.
+Flags are columns of one wide row a case, computed in layers. Only what joins several rows of a case becomes a table of
+its own, and its cases one more bit. The cases are numbered (`n`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from policy_kb.batch.specialise import (
     Specialised,
     counted_atom,
     flags_counted,
+    folded,
     substituted_rule,
     unified_with,
 )
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.evaluate.plain import PlainRule, assigned, in_order, named_wildcards
-from policy_kb.load.cases import NOT_STATED
+from policy_kb.load.cases import INCOMPLETE, NOT_STATED
 from policy_kb.parse import tree
 from policy_kb.parse.tree import (
     Aggregate,
@@ -147,7 +148,7 @@ BITS = 62
 class Compiler:
     """Writes one SQL query for a specialised program.
 
-    `cases` is the SQL of the cases to decide: `n`, `case` and the columns of `request`.
+    `texts` names a relation with one attribute, a text, whose rows are asked for as a list (`Compiler.texts`).
     """
 
     def __init__(
@@ -288,7 +289,7 @@ class Compiler:
             elif isinstance(literal, Truth):
                 conditions.append(literal.value)
             elif isinstance(literal, Atom) and self.single_of(literal) is not None:
-                conditions += self.single_row(literal, terms)
+                conditions += self.single_row(literal, terms, rest)
             else:
                 rest.append(literal)
         waiting = rest
@@ -327,8 +328,9 @@ class Compiler:
         base = self.base(atom.relation)
         return base[0] if base is not None and self.is_single(base[0]) else None
 
-    def single_row(self, atom: Atom, terms: dict[str, Term]) -> list[Truths]:
-        """The conditions on the one row of a relation; its values are bound in `terms`."""
+    def single_row(self, atom: Atom, terms: dict[str, Term], later: list[Literal]) -> list[Truths]:
+        """The conditions on the one row of a relation; its values are bound in `terms`. What needs values of other rows
+        is put off until `later`."""
         relation = self.program.relations[atom.relation[:-1]]
         conditions: list[Truths] = []
         if relation.name != REQUEST:
@@ -341,8 +343,12 @@ class Compiler:
             column = Term(self.single(relation.name, attribute.name), attribute.kind, True)
             if isinstance(argument, Variable) and argument.name not in terms:
                 terms[argument.name] = column
-            else:
+            elif tree.names(argument) <= terms.keys():
                 conditions.append(self.coalesced(f"({column.sql} = {self.term(argument, terms).sql})"))
+            else:
+                value = Variable(f"{relation.name}.{attribute.name}.{next(self.numbers)}", atom.span)
+                terms[value.name] = column
+                later.append(Comparison("=", value, argument, atom.span))
         return conditions
 
     def coalesced(self, condition: Sql) -> Sql:
@@ -460,8 +466,10 @@ class Compiler:
         relation, only_certain = base
         if self.is_single(relation):
             inside = dict(terms)
-            conditions = self.single_row(Atom(relation + "?", arguments, self.program.relations[relation].span), inside)
-            return all_of([*conditions, *self.tests(tests, inside)])
+            later: list[Literal] = []
+            atom = Atom(relation + "?", arguments, self.program.relations[relation].span)
+            conditions = self.single_row(atom, inside, later)
+            return all_of([*conditions, *self.tests([*tests, *later], inside)])
         inside = dict(terms)
         conditions = [*self.row_conditions(relation, arguments, inside, "r")]
         conditions += self.among(only_certain, "r")
@@ -588,9 +596,7 @@ class Compiler:
         inside = dict(terms)
         sources: list[Sql] = []
         conditions: list[Truths] = []
-        joins: list[Sql] = []
-        waiting = list(group)
-        for literal in in_order(waiting, frozenset(terms), tuple(group)):
+        for literal in in_order(group, frozenset(terms), tuple(group)):
             alias = f"r{len(sources) + 1}"
             match literal:
                 case Atom(relation=name) if name in self.given.tables:
@@ -623,12 +629,10 @@ class Compiler:
                     found = self.source(atom.relation, atom.arguments, scope, "x")
                     if found is not None:
                         table, tests = found
-                        fine = "TRUE" if not self.can_fail(atom) else " AND ".join(
+                        conditions += [
                             f"({self.term(a, inside).sql} IS NOT NULL)" for a in atom.arguments if self.can_fail(a)
-                        )
-                        conditions.append(
-                            f"({fine} AND NOT EXISTS (SELECT 1 FROM {table} AS x WHERE {' AND '.join(tests)}))"
-                        )
+                        ]
+                        conditions.append(f"NOT EXISTS (SELECT 1 FROM {table} AS x WHERE {' AND '.join(tests)})")
                 case Comparison() if counted_atom(literal) is not None:
                     joined = self.count_join(literal, inside, alias)
                     if joined is None:
@@ -657,7 +661,7 @@ class Compiler:
             columns_.append(f"{term.sql} AS {self.q(name)}")
             if self.can_fail(argument):
                 condition = all_of([condition, f"({term.sql} IS NOT NULL)"])
-        lines = [f"SELECT DISTINCT {', '.join(columns_)}", "FROM {wide} AS c", *sources, *joins]
+        lines = [f"SELECT DISTINCT {', '.join(columns_)}", "FROM {wide} AS c", *sources]
         if condition is not True:
             lines.append(f"WHERE {condition}")
         return "\n".join(lines)
@@ -911,13 +915,14 @@ class Compiler:
 
     # lists of texts
 
-    def texts(self, relation: str) -> Sql:
-        """The values of a relation with one attribute, a text, as a sorted list."""
-        single: list[Sql] = []
+    def texts(self, relation: str) -> tuple[dict[str, Truths], list[Sql]]:
+        """The values of a relation with one attribute, a text: when each fixed text is one of them, and lists of those
+        that depend on the case, NULL where there are none."""
+        single: dict[str, Truths] = {}
         lists: list[Sql] = []
         for rule in (copy for one in self.rules.get(relation, []) for copy in self.written_out(one)):
             terms, conditions, rest = self.of_case(rule)
-            (head,) = rule.head.arguments
+            head = folded(rule.head.arguments[0])
             rows = [one for one in rest if isinstance(one, Atom) and one.relation not in self.given.tables]
             base = self.base(rows[0].relation) if len(rows) == 1 else None
             is_of_rows = not self.is_of_case(head, terms)
@@ -934,24 +939,24 @@ class Compiler:
                     self.term(head, scope).sql, "TRUE" if condition is True else str(condition)
                 )
                 column = self.column(base[0], aggregate, [self.note(rule)])
-                where = all_of([*conditions, f"({column} IS NOT NULL)"])
-                lists.append(f"CASE WHEN {where} THEN {column} ELSE {self.dialect.empty_list('VARCHAR')} END")
+                where = all_of(conditions)
+                lists.append(column if where is True else f"CASE WHEN {where} THEN {column} END")
                 continue
             if is_of_rows:
                 part = self.list_part(rule, terms, rest)
                 if part is not None:
-                    where = all_of([*conditions, f"({part} IS NOT NULL)"])
-                    lists.append(f"CASE WHEN {where} THEN {part} ELSE {self.dialect.empty_list('VARCHAR')} END")
+                    where = all_of(conditions)
+                    lists.append(part if where is True else f"CASE WHEN {where} THEN {part} END")
                 continue
             for group in self.groups(rest, terms):
                 conditions.append(self.some_rows(group, terms, [self.note(rule)]))
             condition = all_of(conditions)
-            if condition is not False:
-                value = self.term(head, terms).sql
-                single.append(value if condition is True else f"CASE WHEN {condition} THEN {value} END")
-        if single:
-            lists.append(self.dialect.list_of(single))
-        return self.dialect.sorted_union(lists) if lists else self.dialect.empty_list("VARCHAR")
+            if isinstance(head, Constant):
+                single[str(head.value)] = some_of([single.get(str(head.value), False), condition])
+            elif condition is not False:
+                value = f"[{self.term(head, terms).sql}]"
+                lists.append(value if condition is True else f"CASE WHEN {condition} THEN {value} END")
+        return single, lists
 
     def list_part(self, rule: PlainRule, terms: Mapping[str, Term], rest: list[Literal]) -> Sql | None:
         """The values of a rule's head that rows joined with each other give, as a list."""
@@ -968,12 +973,13 @@ class Compiler:
 
     # the text
 
-    def why_open(self, relation: str) -> Sql:
-        """Why an input relation is open where it is."""
-        if self.shape[relation].openness is Openness.SOME:
-            self.is_open_read = True
-            return self.q(f"{relation} open")
-        return self.dialect.text(NOT_STATED)
+    def why_open(self, relation: str) -> list[tuple[str, Truths]]:
+        """Why an input relation may be open, and for which cases of those for which it is."""
+        if self.shape[relation].openness is not Openness.SOME:
+            return [(NOT_STATED, True)]
+        self.is_open_read = True
+        column = self.q(f"{relation} open")
+        return [(why, f"({column} = {self.dialect.text(why)})") for why in (NOT_STATED, INCOMPLETE)]
 
     def script(
         self, cases: Sql, outputs: list[tuple[str, Sql]], where: Truths = True, rows_of: str | None = None

@@ -24,7 +24,7 @@ def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -
       policy-kb sql 09-J2000-27 initiation
     """
     from policy_kb import pipeline
-    from policy_kb.batch.dialect import DIALECTS
+    from policy_kb.batch.dialect import DUCKDB
     from policy_kb.batch.plan import decisions
     from policy_kb.batch.shape import Given, Openness
     from policy_kb.diagnostics import did_you_mean
@@ -45,7 +45,7 @@ def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -
         )
         shape[relation.name] = Given(True, are_open and not is_single(relation), openness)
     chosen = tuple(sorted(pipeline.checked_readings(loaded.rules, readings_of(reading)).items()))
-    dialect = DIALECTS["duckdb"]
+    dialect = DUCKDB
     query = decisions(loaded.rules, loaded.known_under(chosen), found, shape, dialect)
     for macro in dialect.macros:
         click.echo(f"{macro};\n")

@@ -136,7 +136,7 @@ _PIECE = re.compile(r"\\.|\[:([a-z]+):\]|\[\^?|.", re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
-def _pattern(text: str) -> re.Pattern[str] | None:
+def compiled_pattern(text: str) -> re.Pattern[str] | None:
     """A regular expression as Soufflé reads it (ECMAScript's, with classes such as `[[:digit:]]`); None if it is
     none: Soufflé warns, and nothing matches."""
     pieces: list[str] = []
@@ -163,7 +163,7 @@ def _pattern(text: str) -> re.Pattern[str] | None:
 
 
 def _matches(pattern: Value, text: Value) -> bool:
-    compiled = _pattern(str(pattern))
+    compiled = compiled_pattern(str(pattern))
     return compiled is not None and compiled.fullmatch(str(text)) is not None
 
 

@@ -81,7 +81,7 @@ def double(program: CheckedProgram, roots: Iterable[str]) -> Worlds:
     can_open = openable(program.relations, program.rules, program.strata)
     plain: list[PlainRule] = []
     for rule in rules:
-        plain += _Doubling(program, rule, can_open).rules()
+        plain += Doubling(program, rule, can_open).rules()
     arities: dict[str, int] = {}
     for name in relations:
         relation = program.relations[name]
@@ -110,7 +110,7 @@ class _Version:
     """Whether some atom stands for an open relation."""
 
 
-class _Doubling:
+class Doubling:
     """The plain rules of one rule."""
 
     def __init__(self, program: CheckedProgram, rule: Rule, can_open: frozenset[str]):

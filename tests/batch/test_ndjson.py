@@ -383,6 +383,13 @@ def test_several_processes(tmp_path: Path, connection: Any) -> None:
     assert len(told) > 3
 
 
+def test_a_process_that_ends_before_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "cases.ndjson", *({"case": f"case-{number}", "request": REQUEST} for number in range(20)))
+    monkeypatch.setattr(ndjson._Worker, "_START", "raise SystemExit(1)")
+    with pytest.raises(CaseRefused, match="ended before its time"):
+        read_ndjson(PROGRAM, KNOWN, path, block=100, workers=2)
+
+
 def test_blank_lines_are_skipped_and_counted_as_lines(tmp_path: Path) -> None:
     path = tmp_path / "cases.ndjson"
     case = json.dumps({"case": "a", "request": REQUEST})

@@ -1,0 +1,82 @@
+"""Batches: `python -m bench.batch [CASES]` decides so many generated cases (a million) beside what it is compared with.
+
+All figures of a run come from the same data on the same machine, taken in turns; the least of three counts.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench import batch_by_hand, batch_data, batch_others  # noqa: E402
+
+RUNS = 3
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def ours(source: Path, output: Path) -> None:
+    """A whole command, start-up, checks and summary included."""
+    command = [sys.executable, str(ROOT / "cli.py"), "batch", str(source), "-o", str(output)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def line(what: str, cases: int, took: float, beside: str = "") -> None:
+    print(f"{what:44} {took:8.2f} s  {cases / took:12,.0f} cases a second  {beside}", flush=True)
+
+
+def main() -> None:
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        cases, output = folder / "cases", folder / "out.parquet"
+        cases.mkdir()
+        line("data made", number, seconds(lambda: batch_data.write_cases(cases, number)))
+        whole: list[float] = []
+        by_hand: dict[str, list[float]] = {form: [] for form in batch_by_hand.FORMS}
+        for _ in range(RUNS):
+            whole.append(seconds(lambda: ours(cases, output)))
+            for form, times in by_hand.items():
+                times.append(seconds(lambda form=form: batch_by_hand.decide(  # type: ignore[misc]
+                    cases, folder / "by-hand.parquet", form)))
+        line("batch, three answers, every criterion", number, min(whole))
+        for form, times in by_hand.items():
+            ratio = f"ratio {min(whole) / min(times):.2f} (at most 2)"
+            line(f"  by hand, two answers, {form}", number, min(times), ratio)
+        sample = min(number, 200_000)
+        few, lines = folder / "few", folder / "cases.ndjson"
+        few.mkdir()
+        batch_data.write_cases(few, sample)
+        batch_data.write_ndjson(few, lines)
+        from_lines = min(seconds(lambda: ours(lines, output)) for _ in range(2))
+        line("batch from NDJSON", sample, from_lines, "(at least 50,000)")
+        part = min(seconds(lambda: ours(few, output)) for _ in range(2))
+        print(f"{number / sample:.0f} times the cases take {min(whole) / part:.1f} times as long")
+        found = batch_others.souffle(cases, folder / "souffle")
+        if found is None:
+            print("Soufflé is not installed")
+        else:
+            ratio = f"ratio {found.seconds / min(whole):.1f} (at least 5)"
+            line("Soufflé, compiled", found.cases, found.seconds, ratio)
+        found = batch_others.clingo(cases, min(number, 5000))
+        line("clingo, on a sample", found.cases, found.seconds)
+        found = batch_others.one_case(cases, min(number, 1000))
+        line("one case after the other, on a sample", found.cases, found.seconds)
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        print(f"the most memory a batch held: {children:.1f} GiB")
+
+
+if __name__ == "__main__":
+    main()
