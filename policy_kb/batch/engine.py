@@ -14,7 +14,7 @@ from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.sql import N
 from policy_kb.check.checked import Phase
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, listed
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.plain import Rows
 from policy_kb.policies import Policies, Policy
 from policy_kb.record import record
@@ -47,6 +47,7 @@ class Rejected:
     table: str
     row: int | None
     reason: str
+    hint: str | None = None
 
 
 @record
@@ -206,7 +207,7 @@ class Run:
 
     def problems(self) -> list[Rejected]:
         """The first hundred problems."""
-        found = [Rejected(one.case, one.table, one.row, one.reason) for one in self.batch.problems]
+        found = [Rejected(one.case, one.table, one.row, one.reason, one.hint) for one in self.batch.problems]
         more = self.rows(
             f'SELECT "case", "table", "row", "reason" FROM main.batch_refused ORDER BY ALL LIMIT {MOST_SHOWN}'
         )
@@ -283,11 +284,11 @@ def refuse_batch(problems: Sequence[Rejected], cases: int, rejected: int, unname
     """The refusal of a batch with bad cases, the first hundred problems and what to do."""
     found = []
     for one in problems:
-        place = Span(f"{path}: {one.table}", one.row or 1)
+        place = Span(str(path) if is_lines(path) else f"{path}/{one.table}", one.row or 1)
         case = f"case `{one.case}`: " if one.case is not None else ""
-        found.append(Diagnostic(Kind.REFUSED_ROW, place, f"{case}{one.reason}"))
+        found.append(Diagnostic(Kind.REFUSED_ROW, place, f"{case}{one.reason}", one.hint))
     what = [f"{rejected} of {cases} cases" if rejected else "", f"{unnamed} rows without a case" if unnamed else ""]
-    message = f"{listed([one for one in what if one], 'and')} cannot be read; nothing was decided"
+    message = f"{' and '.join(one for one in what if one)} cannot be read; nothing was decided"
     hint = "correct them, or give `--rejects FILE` to put them aside and decide the others"
     return CaseRefused([*found, Diagnostic(Kind.REFUSED_ROW, Span(str(path), 1), message, hint)])
 

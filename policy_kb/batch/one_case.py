@@ -40,7 +40,7 @@ def _in_tables(policy: Policy, path: Path, case: str) -> Document | None:
     problems = [one for one in batch.problems if one.case == case]
     if problems:
         raise CaseRefused([
-            Diagnostic(Kind.REFUSED_ROW, Span(f"{path}: {one.table}", one.row or 1), one.reason, one.hint)
+            Diagnostic(Kind.REFUSED_ROW, Span(f"{path}/{one.table}", one.row or 1), one.reason, one.hint)
             for one in problems
         ])
 
