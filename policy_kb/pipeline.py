@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policy_kb.check.checked import CheckedProgram, Criterion, Phase
+from policy_kb.check.checked import CheckedProgram, Criterion, Phase, Relation, Rule, paragraphs
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, given_rows, model_of
 from policy_kb.evaluate.plain import Engine, EvaluationStopped, Rows
@@ -152,18 +152,22 @@ def decision_of(phase: Phase, model: Model) -> str:
 
 def criteria_of(rules: Rules, worlds: Worlds, phase: Phase, model: Model) -> dict[str, str]:
     """The answer for every paragraph of a phase, in the order of the guideline."""
+    return {
+        number: _best(model.answer(one.name) if isinstance(one, Relation) else model.holds[one.number] for one in said)
+        for number, said in stating(rules.program, worlds, phase).items()
+    }
+
+
+def stating(program: CheckedProgram, worlds: Worlds, phase: Phase) -> dict[str, list[Relation | Rule]]:
+    """The relations and the rules that state each paragraph of a phase, in the order of the guideline."""
     from policy_kb.report.wording import number_order
 
-    answers: dict[str, list[str]] = {}
-    for relation in rules.program.relations.values():
-        for criterion in relation.criteria:
-            if criterion.phase == phase.name:
-                answers.setdefault(criterion.number, []).append(model.answer(relation.name))
-    for rule in worlds.stated:
-        for criterion in rule.criteria:
-            if criterion.phase == phase.name:
-                answers.setdefault(criterion.number, []).append(model.holds[rule.number])
-    return {number: _best(answers[number]) for number in sorted(answers, key=number_order)}
+    found: dict[str, list[Relation | Rule]] = {}
+    those: list[Relation | Rule] = [*program.relations.values(), *worlds.stated]
+    for one in those:
+        for number in paragraphs(one.criteria, phase.name):
+            found.setdefault(number, []).append(one)
+    return {number: found[number] for number in sorted(found, key=number_order)}
 
 
 def _best(answers: Iterable[str]) -> str:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from policy_kb.batch.dialect import DECISIONS
 from policy_kb.batch.results import (
-    DECISIONS,
     ENDINGS,
     check_output,
     copy,

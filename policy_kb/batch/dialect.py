@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 
 from policy_kb import dates
+from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.values import compiled_pattern
 from policy_kb.parse.tree import Value
+from policy_kb.report.determination import NOT_APPLICABLE
 
 Sql = str
 
-ANSWERS = ("met", "not met", "needs information")
-DECISIONS = (*ANSWERS, "not applicable")
+ANSWERS = (MET, NOT_MET, NEEDS_INFORMATION)
+DECISIONS = (*ANSWERS, NOT_APPLICABLE)
 """In the order in which results have them."""
 
 NUMBER, FLOAT, SYMBOL = "number", "float", "symbol"

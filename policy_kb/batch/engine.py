@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from policy_kb.batch.results import Written
-    from policy_kb.batch.tables import Batch
+    from policy_kb.batch.tables import Batch, Problem
 
 PART = 1_000_000
 """Cases that are decided at a time: what is held in memory does not grow with the number of cases."""
@@ -32,22 +32,9 @@ PART = 1_000_000
 MEMORY = "6GiB"
 """What the database may hold before it moves tables to its folder of temporary files."""
 
-MOST_SHOWN = 100
-
 _dialect = DUCKDB
 _q = _dialect.quoted
 _PARTS = "part_of_cases"
-
-
-@record
-class Rejected:
-    """What is wrong with a case: in which table and row, if that can be said, and why."""
-
-    case: str | None
-    table: str
-    row: int | None
-    reason: str
-    hint: str | None = None
 
 
 @record
@@ -205,13 +192,15 @@ class Run:
         """How many cases are put aside, for either reason."""
         return self.batch.rejected + self.one('SELECT count(DISTINCT "case") FROM main.batch_refused')
 
-    def problems(self) -> list[Rejected]:
+    def problems(self) -> list[Problem]:
         """The first hundred problems."""
-        found = [Rejected(one.case, one.table, one.row, one.reason, one.hint) for one in self.batch.problems]
+        from policy_kb.batch.tables import MOST_PROBLEMS, Problem
+
         more = self.rows(
-            f'SELECT "case", "table", "row", "reason" FROM main.batch_refused ORDER BY ALL LIMIT {MOST_SHOWN}'
+            f'SELECT "case", "table", "row", "reason" FROM main.batch_refused ORDER BY ALL LIMIT {MOST_PROBLEMS}'
         )
-        return [*found, *(Rejected(*row) for row in more)][:MOST_SHOWN]
+        found = (Problem(table, row, case, reason) for case, table, row, reason in more)
+        return [*self.batch.problems, *found][:MOST_PROBLEMS]
 
     def write_rejects(self, path: Path) -> int:
         """Write every problem of the cases put aside, as CSV or Parquet; the number of problems."""
@@ -242,7 +231,7 @@ class Run:
     def query(self, policy: Policy, phase: Phase) -> Query:
         key = policy.number, phase.name
         if key not in self.queries:
-            cases = all_cases(policy.program, phase, _dialect, policy.covers)
+            cases = all_cases(phase, _dialect, policy.covers)
             self.queries[key] = decisions(
                 policy.rules, self.known[policy.number], phase, self.batch.shape, _dialect, cases
             )
@@ -273,14 +262,12 @@ class Run:
                     hidden = ", ".join(_q(name) for name in (N, STOPPED) if name in query.columns)
                     yield f"SELECT * EXCLUDE ({hidden}) FROM (\n{query.script.last}\n) AS decided"
 
-        if parts == 1 and len(queries) == 1:
-            written = write_results(self.connection, list(selects()), output, criteria)
-        else:
-            written = write_results(self.connection, selects(), output, criteria)
+        is_one = parts == 1 and len(queries) == 1
+        written = write_results(self.connection, list(selects()) if is_one else selects(), output, criteria)
         return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
 
 
-def refuse_batch(problems: Sequence[Rejected], cases: int, rejected: int, unnamed: int, path: Path) -> CaseRefused:
+def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed: int, path: Path) -> CaseRefused:
     """The refusal of a batch with bad cases, the first hundred problems and what to do."""
     found = []
     for one in problems:

@@ -14,7 +14,7 @@ from policy_kb.check.checked import CheckedProgram, Phase, Rule
 from policy_kb.check.safety import needs
 from policy_kb.evaluate.plain import PlainRule
 from policy_kb.evaluate.worlds import CASE, Doubling, Worlds, certain, open_, possible
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED
+from policy_kb.load.cases import INCOMPLETE, NOT_STATED, is_single
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Comparison, Expression, Literal, Negation, Variable, Wildcard
 from policy_kb.record import record
@@ -164,7 +164,7 @@ class _Search:
         if atom.relation in self.worlds.openable:
             is_open = Atom(open_(atom.relation), (subject,), atom.span)
             self.point(atom.relation, self.open_why(atom.relation), subject, (*firing, is_open))
-        if relation.is_single or relation.name == "request":
+        if is_single(relation):
             return
         row = tuple(
             argument if is_bound else Variable(f"{atom.relation}.{place}", atom.span)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from policy_kb.batch.dialect import DUCKDB
 from policy_kb.batch.engine import is_lines, open_batch
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, given_table
 from policy_kb.check.checked import Attribute
@@ -14,6 +15,8 @@ from policy_kb.load.cases import INCOMPLETE, NOT_STATED
 from policy_kb.load.documents import Document, parse_document
 from policy_kb.policies import Policy
 from policy_kb.source import Span
+
+_quoted = DUCKDB.quoted
 
 
 def document_from(policy: Policy, path: Path, case: str) -> Document:
@@ -83,8 +86,4 @@ def _in_tables(policy: Policy, path: Path, case: str) -> Document | None:
 
 def _said(attribute: Attribute, value: Any) -> object:
     return format_date(int(value)) if attribute.is_date else value
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 

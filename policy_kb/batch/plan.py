@@ -10,7 +10,7 @@ from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
 from policy_kb.batch.shape import CASE, Shape, given_table
 from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
 from policy_kb.batch.sql import BITS, Compiler, N, Script, Step, Truths, all_of, negated, some_of
-from policy_kb.check.checked import CheckedProgram, Phase
+from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.plain import PlainRule, Rows
 from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible
@@ -18,7 +18,6 @@ from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Call, Comparison, Constant, Expression, Literal, Variable
 from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE
-from policy_kb.report.wording import number_order
 
 NOTICES = certain("notice")
 POINT_TYPE = "STRUCT(relation VARCHAR, why VARCHAR)"
@@ -94,7 +93,7 @@ def decisions(
     notices = [(condition, text(notice)) for notice, condition in sorted(texts.items())]
     listings = [_Listing("missing", items, [], POINT_TYPE), _Listing("notices", notices, lists, "VARCHAR")]
     script = compiler.script(
-        cases or all_cases(program, phase, dialect),
+        cases or all_cases(phase, dialect),
         [*outputs, *(column for listing in listings for column in listing.codes())],
     )
     steps = [*script.steps, Step("answers", script.last, ())]
@@ -161,7 +160,7 @@ class _Listing:
         return f"CASE WHEN {some} THEN {dialect.sorted_union([joined, *further])} ELSE {joined} END"
 
 
-def all_cases(program: CheckedProgram, phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
+def all_cases(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
     """The cases of a phase, numbered; those that ask for one of the drugs `covers` names, if it names any."""
     q = dialect.quoted
     drugs = ", ".join(dialect.text(drug) for drug in sorted(covers))
@@ -214,16 +213,13 @@ def criteria_names(
     program: CheckedProgram, worlds: Worlds, phase: Phase
 ) -> dict[str, list[tuple[str, ...]]]:
     """For every paragraph of a phase the plain relations that answer it, as `answers_for` gives them."""
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for relation in program.relations.values():
-        for criterion in relation.criteria:
-            if criterion.phase == phase.name:
-                found.setdefault(criterion.number, []).append(answers_for(worlds, relation.name))
-    for rule in worlds.stated:
-        for criterion in rule.criteria:
-            if criterion.phase == phase.name:
-                found.setdefault(criterion.number, []).append((certain(fired(rule)), possible(fired(rule))))
-    return {number: found[number] for number in sorted(found, key=number_order)}
+    return {
+        number: [
+            answers_for(worlds, one.name) if isinstance(one, Relation) else (certain(fired(one)), possible(fired(one)))
+            for one in said
+        ]
+        for number, said in pipeline.stating(program, worlds, phase).items()
+    }
 
 
 def answers_for(worlds: Worlds, relation: str) -> tuple[str, ...]:

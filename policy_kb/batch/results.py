@@ -17,17 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from policy_kb.batch.dialect import ANSWERS, DECISIONS, DUCKDB
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.record import record
-from policy_kb.report.determination import NOT_APPLICABLE
 from policy_kb.source import Span
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-ANSWERS = (MET, NOT_MET, NEEDS_INFORMATION)
-DECISIONS = (*ANSWERS, NOT_APPLICABLE)
 
 ENDINGS = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 """How a result is written, by the ending of its file."""
@@ -37,14 +33,8 @@ _NEITHER = "\x01"
 """A sign that JSON escapes: as delimiter it never stands in a line."""
 
 
-def literal(text: str) -> str:
-    """A text as SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def name(text: str) -> str:
-    """A column or table as SQL."""
-    return '"' + text.replace('"', '""') + '"'
+literal, name = DUCKDB.text, DUCKDB.quoted
+"""A text, and the name of a column or table, as SQL."""
 
 
 def _enum(values: Iterable[str]) -> str:

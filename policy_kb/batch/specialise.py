@@ -70,12 +70,6 @@ class Specialised:
     renamed: dict[str, str | None]
     base: dict[str, int]
 
-    def by_head(self) -> dict[str, list[PlainRule]]:
-        found: dict[str, list[PlainRule]] = {}
-        for rule in self.rules:
-            found.setdefault(rule.head.relation, []).append(rule)
-        return found
-
 
 def specialise(
     program: CheckedProgram, rules: Iterable[PlainRule], known: Rows, shape: Shape, wanted: Iterable[str],
@@ -122,6 +116,14 @@ def substituted_rule(rule: PlainRule, values: Mapping[str, Expression]) -> Plain
     return PlainRule(head, tuple(substituted_in(literal, values) for literal in rule.body))
 
 
+def by_head(rules: Iterable[PlainRule]) -> dict[str, list[PlainRule]]:
+    """The rules of each relation, in the order in which relations first have one."""
+    found: dict[str, list[PlainRule]] = {}
+    for rule in rules:
+        found.setdefault(rule.head.relation, []).append(rule)
+    return found
+
+
 def rule_names(rule: PlainRule) -> frozenset[str]:
     return frozenset().union(tree.names(rule.head), *(tree.names(literal) for literal in rule.body))
 
@@ -146,15 +148,6 @@ def literal_atoms(literal: Literal) -> Iterator[Atom]:
     for aggregate in tree.aggregates(literal):
         for inner in aggregate.body:
             yield from literal_atoms(inner)
-
-
-def is_ground(expression: Expression) -> bool:
-    match expression:
-        case Constant():
-            return True
-        case Call(arguments=arguments):
-            return all(is_ground(argument) for argument in arguments)
-    return False
 
 
 def folded(expression: Expression) -> Expression:
@@ -189,9 +182,8 @@ def _folded_in(literal: Literal) -> Literal:
 
 # --- the transformations ---------------------------------------------------------------------------------------------
 
-Pattern = tuple[Value | bool | None, ...]
 _KEEP, _IGNORE = True, None
-"""A position of a pattern that is kept, or that nobody reads; a constant stands as a one-tuple in `_Fixed`."""
+"""A position of a pattern that is kept, or that nobody reads; a constant stands in `_Fixed`."""
 
 
 @record
@@ -251,9 +243,7 @@ class _Specialiser:
     def in_strata(self, rules: list[PlainRule]) -> Iterator[PlainRule]:
         names = dict.fromkeys(rule.head.relation for rule in rules)
         names |= dict.fromkeys(a.relation for rule in rules for literal in rule.body for a in literal_atoms(literal))
-        by_head: dict[str, list[PlainRule]] = {}
-        for rule in rules:
-            by_head.setdefault(rule.head.relation, []).append(rule)
+        own = by_head(rules)
         bodies = []
         for rule in rules:
             counted = [Atom(f, (), rule.head.span) for literal in rule.body for f in flags_counted(literal)]
@@ -261,7 +251,7 @@ class _Specialiser:
             bodies.append((rule.head, (*rule.body, *counted)))
         for stratum in stratify(names, dependencies(bodies)):
             for name in stratum:
-                yield from by_head.get(name, ())
+                yield from own.get(name, ())
 
     # the case
 
@@ -304,11 +294,8 @@ class _Specialiser:
         result: dict[str, list[PlainRule]] = {}
         alias: dict[str, str] = {}
         derived = {rule.head.relation for rule in rules}
-        by_head: dict[str, list[PlainRule]] = {}
-        for rule in self.in_strata(rules):
-            by_head.setdefault(rule.head.relation, []).append(rule)
         self.true: set[str] = set()
-        for name, own in by_head.items():
+        for name, own in by_head(self.in_strata(rules)).items():
             found: dict[object, PlainRule] = {}
             for rule in own:
                 for variant in self._unfolded(rule, result, derived, alias, pinned):
@@ -373,16 +360,14 @@ class _Specialiser:
         return PlainRule(rule.head, tuple(dict.fromkeys(literal(one) for one in rule.body)))
 
     def _reachable(self, rules: list[PlainRule], wanted: set[str]) -> list[PlainRule]:
-        by_head: dict[str, list[PlainRule]] = {}
-        for rule in rules:
-            by_head.setdefault(rule.head.relation, []).append(rule)
+        own = by_head(rules)
         waiting, seen = list(wanted), set[str]()
         while waiting:
             name = waiting.pop()
             if name in seen:
                 continue
             seen.add(name)
-            for rule in by_head.get(name, ()):
+            for rule in own.get(name, ()):
                 for literal in rule.body:
                     waiting += [atom.relation for atom in literal_atoms(literal)]
                     waiting += flags_counted(literal)
@@ -516,10 +501,7 @@ class _Specialiser:
                 return None if name in done else False
         counted = counted_atom(literal)
         if counted is not None:
-            comparison, aggregate, _ = counted
-            operator, number = comparison.operator, comparison.right
-            if comparison.right is aggregate:
-                operator, number = tree.MIRRORED[operator], comparison.left
+            _, operator, number = tree.count_parts(counted[0])
             if isinstance(number, Constant):
                 if counted[2].relation not in done:
                     return COMPARE[operator](0, number.value)
@@ -639,9 +621,7 @@ class _Specialiser:
     ) -> tuple[list[PlainRule], dict[str, str]]:
         """The rules for the values that are asked for, and without those that nobody reads. The second value says what
         the wanted relations are called now."""
-        by_head: dict[str, list[PlainRule]] = {}
-        for rule in rules:
-            by_head.setdefault(rule.head.relation, []).append(rule)
+        own = by_head(rules)
         result: list[PlainRule] = []
         waiting: list[tuple[str, tuple[object, ...]]] = []
         seen: dict[tuple[str, tuple[object, ...]], str] = {}
@@ -655,8 +635,8 @@ class _Specialiser:
             return seen[key]
 
         def narrowed(atom: Atom, single: frozenset[str], is_negated: bool) -> Atom:
-            if atom.relation not in by_head or not atom.arguments:
-                if atom.relation in by_head:
+            if atom.relation not in own or not atom.arguments:
+                if atom.relation in own:
                     called(atom.relation, ())
                 return atom
             if atom.relation in pinned:
@@ -684,22 +664,22 @@ class _Specialiser:
             counted = counted_atom(literal)
             if counted is not None:
                 inner = counted[2]
-                if inner.relation in by_head:
+                if inner.relation in own:
                     called(inner.relation, (_KEEP,) * len(inner.arguments))
                 return literal
             for name in flags_counted(literal):
-                if name in by_head:
+                if name in own:
                     called(name, ())
             return literal
 
         renamed = {}
         for name in sorted(wanted):
-            if name in by_head:
-                arity = len(by_head[name][0].head.arguments)
+            if name in own:
+                arity = len(own[name][0].head.arguments)
                 renamed[name] = called(name, (_KEEP if name in pinned else _IGNORE,) * arity)
         while waiting:
             name, pattern = key = waiting.pop()
-            for rule in by_head[name]:
+            for rule in own[name]:
                 variant = _for_pattern(rule, pattern, seen[key])
                 if variant is None:
                     continue
@@ -732,10 +712,7 @@ class _Specialiser:
     def _domains(self, rules: list[PlainRule]) -> dict[tuple[str, int], frozenset[Value]]:
         """The values that a position of a relation can have, where they are few."""
         domains = dict(self.domains)
-        by_head: dict[str, list[PlainRule]] = {}
-        for rule in self.in_strata(rules):
-            by_head.setdefault(rule.head.relation, []).append(rule)
-        for name, own in by_head.items():
+        for name, own in by_head(self.in_strata(rules)).items():
             for place in range(len(own[0].head.arguments)):
                 values: set[Value] | None = set()
                 for rule in own:

@@ -17,6 +17,7 @@ from policy_kb.batch.specialise import (
     HAS_NO_VALUE,
     NUMBER_OF,
     Specialised,
+    by_head,
     counted_atom,
     flags_counted,
     folded,
@@ -24,8 +25,8 @@ from policy_kb.batch.specialise import (
     unified_with,
 )
 from policy_kb.check.checked import CheckedProgram
-from policy_kb.evaluate.plain import PlainRule, assigned, in_order, named_wildcards
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED
+from policy_kb.evaluate.plain import PlainRule, assignment, in_order, named_wildcards
+from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST, is_single
 from policy_kb.parse import tree
 from policy_kb.parse.tree import (
     Aggregate,
@@ -43,7 +44,6 @@ from policy_kb.parse.tree import (
 from policy_kb.record import record
 
 N = "n"
-REQUEST = "request"
 UNSURE = "~"
 """Behind the name of an input relation: its uncertain rows."""
 
@@ -52,7 +52,7 @@ MOST_LISTED = 64
 
 _KINDS = {
     "cat": SYMBOL, "substr": SYMBOL, "to_string": SYMBOL, "strlen": NUMBER, "to_number": NUMBER, "@date": NUMBER,
-    "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER, "%": NUMBER,
+    "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER, "%": NUMBER, NUMBER_OF: NUMBER,
 }
 
 Truths = bool | Sql
@@ -60,27 +60,24 @@ Truths = bool | Sql
 
 
 def all_of(parts: Iterable[Truths]) -> Truths:
-    kept: list[Sql] = []
-    for part in parts:
-        if part is False:
-            return False
-        if part is not True and part not in kept:
-            kept.append(str(part))
-    if not kept:
-        return True
-    return kept[0] if len(kept) == 1 else "(" + " AND ".join(kept) + ")"
+    return _combined(parts, "AND", settles=False)
 
 
 def some_of(parts: Iterable[Truths]) -> Truths:
+    return _combined(parts, "OR", settles=True)
+
+
+def _combined(parts: Iterable[Truths], word: str, *, settles: bool) -> Truths:
+    """The parts joined by a word; one part that is known to be `settles` settles the whole."""
     kept: list[Sql] = []
     for part in parts:
-        if part is True:
-            return True
-        if part is not False and part not in kept:
-            kept.append(str(part))
+        if part is settles:
+            return settles
+        if not isinstance(part, bool) and part not in kept:
+            kept.append(part)
     if not kept:
-        return False
-    return kept[0] if len(kept) == 1 else "(" + " OR ".join(kept) + ")"
+        return not settles
+    return kept[0] if len(kept) == 1 else f"({f' {word} '.join(kept)})"
 
 
 def negated(part: Truths) -> Truths:
@@ -157,7 +154,7 @@ class Compiler:
     ):
         self.program, self.given, self.shape, self.dialect = program, specialised, shape, dialect
         self.q = dialect.quoted
-        self.rules = specialised.by_head()
+        self.rules = by_head(specialised.rules)
         self.singles: dict[str, None] = {}
         self.passes: dict[str, _Pass] = {}
         self.parts: dict[Sql, _Part] = {}
@@ -167,7 +164,6 @@ class Compiler:
         self.depth: dict[str, tuple[int, int]] = {}
         self.relations: dict[str, _Part] = {}
         self.kinds: dict[str, list[str]] = {}
-        self.joined: dict[int, list[_Part]] = {}
         self.is_open_read = False
         self.numbers = count(1)
         self.uses_level = 0
@@ -204,7 +200,7 @@ class Compiler:
         return [column] if which is None else [f"NOT {column}"] if which else []
 
     def is_single(self, relation: str) -> bool:
-        return relation == REQUEST or self.program.relations[relation].is_single
+        return is_single(self.program.relations[relation])
 
     def single(self, relation: str, column: str) -> Sql:
         """A column of a relation with at most one row a case."""
@@ -295,11 +291,12 @@ class Compiler:
         waiting = rest
         rest = []
         for literal in in_order(waiting, frozenset(terms), (*rule.body, rule.head)):
-            if isinstance(literal, Comparison) and counted_atom(literal) is None:
-                name = assigned(literal, terms.keys(), (*rule.body, rule.head))
-                if name is not None:
-                    right = isinstance(literal.left, Variable) and literal.left.name == name
-                    other = literal.right if right else literal.left
+            if isinstance(literal, Comparison) and flags_counted(literal):
+                pass  # it reads the wide row, which the passes over the rows do not
+            elif isinstance(literal, Comparison) and counted_atom(literal) is None:
+                given = assignment(literal, terms.keys(), (*rule.body, rule.head))
+                if given is not None:
+                    name, other = given
                     if self.is_of_case(other, terms):
                         terms[name] = self.term(other, terms)
                         continue
@@ -381,7 +378,7 @@ class Compiler:
             if simple is not None:
                 return simple
         elif len(group) == 1 and isinstance(first, Comparison) and flags_counted(first):
-            return self.flag_count(first, terms)
+            return self.comparison(first, terms)
         group = self.doubtful(group)
         rows = [literal for literal in group if isinstance(literal, Atom) and literal.relation not in self.given.tables]
         others = [literal for literal in group if literal not in rows]
@@ -442,11 +439,11 @@ class Compiler:
         for literal in in_order(literals, frozenset(terms), tuple(literals)):
             match literal:
                 case Comparison():
-                    name = assigned(literal, terms.keys(), tuple(literals))
-                    if name is not None:
-                        is_left = isinstance(literal.left, Variable) and literal.left.name == name
-                        terms[name] = self.term(literal.right if is_left else literal.left, terms)
-                        if self.can_fail(literal.right if is_left else literal.left):
+                    given = assignment(literal, terms.keys(), tuple(literals))
+                    if given is not None:
+                        name, value = given
+                        terms[name] = self.term(value, terms)
+                        if self.can_fail(value):
                             conditions.append(f"({terms[name].sql} IS NOT NULL)")
                     else:
                         conditions.append(self.comparison(literal, terms))
@@ -497,27 +494,19 @@ class Compiler:
 
     # counts
 
-    def flag_count(self, comparison: Comparison, terms: Mapping[str, Term]) -> Truths:
-        """How many flags are true, compared with a number."""
-        def side(expression: Expression) -> Sql:
-            if isinstance(expression, Call) and expression.function == NUMBER_OF:
-                flags = [self.truth(str(a.value)) for a in expression.arguments if isinstance(a, Constant)]
-                sure = sum(flag is True for flag in flags)
-                numbers = [f"CAST({flag} AS INTEGER)" for flag in flags if not isinstance(flag, bool)]
-                return "(" + " + ".join([*numbers, *([str(sure)] if sure or not numbers else [])]) + ")"
-            return self.term(expression, terms).sql
-
-        left, right = side(comparison.left), side(comparison.right)
-        return f"({self.dialect.compared(comparison.operator, left, right)})"
+    def number_of(self, flags: tuple[Expression, ...]) -> Sql:
+        """How many of the flags named are true."""
+        values = [self.truth(str(flag.value)) for flag in flags if isinstance(flag, Constant)]
+        sure = sum(value is True for value in values)
+        numbers = [f"CAST({value} AS INTEGER)" for value in values if not isinstance(value, bool)]
+        return "(" + " + ".join([*numbers, *([str(sure)] if sure or not numbers else [])]) + ")"
 
     def simple_count(self, literal: Literal, terms: Mapping[str, Term], notes: list[str]) -> Truths | None:
         """A count of the rows of one input relation that does not depend on other rows; None for other counts."""
         counted = counted_atom(literal)
         assert counted is not None
-        comparison, aggregate, inner = counted
-        operator, number = comparison.operator, comparison.right
-        if comparison.right is aggregate:
-            operator, number = tree.MIRRORED[operator], comparison.left
+        comparison, _, inner = counted
+        _, operator, number = tree.count_parts(comparison)
         rules = [copy for rule in self.rules.get(inner.relation, []) for copy in self.written_out(rule)]
         if len(rules) != 1 or not self.is_of_case(number, terms):
             return None
@@ -634,17 +623,13 @@ class Compiler:
                         ]
                         conditions.append(f"NOT EXISTS (SELECT 1 FROM {table} AS x WHERE {' AND '.join(tests)})")
                 case Comparison() if counted_atom(literal) is not None:
-                    joined = self.count_join(literal, inside, alias)
-                    if joined is None:
-                        return None
-                    source, condition = joined
+                    source, condition = self.count_join(literal, inside, alias)
                     sources += source
                     conditions.append(condition)
                 case Comparison():
-                    name_ = assigned(literal, inside.keys(), tuple(group))
-                    if name_ is not None:
-                        is_left = isinstance(literal.left, Variable) and literal.left.name == name_
-                        other = literal.right if is_left else literal.left
+                    given = assignment(literal, inside.keys(), tuple(group))
+                    if given is not None:
+                        name_, other = given
                         inside[name_] = self.term(other, inside)
                         if self.can_fail(other):
                             conditions.append(f"({inside[name_].sql} IS NOT NULL)")
@@ -686,14 +671,12 @@ class Compiler:
         columns = list(zip(part.columns, self.kinds[name], strict=True))
         return self.q(part.name), [f"{alias}.{N} = c.{N}", *self.bound_columns(columns, arguments, terms, alias)]
 
-    def count_join(self, literal: Literal, terms: dict[str, Term], alias: str) -> tuple[list[Sql], Truths] | None:
+    def count_join(self, literal: Literal, terms: dict[str, Term], alias: str) -> tuple[list[Sql], Truths]:
         """A count of rows for the values of other rows: a grouped subquery, joined."""
         counted = counted_atom(literal)
         assert counted is not None
-        comparison, aggregate, inner = counted
-        operator, number = comparison.operator, comparison.right
-        if comparison.right is aggregate:
-            operator, number = tree.MIRRORED[operator], comparison.left
+        comparison, _, inner = counted
+        _, operator, number = tree.count_parts(comparison)
         right = self.term(number, terms).sql
         part = self.relations.get(inner.relation)
         if part is None:
@@ -756,10 +739,10 @@ class Compiler:
                     if isinstance(argument, Variable):
                         scope.setdefault(argument.name, Term("", kind, False))
             elif isinstance(literal, Comparison) and counted_atom(literal) is None:
-                name = assigned(literal, scope.keys(), tuple(rest))
-                if name is not None:
-                    is_left = isinstance(literal.left, Variable) and literal.left.name == name
-                    scope[name] = Term("", self.kind(literal.right if is_left else literal.left, scope), False)
+                given = assignment(literal, scope.keys(), tuple(rest))
+                if given is not None:
+                    name, value = given
+                    scope[name] = Term("", self.kind(value, scope), False)
         return [self.kind(argument, scope) for argument in rule.head.arguments]
 
     # values
@@ -792,6 +775,8 @@ class Compiler:
                 return Term(self.dialect.literal(value), _kind_of(value), True)
             case Variable(name=name):
                 return terms[name]
+            case Call(function=function, arguments=arguments) if function == NUMBER_OF:
+                return Term(self.number_of(arguments), NUMBER, False)
             case Call(function=function, arguments=arguments):
                 parts = [self.term(argument, terms) for argument in arguments]
                 sql = self.dialect.call(function, [part.sql for part in parts], [part.kind for part in parts])
@@ -823,10 +808,10 @@ class Compiler:
                 case Negation(atom=atom):
                     conditions.append(negated(self.in_table(atom, inside)))
                 case Comparison():
-                    name_ = assigned(literal, inside.keys(), body)
-                    if name_ is not None:
-                        is_left = isinstance(literal.left, Variable) and literal.left.name == name_
-                        inside[name_] = self.term(literal.right if is_left else literal.left, inside)
+                    given = assignment(literal, inside.keys(), body)
+                    if given is not None:
+                        name_, expression = given
+                        inside[name_] = self.term(expression, inside)
                         own.append(inside[name_].sql)
                     else:
                         conditions.append(self.comparison(literal, inside))
@@ -865,8 +850,6 @@ class Compiler:
         return False
 
     def comparison(self, literal: Comparison, terms: Mapping[str, Term]) -> Truths:
-        if flags_counted(literal):
-            return self.flag_count(literal, terms)
         if literal.operator == HAS_NO_VALUE:
             return f"({self.term(literal.left, terms).sql} IS NULL)"
         left, right = self.term(literal.left, terms), self.term(literal.right, terms)
@@ -1130,8 +1113,7 @@ class Compiler:
                 name = CASE if attribute is self.program.relations[relation].attributes[0] else attribute.name
                 columns.append(f"{alias}.{self.q(name)} AS {self.q(f'{relation}.{name}')}")
             source = self.q(given_table(relation))
-            if relation in self.program.relations:
-                joins.append(f"LEFT JOIN {source} AS {alias} ON {alias}.{self.q(CASE)} = c.{self.q(CASE)}")
+            joins.append(f"LEFT JOIN {source} AS {alias} ON {alias}.{self.q(CASE)} = c.{self.q(CASE)}")
         return "\n".join([f"SELECT {', '.join(columns)}", f"FROM ({cases}) AS c", *joins])
 
     def pass_step(self, relation: str, grouped: _Pass) -> Step:
@@ -1185,9 +1167,3 @@ def _kind_of(value: object) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.split("\n"))
-
-
-def _comment(notes: list[str]) -> str:
-    return f"-- {'; '.join(notes)}\n" if notes else ""
-
-

@@ -15,7 +15,7 @@ from operator import itemgetter
 from typing import Any
 
 from policy_kb.check.safety import bound_variables, outer_variables
-from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, lifted, named_wildcards
+from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assignment, in_order, lifted, named_wildcards
 from policy_kb.evaluate.values import COMPARE, aggregated, call
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
@@ -177,9 +177,9 @@ class _Compiled:
                     positions, values = self._bound(atom, slots, whole, parts)
                     parts.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=False))
                 case tree.Comparison(operator=operator, left=left, right=right):
-                    name = assigned(literal, slots.keys(), whole)
-                    if name is not None:
-                        other = right if isinstance(left, tree.Variable) and left.name == name else left
+                    given = assignment(literal, slots.keys(), whole)
+                    if given is not None:
+                        name, other = given
                         slots[name] = self._slot(other, slots, whole, parts)
                     else:
                         one, two = (self._slot(side, slots, whole, parts) for side in (left, right))

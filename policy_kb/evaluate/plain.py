@@ -156,14 +156,22 @@ def lifted(atom: Atom, whole: tuple[Literal, ...]) -> tuple[Atom, list[Literal]]
     return Atom(atom.relation, tuple(arguments), atom.span), equalities
 
 
-def assigned(comparison: Comparison, bound: AbstractSet[str], whole: tuple[Literal, ...]) -> str | None:
-    """The variable that `variable = expression` gives a value to, if the comparison does so."""
+def assignment(
+    comparison: Comparison, bound: AbstractSet[str], whole: tuple[Literal, ...]
+) -> tuple[str, tree.Expression] | None:
+    """The variable that `variable = expression` gives a value to, and the expression, if the comparison does so."""
     if comparison.operator != "=":
         return None
     for one, other in ((comparison.left, comparison.right), (comparison.right, comparison.left)):
         if isinstance(one, tree.Variable) and one.name not in bound and needs(other, bound, whole) <= bound:
-            return one.name
+            return one.name, other
     return None
+
+
+def assigned(comparison: Comparison, bound: AbstractSet[str], whole: tuple[Literal, ...]) -> str | None:
+    """The variable that `variable = expression` gives a value to, if the comparison does so."""
+    found = assignment(comparison, bound, whole)
+    return found[0] if found else None
 
 
 def named_wildcards(body: tuple[Literal, ...]) -> tuple[Literal, ...]:
