@@ -529,13 +529,13 @@ class _Specialiser:
 
     def _known_joined(self, rule: PlainRule) -> PlainRule | None:
         """The rule with its known atoms joined: one table for the values that the rest of the rule shares."""
-        body = [self._aggregates_worked_out(literal) for literal in rule.body]
+        body = [self._aggregates_worked_out(literal, rule) for literal in rule.body]
         if any(literal is None for literal in body):
             return None
         literals = [literal for literal in body if literal is not None]
         rule = PlainRule(rule.head, tuple(literals))
         atoms = [one for one in literals if isinstance(one, Atom) and self._is_table(one.relation)]
-        for group in _connected(atoms):
+        for group in _connected(_self_contained(atoms)):
             bound = frozenset(name for atom in group for name in tree.names(atom))
             members: list[Literal] = [*group]
             for literal in rule.body:
@@ -594,12 +594,13 @@ class _Specialiser:
         except Refused:
             return None
 
-    def _aggregates_worked_out(self, literal: Literal) -> Literal | None:
-        """The literal with the values of its aggregates over known relations; None where one has no value."""
+    def _aggregates_worked_out(self, literal: Literal, rule: PlainRule) -> Literal | None:
+        """The literal with the values of its aggregates over known relations, where these share no variable with the
+        rest of its rule; None where one has no value."""
         if not isinstance(literal, Comparison) or counted_atom(literal) is not None:
             return literal
         for aggregate in tree.aggregates(literal):
-            if needs(aggregate, (), (literal,)) or any(
+            if needs(aggregate, (), (*rule.body, rule.head)) or any(
                 not self._is_table(atom.relation) for part in aggregate.body for atom in literal_atoms(part)
             ):
                 continue
@@ -976,6 +977,16 @@ def _for_pattern(rule: PlainRule, pattern: tuple[object, ...], name: str) -> Pla
                 added.append(Comparison("=", argument, constant, rule.head.span))
     variant = PlainRule(Atom(name, tuple(kept), rule.head.span), (*rule.body, *added))
     return substituted_rule(variant, values)
+
+
+def _self_contained(atoms: list[Atom]) -> list[Atom]:
+    """The atoms without those in which a value is computed from variables that none of the atoms binds."""
+    while True:
+        bound = {argument.name for atom in atoms for argument in atom.arguments if isinstance(argument, Variable)}
+        kept = [atom for atom in atoms if tree.names(atom) <= bound]
+        if len(kept) == len(atoms):
+            return kept
+        atoms = kept
 
 
 def _connected(atoms: list[Atom]) -> list[list[Atom]]:

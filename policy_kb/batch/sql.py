@@ -276,7 +276,7 @@ class Compiler:
         terms: dict[str, Term] = {}
         conditions: list[Truths] = []
         rest: list[Literal] = []
-        body = in_order(rule.body, frozenset(), (*rule.body, rule.head))
+        body = _in_order(rule.body, (), (*rule.body, rule.head))
         for literal in body:
             if isinstance(literal, Atom) and not literal.arguments:
                 conditions.append(self.truth(literal.relation))
@@ -290,7 +290,7 @@ class Compiler:
                 rest.append(literal)
         waiting = rest
         rest = []
-        for literal in in_order(waiting, frozenset(terms), (*rule.body, rule.head)):
+        for literal in _in_order(waiting, terms, (*rule.body, rule.head)):
             if isinstance(literal, Comparison) and flags_counted(literal):
                 pass  # it reads the wide row, which the passes over the rows do not
             elif isinstance(literal, Comparison) and counted_atom(literal) is None:
@@ -436,7 +436,7 @@ class Compiler:
 
     def tests(self, literals: list[Literal], terms: dict[str, Term]) -> list[Truths]:
         conditions: list[Truths] = []
-        for literal in in_order(literals, frozenset(terms), tuple(literals)):
+        for literal in _in_order(literals, terms):
             match literal:
                 case Comparison():
                     given = assignment(literal, terms.keys(), tuple(literals))
@@ -585,7 +585,7 @@ class Compiler:
         inside = dict(terms)
         sources: list[Sql] = []
         conditions: list[Truths] = []
-        for literal in in_order(group, frozenset(terms), tuple(group)):
+        for literal in _in_order(group, terms):
             alias = f"r{len(sources) + 1}"
             match literal:
                 case Atom(relation=name) if name in self.given.tables:
@@ -725,7 +725,7 @@ class Compiler:
 
     def head_kinds(self, rule: PlainRule, rest: list[Literal], terms: Mapping[str, Term]) -> list[str]:
         scope = dict(terms)
-        for literal in in_order(rest, frozenset(scope), tuple(rest)):
+        for literal in _in_order(rest, scope):
             if isinstance(literal, Atom):
                 base = self.base(literal.relation)
                 if literal.relation in self.given.tables:
@@ -792,7 +792,7 @@ class Compiler:
         sources: list[Sql] = []
         conditions: list[Truths] = []
         own: list[Sql] = []
-        for literal in in_order(body, frozenset(terms), body):
+        for literal in _in_order(body, terms):
             match literal:
                 case Atom(relation=name, arguments=arguments):
                     alias = f"k{next(self.numbers)}"
@@ -1155,6 +1155,17 @@ class Compiler:
                     columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
             joins.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.q(CASE)} = c.{self.q(CASE)}")
         return ["SELECT " + ",\n       ".join(columns), "FROM cases AS c", *joins]
+
+
+def _in_order(
+    body: Iterable[Literal], bound: Iterable[str], whole: tuple[Literal, ...] | None = None
+) -> list[Literal]:
+    """The literals in an order in which each can be evaluated. A count of what a case says gives no variable a value:
+    it comes when all else is bound."""
+    literals = tuple(body)
+    counts = [literal for literal in literals if counted_atom(literal) is not None]
+    others = [literal for literal in literals if counted_atom(literal) is None]
+    return [*in_order(others, frozenset(bound), literals if whole is None else whole), *counts]
 
 
 def _with(layers: list[Sql], body: Sql) -> Sql:
