@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from policy_kb import pipeline
 from policy_kb.batch.dialect import DUCKDB
-from policy_kb.batch.functions import register, run
+from policy_kb.batch.functions import register
 from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import N
+from policy_kb.batch.sql import N, Script, Step
 from policy_kb.check.checked import Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.plain import Rows
+from policy_kb.load.cases import REQUEST
 from policy_kb.policies import Policies, Policy
 from policy_kb.record import record
 from policy_kb.source import Span
@@ -91,8 +92,8 @@ def _same_vocabulary(one: Policy, other: Policy) -> None:
 class Run:
     """The decisions of one batch."""
 
-    def __init__(self, policies: Sequence[Policy], batch: Batch, readings: Mapping[str, str]):
-        self.policies, self.batch = policies, batch
+    def __init__(self, policies: Sequence[Policy], batch: Batch, path: Path, readings: Mapping[str, str]):
+        self.policies, self.batch, self.path = policies, batch, path
         self.connection: DuckDBPyConnection = batch.connection
         self.known: dict[str, Rows] = {}
         self.queries: dict[tuple[str, str], Query] = {}
@@ -108,6 +109,7 @@ class Run:
             name: [attribute.name for attribute in policies[0].program.relations[name].attributes]
             for name in batch.shape
         }
+        self.made: list[Step] = []
 
     def rows(self, query: str) -> list[Any]:
         return self.connection.execute(query).fetchall()
@@ -115,14 +117,25 @@ class Run:
     def one(self, query: str) -> int:
         return int(self.rows(query)[0][0])
 
+    def run(self, script: Script) -> None:
+        """Make the tables of a script, but for the first ones that were made for the last script just so."""
+        as_before = 0
+        for before, step in zip(self.made, script.steps, strict=False):
+            if (before.name, before.sql) != (step.name, step.sql):
+                break
+            as_before += 1
+        del self.made[as_before:]
+        for step in script.steps[as_before:]:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_q(step.name)} AS {step.sql}")
+            self.made.append(step)
+
     # the cases of a part
 
-    def choose(self, part: int, parts: int, refused: bool) -> None:
+    def choose(self, part: int, parts: int) -> None:
         """Let the prepared tables show the cases of one part only, without those that were refused."""
-        conditions = []
-        if parts > 1:
-            conditions.append(f"hash({_q(CASE)}) % {parts} = {part}")
-        if refused:
+        self.made.clear()
+        conditions = [f"hash({_q(CASE)}) % {parts} = {part}"] if parts > 1 else []
+        if self.refused():
             conditions.append(f'{_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)')
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         for name, given in self.batch.shape.items():
@@ -139,12 +152,10 @@ class Run:
 
     # refusals that need rules
 
-    def refuse(self) -> None:
-        """Find the cases that no policy decides, and those that a policy's vocabulary refuses by a rule."""
-        request = f"main.{_q(given_table('request'))}"
-        if not self.batch.shape["request"].has_rows:
+    def refuse_uncovered(self) -> None:
+        """Refuse the cases that no policy decides."""
+        if not self.batch.shape[REQUEST].has_rows:
             return
-        self.choose(0, 1, False)
         conditions = []
         for policy in self.policies:
             drugs = ", ".join(_dialect.text(drug) for drug in sorted(policy.covers))
@@ -154,31 +165,33 @@ class Run:
         self.connection.execute(
             f"""INSERT INTO main.batch_refused
             SELECT "case", 'request', NULL, 'no policy covers `' || "drug" || '` in the phase `' || "phase" || '`'
-            FROM {request} WHERE NOT ({' OR '.join(conditions)})"""
+            FROM main.{_q(given_table(REQUEST))} WHERE NOT ({' OR '.join(conditions)})"""
         )
-        policy = self.policies[0]
+
+    def refuse_by_rules(self) -> None:
+        """Refuse the cases of the part that a rule of the vocabulary refuses."""
         from policy_kb.evaluate.worlds import possible
         from policy_kb.explain.written import sentence
 
-        known = self.known[policy.number]
-        for name, script in refusals(policy.program, known, self.batch.shape, _dialect):
-            relation = next(one for one in policy.program.relations.values() if possible(one.name) == name)
+        program = self.policies[0].program
+        known = self.known[self.policies[0].number]
+        for name, script in refusals(program, known, self.batch.shape, _dialect):
+            relation = next(one for one in program.relations.values() if possible(one.name) == name)
             register(self.connection, script.text)
-            run(self.connection, script)
+            self.run(script)
             self.insert([
                 (str(case), relation.name, None, sentence(relation, (case, *values)))
                 for case, *values in self.rows(script.last)
             ])
-        for policy, phase in self.phases():
-            query = self.query(policy, phase)
-            if STOPPED in query.columns:
-                register(self.connection, query.script.text)
-                run(self.connection, query.script)
-                found = self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {_q(STOPPED)}")
-                self.insert([
-                    (str(case), "request", None, "a value that the rules need does not exist for this case")
-                    for case, in found
-                ])
+
+    def refuse_stopped(self, query: Query) -> bool:
+        """Refuse the cases of the part for which a value does not exist that the rules need; whether there are any."""
+        if STOPPED not in query.columns:
+            return False
+        found = self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {_q(STOPPED)}")
+        self.insert([(str(case), REQUEST, None, "a value that the rules need does not exist for this case")
+                     for case, in found])
+        return bool(found)
 
     def insert(self, found: list[tuple[str, str, None, str]]) -> None:
         for start in range(0, len(found), 1000):
@@ -188,9 +201,17 @@ class Run:
                 f"INSERT INTO main.batch_refused VALUES {marks}", [value for row in some for value in row]
             )
 
+    def is_bad(self) -> bool:
+        """Whether anything that was read so far cannot be decided."""
+        return bool(self.rejected() or self.batch.unnamed)
+
+    def refused(self) -> int:
+        """How many cases are refused by rules, of the parts that were looked at."""
+        return self.one('SELECT count(DISTINCT "case") FROM main.batch_refused')
+
     def rejected(self) -> int:
         """How many cases are put aside, for either reason."""
-        return self.batch.rejected + self.one('SELECT count(DISTINCT "case") FROM main.batch_refused')
+        return self.batch.rejected + self.refused()
 
     def problems(self) -> list[Problem]:
         """The first hundred problems."""
@@ -218,10 +239,10 @@ class Run:
 
     def phases(self) -> Iterator[tuple[Policy, Phase]]:
         """The phases of the policies that some case is about."""
-        if not self.batch.shape["request"].has_rows:
+        if not self.batch.shape[REQUEST].has_rows:
             return
         asked = {(drug, phase) for drug, phase in self.rows(
-            f'SELECT DISTINCT "drug", "phase" FROM main.{_q(given_table("request"))}'
+            f'SELECT DISTINCT "drug", "phase" FROM main.{_q(given_table(REQUEST))}'
         )}
         for policy in self.policies:
             for phase in policy.program.phases:
@@ -235,36 +256,59 @@ class Run:
             self.queries[key] = decisions(
                 policy.rules, self.known[policy.number], phase, self.batch.shape, _dialect, cases
             )
+            register(self.connection, self.queries[key].script.text)
         return self.queries[key]
 
-    def decide(self, output: Path, progress: Progress | None = None) -> Outcome:
-        """Decide all cases that are not put aside, and write the result. Raises CaseRefused."""
+    def decide(self, output: Path, rejects: Path | None = None, progress: Progress | None = None) -> Outcome:
+        """Decide all cases and write the result; with `rejects`, put those aside that cannot be decided, and write
+        there what is wrong with them. Raises CaseRefused."""
         from policy_kb.batch.results import write_results
 
-        refused = bool(self.one("SELECT count(*) FROM main.batch_refused"))
+        self.refuse_uncovered()
         queries = [self.query(policy, phase) for policy, phase in self.phases()]
-        decided = self.batch.cases - self.rejected()
-        parts = max(1, -(-decided // PART))
-        criteria = list(dict.fromkeys(
-            name for query in queries for name in query.columns if " " in name
-        ))
-        for query in queries:
-            register(self.connection, query.script.text)
+        criteria = list(dict.fromkeys(name for query in queries for name in query.columns if " " in name))
+        parts = self.parts()
+        selects = self.selects(queries, parts, rejects is None, progress)
+        is_one = parts == 1 and len(queries) == 1
+        written = write_results(self.connection, list(selects) if is_one else selects, output, criteria)
+        if rejects is not None:
+            self.write_rejects(rejects)
+        return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
 
-        def selects() -> Iterator[str]:
-            steps = parts * len(queries)
-            for part in range(parts):
-                self.choose(part, parts, refused)
-                for i, query in enumerate(queries):
-                    if progress is not None:
-                        progress("deciding", part * len(queries) + i, steps)
-                    run(self.connection, query.script)
+    def parts(self) -> int:
+        return max(1, -(-(self.batch.cases - self.rejected()) // PART))
+
+    def selects(
+        self, queries: Sequence[Query], parts: int, is_strict: bool, progress: Progress | None
+    ) -> Iterator[str]:
+        """The queries that give the result, part by part; each rests on tables that the next one replaces.
+
+        Where it `is_strict`, a bad case ends this, but only when all cases have been looked at. Raises CaseRefused.
+        """
+        steps = parts * len(queries)
+        for part in range(parts):
+            self.choose(part, parts)
+            before = self.refused()
+            self.refuse_by_rules()
+            if self.refused() > before:
+                self.choose(part, parts)
+            for i, query in enumerate(queries):
+                if progress is not None:
+                    progress("deciding", part * len(queries) + i, steps)
+                if not (is_strict and self.is_bad()) or STOPPED in query.columns:
+                    self.run(query.script)
+                if self.refuse_stopped(query) and not is_strict:
+                    self.choose(part, parts)
+                    self.run(query.script)
+                if not (is_strict and self.is_bad()):
                     hidden = ", ".join(_q(name) for name in (N, STOPPED) if name in query.columns)
                     yield f"SELECT * EXCLUDE ({hidden}) FROM (\n{query.script.last}\n) AS decided"
+        if is_strict and self.is_bad():
+            raise self.refusal()
 
-        is_one = parts == 1 and len(queries) == 1
-        written = write_results(self.connection, list(selects()) if is_one else selects(), output, criteria)
-        return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
+    def refusal(self) -> CaseRefused:
+        """The refusal of a batch with bad cases, the first hundred problems and what to do."""
+        return refuse_batch(self.problems(), self.batch.cases, self.rejected(), self.batch.unnamed, self.path)
 
 
 def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed: int, path: Path) -> CaseRefused:

@@ -557,21 +557,23 @@ class _Specialiser:
                 continue
             if not rows:
                 return None
-            if len(rows) == 1:
-                (row,) = rows
-                values = {
-                    name: Constant(value, group[0].span) for name, value in zip(variables, row, strict=True)
-                }
-                return substituted_rule(PlainRule(rule.head, tuple(rest)), values)
-            places = [literal for literal in rule.body if literal in members]
-            table = Atom(self._table(rows, group), tuple(Variable(n, group[0].span) for n in variables), group[0].span)
+            fixed: dict[str, Expression] = {}
+            tables: list[Literal] = []
+            for names, part in _factors(variables, rows):
+                if len(part) == 1:
+                    (row,) = part
+                    fixed |= {name: Constant(value, group[0].span) for name, value in zip(names, row, strict=True)}
+                else:
+                    shared = tuple(Variable(name, group[0].span) for name in names)
+                    tables.append(Atom(self._table(part, group), shared, group[0].span))
+            first = next(literal for literal in rule.body if literal in members)
             new: list[Literal] = []
             for literal in rule.body:
-                if literal is places[0] if variables else False:
-                    new.append(table)
+                if literal is first:
+                    new += tables
                 if literal not in members:
                     new.append(literal)
-            return PlainRule(rule.head, tuple(new))
+            return substituted_rule(PlainRule(rule.head, tuple(new)), fixed)
         return rule
 
     def _is_table(self, name: str) -> bool:
@@ -977,6 +979,23 @@ def _for_pattern(rule: PlainRule, pattern: tuple[object, ...], name: str) -> Pla
                 added.append(Comparison("=", argument, constant, rule.head.span))
     variant = PlainRule(Atom(name, tuple(kept), rule.head.span), (*rule.body, *added))
     return substituted_rule(variant, values)
+
+
+def _factors(names: list[str], rows: frozenset[Row]) -> list[tuple[list[str], frozenset[Row]]]:
+    """The tables whose every combination of rows is a row, for a table that is such a product: its columns say nothing
+    of each other. Otherwise the table itself."""
+    found: list[tuple[list[str], frozenset[Row]]] = []
+    names = list(names)
+    place = 0
+    while place < len(names) and len(names) > 1:
+        values = frozenset((row[place],) for row in rows)
+        others = frozenset(row[:place] + row[place + 1 :] for row in rows)
+        if len(values) * len(others) == len(rows):
+            found.append(([names.pop(place)], values))
+            rows = others
+        else:
+            place += 1
+    return [*found, (names, rows)]
 
 
 def _self_contained(atoms: list[Atom]) -> list[Atom]:

@@ -40,7 +40,7 @@ def command(
     from policy_kb.batch import needs_duckdb
 
     needs_duckdb()
-    from policy_kb.batch.engine import Run, open_batch, policies_of, refuse_batch
+    from policy_kb.batch.engine import Run, open_batch, policies_of
     from policy_kb.batch.results import check_output, interruptible
     from policy_kb.batch.summary import summarise, summary_dict, summary_lines
     from policy_kb.commands._progress import bar
@@ -55,17 +55,10 @@ def command(
     policies = policies_of(Policies(policy))
     with interruptible(), bar() as progress:
         batch = open_batch(policies, source, record == "complete", progress)
-        work = Run(policies, batch, chosen)
-        work.refuse()
-        rejected = work.rejected()
-        if (rejected or batch.unnamed) and rejects is None:
-            raise refuse_batch(work.problems(), batch.cases, rejected, batch.unnamed, source)
-        outcome = work.decide(output, progress)
-        if rejects is not None:
-            work.write_rejects(rejects)
+        outcome = Run(policies, batch, source, chosen).decide(output, rejects, progress)
         programs = {one.number: one.program for one in policies}
         summary = summarise(batch.connection, outcome.written, programs, read=batch.cases,
-                            rejected=rejected if rejects is not None else None)
+                            rejected=outcome.rejected if rejects is not None else None)
     if with_json:
         print_json(summary_dict(summary))
         return
