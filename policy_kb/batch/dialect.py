@@ -60,15 +60,12 @@ class DuckDB:
     def decision(self, word: str) -> Sql:
         return f"CAST({self.text(word)} AS case_decision)"
 
-    def any_of(self, condition: Sql) -> Sql:
-        return f"bool_or({condition})"
-
     def or_false(self, condition: Sql) -> Sql:
         return f"coalesce({condition}, FALSE)"
 
-    def values_table(self, rows: Sequence[Sequence[Value]], columns: Sequence[str]) -> Sql:
+    def values_table(self, rows: Sequence[Sequence[Value]], columns: Sequence[str], alias: str) -> Sql:
         listed = ", ".join("(" + ", ".join(self.literal(value) for value in row) + ")" for row in rows)
-        return f"(VALUES {listed}) AS {{alias}}({', '.join(map(self.quoted, columns))})"
+        return f"(VALUES {listed}) AS {alias}({', '.join(map(self.quoted, columns))})"
 
     def list_of(self, items: Sequence[Sql]) -> Sql:
         """The items that are not NULL, as a list."""

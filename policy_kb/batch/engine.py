@@ -12,7 +12,7 @@ from policy_kb.batch.functions import register
 from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import N, Script, Step
+from policy_kb.batch.sql import Script, Step
 from policy_kb.check.checked import Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.plain import Rows
@@ -301,8 +301,8 @@ class Run:
                     self.choose(part, parts)
                     self.run(query.script)
                 if not (is_strict and self.is_bad()):
-                    hidden = ", ".join(_q(name) for name in (N, STOPPED) if name in query.columns)
-                    yield f"SELECT * EXCLUDE ({hidden}) FROM (\n{query.script.last}\n) AS decided"
+                    without = f" EXCLUDE ({_q(STOPPED)})" if STOPPED in query.columns else ""
+                    yield f"SELECT *{without} FROM (\n{query.script.last}\n) AS decided"
         if is_strict and self.is_bad():
             raise self.refusal()
 

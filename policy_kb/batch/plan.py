@@ -9,7 +9,7 @@ from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
 from policy_kb.batch.shape import CASE, Shape, given_table
 from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
-from policy_kb.batch.sql import BITS, Compiler, N, Script, Step, Truths, all_of, negated, some_of
+from policy_kb.batch.sql import BITS, Compiler, Script, Step, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.plain import PlainRule, Rows
@@ -34,7 +34,7 @@ class Query:
 def decisions(
     rules: pipeline.Rules, known: Rows, phase: Phase, shape: Shape, dialect: DuckDB, cases: Sql | None = None
 ) -> Query:
-    """The query that decides the cases of a phase. `cases` gives them: `n`, `case` and the columns of `request`."""
+    """The query that decides the cases of a phase. `cases` gives them, with the columns of `request`."""
     program = rules.program
     worlds = pipeline.worlds_of(rules, phase)
     criteria = criteria_names(program, worlds, phase)
@@ -54,7 +54,6 @@ def decisions(
     stopped = _truth(compiler, given, STOPPED)
     text = dialect.text
     outputs: list[tuple[str, Sql]] = [
-        (N, N),
         (CASE, dialect.quoted(CASE)),
         ("policy", text(phase.policy)),
         ("phase", text(phase.name)),
@@ -161,12 +160,12 @@ class _Listing:
 
 
 def all_cases(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
-    """The cases of a phase, numbered; those that ask for one of the drugs `covers` names, if it names any."""
+    """The cases of a phase; those that ask for one of the drugs `covers` names, if it names any."""
     q = dialect.quoted
     drugs = ", ".join(dialect.text(drug) for drug in sorted(covers))
     among = f" AND {q('drug')} IN ({drugs})" if drugs else ""
     table = q(given_table("request"))
-    return f"SELECT row_number() OVER () AS {N}, * FROM {table} WHERE {q('phase')} = {dialect.text(phase.name)}{among}"
+    return f"SELECT * FROM {table} WHERE {q('phase')} = {dialect.text(phase.name)}{among}"
 
 
 def refusals(program: CheckedProgram, known: Rows, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
@@ -204,7 +203,7 @@ def rows_queries(
             outputs += [(column, f"r.{dialect.quoted(column)}") for column in part.columns]
         else:
             where = compiler.truth(now)
-        cases = f"SELECT row_number() OVER () AS {N}, * FROM {dialect.quoted(given_table('request'))}"
+        cases = f"SELECT * FROM {dialect.quoted(given_table('request'))}"
         result.append((name, compiler.script(cases, outputs, where, now if part is not None else None)))
     return result
 

@@ -453,7 +453,7 @@ class _Specialiser:
             literal = _folded_in(literal)
             truth = self._truth(literal, done, derived)
             if truth is None:
-                kept[self._as_given(literal)] = None
+                kept[_none_or_some(self._as_given(literal))] = None
             elif not truth:
                 return None
         for literal in kept:
@@ -901,6 +901,19 @@ def flags_counted(literal: Literal) -> list[str]:
         for side in (literal.left, literal.right) if isinstance(side, Call) and side.function == NUMBER_OF
         for argument in side.arguments if isinstance(argument, Constant)
     ]
+
+
+def _none_or_some(literal: Literal) -> Literal:
+    """The literal with `= 0` for all ways to ask whether a count is none, and `>= 1` for all ways to ask for some."""
+    counted = counted_atom(literal)
+    if counted is None:
+        return literal
+    aggregate, operator, number = tree.count_parts(counted[0])
+    if not (isinstance(number, Constant) and isinstance(number.value, int)):
+        return literal
+    asked = {("<=", 0): ("=", 0), ("<", 1): ("=", 0), ("!=", 0): (">=", 1), (">", 0): (">=", 1)}
+    operator, value = asked.get((operator, number.value), (operator, number.value))
+    return Comparison(operator, aggregate, Constant(value, number.span), literal.span)
 
 
 def _calls(literal: Literal, operator: str, function: str) -> bool:

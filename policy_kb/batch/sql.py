@@ -2,7 +2,7 @@
 
 What a rule asks of a single row is one bit: every row sets its bits in a number, and one grouping by case gathers them.
 Flags are columns of one wide row a case, computed in layers. Only what joins several rows of a case becomes a table of
-its own, and its cases one more bit. The cases are numbered (`n`).
+its own, and its cases one more bit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from policy_kb.parse.tree import (
 )
 from policy_kb.record import record
 
-N = "n"
 UNSURE = "~"
 """Behind the name of an input relation: its uncertain rows."""
 
@@ -97,13 +96,33 @@ class Term:
 
 @dataclass
 class _Pass:
-    """The grouped pass over one input relation: its columns, by what they compute."""
+    """The grouped pass over one input relation: the names of its columns, by what they compute, with the condition that
+    a row fulfils on which a column depends, and the rules it comes from.
+
+    `truths` are true or false: whether some row fulfils the condition, or whether an aggregate is true of those that
+    do. `values` are other aggregates, NULL where there is no such row.
+    """
 
     relation: str
-    columns: dict[Sql, str] = field(default_factory=dict)
+    truths: dict[tuple[Sql | None, Truths], str] = field(default_factory=dict)
+    values: dict[Sql, str] = field(default_factory=dict)
+    conditions: dict[str, Truths] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
-    conditions: dict[str, Sql] = field(default_factory=dict)
-    """Of the columns that say whether some row fulfils a condition: that condition."""
+
+
+@record
+class _Branch:
+    """Rows that set bits of a case. `source` is what stands behind SELECT and the columns."""
+
+    key: Sql
+    bits: list[tuple[str, Sql, list[str]]]
+    """The name of each bit, the condition and the rules it comes from."""
+    source: Sql
+
+
+_WIDE, _KEY = "\0wide\0", "\0case\0"
+"""Stand in the SQL of a subquery for the table of the wide rows, and for the case that its rows are of. No text of a
+rule holds such signs."""
 
 
 @dataclass
@@ -115,6 +134,20 @@ class _Part:
     notes: list[str]
     level: int
     columns: tuple[str, ...] = ()
+
+    def step(self, wide: str) -> Step:
+        return Step(self.name, self.sql.replace(_WIDE, wide), tuple(self.notes))
+
+
+@record
+class _Source:
+    """A table in a join, with what its rows have to fulfil. `of_case`: its rows are of a case, that of the others."""
+
+    table: Sql
+    alias: str
+    on: list[Sql]
+    of_case: bool = True
+    is_optional: bool = False
 
 
 @record
@@ -154,6 +187,7 @@ class Compiler:
     ):
         self.program, self.given, self.shape, self.dialect = program, specialised, shape, dialect
         self.q = dialect.quoted
+        self.key = dialect.quoted(CASE)
         self.rules = by_head(specialised.rules)
         self.singles: dict[str, None] = {}
         self.passes: dict[str, _Pass] = {}
@@ -475,20 +509,24 @@ class Compiler:
             return False
         return self.bit(relation, condition, notes or [])
 
-    def bit(self, relation: str, condition: Truths, notes: list[str]) -> Sql:
-        """Whether some row of a relation fulfils a condition, as a column of the wide row."""
-        text = "TRUE" if condition is True else str(condition)
-        column = self.column(relation, self.dialect.any_of(text), notes)
-        found = self.passes[relation]
-        found.conditions[found.columns[self.dialect.any_of(text)]] = text
-        return column
-
-    def column(self, relation: str, aggregate: Sql, notes: list[str]) -> Sql:
-        """A column of the grouped pass over a relation, FALSE where the case has no row."""
+    def bit(self, relation: str, condition: Truths, notes: list[str], all_hold: Sql | None = None) -> Sql:
+        """Whether some row of a relation fulfils a condition, as a column of the wide row; or whether `all_hold`, an
+        aggregate, is true of the rows that do."""
         found = self.passes.setdefault(relation, _Pass(relation))
-        name = found.columns.setdefault(aggregate, f"{relation} {len(found.columns) + 1}")
-        found.notes.setdefault(name, [])
-        found.notes[name] += [note for note in notes if note not in found.notes[name]]
+        return self.named(found, found.truths.setdefault((all_hold, condition), self.new_name(found)), condition, notes)
+
+    def column(self, relation: str, aggregate: Sql, condition: Truths, notes: list[str]) -> Sql:
+        """An aggregate of the rows that fulfil a condition, as a column of the wide row."""
+        found = self.passes.setdefault(relation, _Pass(relation))
+        return self.named(found, found.values.setdefault(aggregate, self.new_name(found)), condition, notes)
+
+    def new_name(self, grouped: _Pass) -> str:
+        return f"{grouped.relation} {len(grouped.notes) + 1}"
+
+    def named(self, grouped: _Pass, name: str, condition: Truths, notes: list[str]) -> Sql:
+        grouped.conditions[name] = condition
+        own = grouped.notes.setdefault(name, [])
+        own += [note for note in notes if note not in own]
         self.columns.add(self.q(name))
         return self.q(name)
 
@@ -551,13 +589,12 @@ class Compiler:
             return found if least is not None else negated(found)
         if wanted == 2 and len(own) == 1:
             # Two different values: the least is not the greatest.
-            chosen = f"CASE WHEN {value} THEN {own[0]} END"
-            found = all_of([where, self.column(relation, f"min({chosen}) < max({chosen})", notes)])
+            found = all_of([where, self.bit(relation, condition, notes, f"min({own[0]}) < max({own[0]})")])
             return found if least is not None else negated(found)
         values = own[0] if len(own) == 1 else self.dialect.struct(**{f"v{i}": one for i, one in enumerate(own)})
         if not own:
             values = "1"
-        name = self.column(relation, f"count(DISTINCT CASE WHEN {value} THEN {values} END)", notes)
+        name = self.column(relation, f"count(DISTINCT CASE WHEN {value} THEN {values} END)", condition, notes)
         compared = self.dialect.compared(
             operator, f"CASE WHEN {where if where is not True else 'TRUE'} THEN coalesce({name}, 0) ELSE 0 END",
             self.term(number, terms).sql,
@@ -580,98 +617,119 @@ class Compiler:
         part.notes += [note for note in notes if note not in part.notes]
         return self.q(part.name)
 
-    def select(self, head: list[tuple[str, Expression]], group: list[Literal], terms: Mapping[str, Term]) -> Sql | None:
-        """The rows of `head` for which all literals hold, as `SELECT DISTINCT n, ...`."""
+    def select(
+        self, head: list[tuple[str, Expression]], group: list[Literal], terms: Mapping[str, Term],
+        conditions: Iterable[Truths] = (),
+    ) -> Sql | None:
+        """The rows of `head` for which all literals and `conditions` hold, as `SELECT DISTINCT case, ...`."""
         inside = dict(terms)
-        sources: list[Sql] = []
-        conditions: list[Truths] = []
+        sources: list[_Source] = []
+        tests: list[Truths] = list(conditions)
         for literal in _in_order(group, terms):
             alias = f"r{len(sources) + 1}"
             match literal:
                 case Atom(relation=name) if name in self.given.tables:
                     if tree.names(literal) <= inside.keys():
-                        conditions.append(self.in_table(literal, inside))
+                        tests.append(self.in_table(literal, inside))
                         continue
                     rows = sorted(self.given.tables[name], key=repr)
                     columns = [f"v{place}" for place in range(len(literal.arguments))]
                     kinds = [_kind_of(value) for value in rows[0]] if rows else []
                     if not rows:
                         return None
-                    table = self.dialect.values_table(rows, columns).replace("{alias}", alias)
+                    table = self.dialect.values_table(rows, columns, alias)
                     on = self.bound_columns(list(zip(columns, kinds, strict=True)), literal.arguments, inside, alias)
-                    sources.append(f"JOIN {table} ON {' AND '.join(on) if on else 'TRUE'}")
+                    sources.append(_Source(table, alias, on, of_case=False))
                 case Atom(relation=name, arguments=arguments):
                     if not arguments:
-                        conditions.append(self.truth(name))
+                        tests.append(self.truth(name))
                         continue
                     found = self.source(name, arguments, inside, alias)
                     if found is None:
                         return None
-                    table, tests = found
-                    sources.append(f"JOIN {table} AS {alias} ON {' AND '.join(tests)}")
+                    table, on = found
+                    sources.append(_Source(f"{table} AS {alias}", alias, on))
                 case Negation(atom=atom) if atom.relation in self.given.tables:
-                    conditions.append(negated(self.in_table(atom, inside)))
+                    tests.append(negated(self.in_table(atom, inside)))
                 case Negation(atom=atom) if not atom.arguments:
-                    conditions.append(negated(self.truth(atom.relation)))
+                    tests.append(negated(self.truth(atom.relation)))
                 case Negation(atom=atom):
                     scope = dict(inside)
                     found = self.source(atom.relation, atom.arguments, scope, "x")
                     if found is not None:
-                        table, tests = found
-                        conditions += [
+                        table, on = found
+                        tests += [
                             f"({self.term(a, inside).sql} IS NOT NULL)" for a in atom.arguments if self.can_fail(a)
                         ]
-                        conditions.append(f"NOT EXISTS (SELECT 1 FROM {table} AS x WHERE {' AND '.join(tests)})")
+                        matching = " AND ".join([f"x.{self.key} = {_KEY}", *on])
+                        tests.append(f"NOT EXISTS (SELECT 1 FROM {table} AS x WHERE {matching})")
                 case Comparison() if counted_atom(literal) is not None:
-                    source, condition = self.count_join(literal, inside, alias)
-                    sources += source
-                    conditions.append(condition)
+                    counted, test = self.count_join(literal, inside, alias)
+                    sources += counted
+                    tests.append(test)
                 case Comparison():
                     given = assignment(literal, inside.keys(), tuple(group))
                     if given is not None:
                         name_, other = given
                         inside[name_] = self.term(other, inside)
                         if self.can_fail(other):
-                            conditions.append(f"({inside[name_].sql} IS NOT NULL)")
+                            tests.append(f"({inside[name_].sql} IS NOT NULL)")
                     else:
-                        conditions.append(self.comparison(literal, inside))
+                        tests.append(self.comparison(literal, inside))
                 case Truth(value=value):
-                    conditions.append(value)
-        condition = all_of(conditions)
-        if condition is False:
-            return None
-        columns_ = [f"c.{N}"]
+                    tests.append(value)
+        columns_ = [_KEY]
         for name, argument in head:
             term = self.term(argument, inside)
             columns_.append(f"{term.sql} AS {self.q(name)}")
             if self.can_fail(argument):
-                condition = all_of([condition, f"({term.sql} IS NOT NULL)"])
-        lines = [f"SELECT DISTINCT {', '.join(columns_)}", "FROM {wide} AS c", *sources]
+                tests.append(f"({term.sql} IS NOT NULL)")
+        condition = all_of(tests)
+        return None if condition is False else self.written(columns_, sources, condition)
+
+    def written(self, columns: list[Sql], sources: list[_Source], condition: Truths) -> Sql:
+        """The SELECT over these sources. The wide rows are among them where something of them is read."""
+        whole = "\n".join([*columns, *(test for one in sources for test in one.on), str(condition)])
+        is_alone = (
+            bool(sources) and sources[0].of_case and not sources[0].is_optional
+            and self.reads_level == 0 and not self.reads_case(whole)
+        )
+        key = f"{sources[0].alias if is_alone else 'c'}.{self.key}"
+        # Who asks for cases alone gathers them, each once.
+        lines = [f"SELECT {'DISTINCT ' if len(columns) > 1 else ''}{', '.join(columns)}"]
+        joined = sources
+        if is_alone:
+            lines.append(f"FROM {sources[0].table}")
+            condition = all_of([*sources[0].on, condition])
+            joined = sources[1:]
+        else:
+            lines.append(f"FROM {_WIDE} AS c")
+        for source in joined:
+            on = [*([f"{source.alias}.{self.key} = {_KEY}"] if source.of_case else []), *source.on]
+            lines.append(f"{'LEFT ' if source.is_optional else ''}JOIN {source.table} ON {' AND '.join(on) or 'TRUE'}")
         if condition is not True:
             lines.append(f"WHERE {condition}")
-        return "\n".join(lines)
+        return "\n".join(lines).replace(_KEY, key)
 
     def source(
         self, name: str, arguments: tuple[Expression, ...], terms: dict[str, Term], alias: str
     ) -> tuple[Sql, list[Sql]] | None:
-        """The table with the rows of a relation, and the conditions that join it to the case and to other rows."""
+        """The table with the rows of a relation, and the conditions that join it to other rows of the case."""
         base = self.base(name)
         if base is not None:
             relation, only_certain = base
             if not self.shape[relation].has_rows:
                 return None
-            tests = [f"{alias}.{self.q(CASE)} = c.{self.q(CASE)}"]
-            tests += self.row_conditions(relation, arguments, terms, alias)
-            tests += self.among(only_certain, alias)
+            tests = [*self.row_conditions(relation, arguments, terms, alias), *self.among(only_certain, alias)]
             return self.q(given_table(relation)), tests
         part = self.relations.get(name)
         if part is None:
             return None
         self.uses_level = max(self.uses_level, part.level)
         columns = list(zip(part.columns, self.kinds[name], strict=True))
-        return self.q(part.name), [f"{alias}.{N} = c.{N}", *self.bound_columns(columns, arguments, terms, alias)]
+        return self.q(part.name), self.bound_columns(columns, arguments, terms, alias)
 
-    def count_join(self, literal: Literal, terms: dict[str, Term], alias: str) -> tuple[list[Sql], Truths]:
+    def count_join(self, literal: Literal, terms: dict[str, Term], alias: str) -> tuple[list[_Source], Truths]:
         """A count of rows for the values of other rows: a grouped subquery, joined."""
         counted = counted_atom(literal)
         assert counted is not None
@@ -685,13 +743,16 @@ class Compiler:
         own = [c for c, a in zip(part.columns, inner.arguments, strict=True)
                if isinstance(a, Variable) and a.name.endswith("#")]
         outer = [(c, a) for c, a in zip(part.columns, inner.arguments, strict=True) if c not in own]
-        grouped = ", ".join([N, *(self.q(c) for c, _ in outer)])
-        tests = [f"{alias}.{N} = c.{N}"]
-        tests += [f"{alias}.{self.q(c)} = {self.term(a, terms).sql}" for c, a in outer]
+        if isinstance(number, Constant) and (operator, number.value) in (("=", 0), (">=", 1)):
+            matching = [f"{alias}.{self.key} = {_KEY}"]
+            matching += [f"{alias}.{self.q(c)} = {self.term(a, terms).sql}" for c, a in outer]
+            found = f"EXISTS (SELECT 1 FROM {self.q(part.name)} AS {alias} WHERE {' AND '.join(matching)})"
+            return [], f"NOT {found}" if operator == "=" else found
+        grouped = ", ".join([self.key, *(self.q(c) for c, _ in outer)])
         # The rows of a part differ from each other, and all their values but the outer ones are counted.
-        source = (
-            f"LEFT JOIN (SELECT {grouped}, count(*) AS rows_counted FROM {self.q(part.name)} GROUP BY {grouped}) "
-            f"AS {alias} ON {' AND '.join(tests)}"
+        source = _Source(
+            f"(SELECT {grouped}, count(*) AS rows_counted FROM {self.q(part.name)} GROUP BY {grouped}) AS {alias}",
+            alias, [f"{alias}.{self.q(c)} = {self.term(a, terms).sql}" for c, a in outer], is_optional=True,
         )
         compared = self.dialect.compared(operator, f"coalesce({alias}.rows_counted, 0)", right)
         return [source], self.coalesced(f"({compared})")
@@ -704,15 +765,9 @@ class Compiler:
         kinds: list[str] | None = None
         for rule in rules:
             terms, conditions, rest = self.of_case(rule)
-            condition = all_of(conditions)
-            if condition is False:
-                continue
-            scope = dict(terms)
-            sql = self.select(list(zip(columns, rule.head.arguments, strict=True)), rest, scope)
+            sql = self.select(list(zip(columns, rule.head.arguments, strict=True)), rest, terms, conditions)
             if sql is None:
                 continue
-            if condition is not True:
-                sql += ("\n  AND " if "\nWHERE " in sql else "\nWHERE ") + str(condition)
             kinds = self.head_kinds(rule, rest, terms)
             if sql not in selects:
                 selects.append(sql)
@@ -801,7 +856,7 @@ class Compiler:
                     if not rows:
                         return "0" if aggregate.function in ("count", "sum") else "NULL"
                     kinds = [_kind_of(value) for value in rows[0]]
-                    sources.append(self.dialect.values_table(rows, columns).replace("{alias}", alias))
+                    sources.append(self.dialect.values_table(rows, columns, alias))
                     before = set(inside)
                     conditions += self.bound_columns(list(zip(columns, kinds, strict=True)), arguments, inside, alias)
                     own += [inside[name_].sql for name_ in sorted(inside.keys() - before)]
@@ -921,7 +976,7 @@ class Compiler:
                 aggregate = self.dialect.distinct_list(
                     self.term(head, scope).sql, "TRUE" if condition is True else str(condition)
                 )
-                column = self.column(base[0], aggregate, [self.note(rule)])
+                column = self.column(base[0], aggregate, condition, [self.note(rule)])
                 where = all_of(conditions)
                 lists.append(column if where is True else f"CASE WHEN {where} THEN {column} END")
                 continue
@@ -948,7 +1003,7 @@ class Compiler:
         if sql is None:
             return None
         listed = self.dialect.distinct_list("v0", "TRUE")
-        sql = f"SELECT {N}, {listed} AS found\nFROM (\n{_indented(sql)}\n) AS rows\nGROUP BY {N}"
+        sql = f"SELECT {self.key}, {listed} AS found\nFROM (\n{_indented(sql)}\n) AS rows\nGROUP BY {self.key}"
         level = max(self.uses_level, self.reads_level)
         part = _Part(f"list {len(self.parts) + 1}", sql, [self.note(rule)], level, ("found",))
         self.parts[sql] = part
@@ -970,35 +1025,36 @@ class Compiler:
         """The whole script: `outputs` are the columns of its last query, over the wide rows, with the rows of one
         relation if asked."""
         steps = [Step("cases", self.cases(cases), ())]
-        masks = self.masks()
-        if masks is not None:
-            steps.append(masks)
-        for relation, grouped in self.passes.items():
-            if any(name not in self.bits for name in grouped.columns.values()):
-                steps.append(self.pass_step(relation, grouped))
+        steps += [part.step("cases") for part in self.relations.values() if part.level == 0]
+        # What is true or false of rows, or of rows joined with each other, is found in one pass.
+        tested = [part for part in self.parts.values() if part.level == 0 and not part.columns]
+        branches = [branch for grouped in self.passes.values() for branch in self.branches(grouped)]
+        branches += [self.branch(part, "cases") for part in tested]
+        if branches:
+            steps.append(self.gathered("rows_of_cases", branches))
+        self.bits = [name for branch in branches for name, _, _ in branch.bits]
+        steps += [self.pass_step(grouped) for grouped in self.passes.values() if grouped.values]
         most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
                     *(p.level for p in self.relations.values())])
         previous = "cases"
         layers: list[Sql] = []
         for level in range(most + 1):
-            for part in (*self.relations.values(), *self.parts.values()):
-                if part.level == level:
-                    steps.append(Step(part.name, part.sql.replace("{wide}", previous), tuple(part.notes)))
             joined = [part for part in self.parts.values() if part.level == level and part.columns]
-            tested = [part for part in self.parts.values() if part.level == level and not part.columns]
+            if level > 0:
+                steps += [part.step(previous) for part in self.relations.values() if part.level == level]
+                tested = [part for part in self.parts.values() if part.level == level and not part.columns]
+                if tested:
+                    steps.append(self.gathered(f"joined_rows_{level}", [self.branch(p, previous) for p in tested]))
+            steps += [part.step(previous) for part in joined]
             lines = self.wide_base() if level == 0 else ["SELECT w.*", f"FROM {previous} AS w"]
             columns = [f"       p{i}.{part.columns[0]} AS {self.q(part.name)}" for i, part in enumerate(joined)]
-            key = f"{'c' if level == 0 else 'w'}.{N}"
-            if tested:
-                gathered = f"joined_rows_{level}"
-                steps.append(self.gathered(gathered, tested))
-                columns += [
-                    f"       (coalesce(g.word_{i // BITS}, 0) & CAST({1 << i % BITS} AS BIGINT) <> 0) "
-                    f"AS {self.q(part.name)}" for i, part in enumerate(tested)
-                ]
-                lines.append(f"LEFT JOIN {gathered} AS g ON g.{N} = {key}")
+            key = f"{'c' if level == 0 else 'w'}.{self.key}"
+            if tested and level > 0:
+                columns += [f"       {self.of_word('g', i)} AS {self.q(part.name)}" for i, part in enumerate(tested)]
+                lines.append(f"LEFT JOIN joined_rows_{level} AS g ON g.{self.key} = {key}")
             lines[0:1] = [",\n".join([lines[0], *columns])]
-            lines += [f"LEFT JOIN {self.q(part.name)} AS p{i} ON p{i}.{N} = {key}" for i, part in enumerate(joined)]
+            lines += [f"LEFT JOIN {self.q(part.name)} AS p{i} ON p{i}.{self.key} = {key}"
+                      for i, part in enumerate(joined)]
             body = "\n".join(lines)
             layers = []
             flags = [flag for flag in self.layers if flag[2] == level]
@@ -1012,24 +1068,16 @@ class Compiler:
         listed = ",\n       ".join(f"{sql} AS {self.q(name)}" for name, sql in outputs)
         ending = f"FROM layer_{len(layers)} AS w"
         if rows_of is not None:
-            ending += f"\nJOIN {self.q(rows_of)} AS r ON r.{N} = w.{N}"
+            ending += f"\nJOIN {self.q(rows_of)} AS r ON r.{self.key} = w.{self.key}"
         if where is not True:
             ending += f"\nWHERE {'FALSE' if where is False else where}"
         last = _with(layers, f"SELECT {listed}\n{ending}")
         return Script(tuple(self.read_by(steps, last)), last)
 
-    def gathered(self, name: str, parts: list[_Part]) -> Step:
-        """Which of several subqueries have each case, as bits: one grouping instead of a join with each of them."""
-        words = range((len(parts) - 1) // BITS + 1)
-        selects = []
-        for i, part in enumerate(parts):
-            values = [
-                f"CAST({1 << i % BITS if word == i // BITS else 0} AS BIGINT) AS word_{word}" for word in words
-            ]
-            selects.append(f"SELECT {N}, {', '.join(values)} FROM {self.q(part.name)} ")
-        body = _indented("\nUNION ALL\n".join(selects))
-        columns = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)
-        return Step(name, f"SELECT {N}, {columns}\nFROM (\n{body}\n) AS bits\nGROUP BY {N}", ())
+    def of_word(self, alias: str, number: int) -> Sql:
+        """Whether a case has the bit of this number."""
+        word, bit = divmod(number, BITS)
+        return f"(coalesce({alias}.word_{word}, 0) & CAST({1 << bit} AS BIGINT) <> 0)"
 
     def layer(self, flags: list[tuple[str, Sql, int, list[str]]], previous: str) -> Sql:
         """One more layer of flags on the wide row."""
@@ -1051,51 +1099,55 @@ class Compiler:
                 kept.append(step)
         return kept[::-1]
 
-    def masks(self) -> Step | None:
-        """One pass over all input relations: each sets bits of a number, a bit for each condition on a row, and one
-        grouping by case gathers them."""
-        self.bits: dict[str, tuple[int, int]] = {}
-        branches: list[tuple[str, dict[int, list[tuple[int, Sql, list[str]]]]]] = []
-        number = 0
-        for relation, grouped in self.passes.items():
-            words: dict[int, list[tuple[int, Sql, list[str]]]] = {}
-            for name in grouped.columns.values():
-                condition = grouped.conditions.get(name)
-                if condition is None:
-                    continue
-                self.bits[name] = divmod(number, BITS)
-                words.setdefault(number // BITS, []).append((number % BITS, condition, grouped.notes[name]))
-                number += 1
-            if words:
-                branches.append((relation, words))
-        if not branches:
-            return None
-        self.words = range(number // BITS + (1 if number % BITS else 0))
+    def branches(self, grouped: _Pass) -> list[_Branch]:
+        """The rows of a relation that set bits: one branch for what each row says by itself, and others."""
+        alone = [(name, "TRUE" if condition is True else str(condition), grouped.notes[name])
+                 for (all_hold, condition), name in grouped.truths.items() if all_hold is None]
+        key = f"r.{self.key}"
+        found = [_Branch(key, alone, self.rows_from(grouped.relation, [test for _, test, _ in alone]))] if alone else []
+        for (all_hold, condition), name in grouped.truths.items():
+            if all_hold is not None:
+                where = f"\nWHERE {condition}" if condition is not True else ""
+                source = self.rows_from(grouped.relation, [all_hold, where])
+                found.append(_Branch(key, [(name, all_hold, grouped.notes[name])], f"{source}{where}\nGROUP BY {key}"))
+        return found
+
+    def branch(self, part: _Part, wide: str) -> _Branch:
+        rows = _indented(part.step(wide).sql)
+        return _Branch(self.key, [(part.name, "TRUE", part.notes)], f"FROM (\n{rows}\n) AS found")
+
+    def rows_from(self, relation: str, read: list[Sql]) -> Sql:
+        """The rows `r` of a relation, with the cases where one of `read` reads them."""
+        source = f"FROM {self.q(given_table(relation))} AS r"
+        if any(map(self.reads_case, read)):
+            source += f"\nJOIN cases AS c ON c.{self.key} = r.{self.key}"
+        return source
+
+    def gathered(self, name: str, branches: list[_Branch]) -> Step:
+        """One pass over all branches: each row sets bits of numbers, and one grouping by case gathers them."""
+        words = range(-(-sum(len(branch.bits) for branch in branches) // BITS))
         selects = []
-        for relation, words in branches:
-            lines = [f"SELECT r.{self.q(CASE)}"]
-            for word in self.words:
-                bits = words.get(word, [])
-                if not bits:
-                    lines[-1] += ","
-                    lines.append(f"       CAST(0 AS BIGINT) AS word_{word}")
-                    continue
+        number = 0
+        for branch in branches:
+            places = {number + i: bit for i, bit in enumerate(branch.bits)}
+            number += len(branch.bits)
+            lines = [f"SELECT {branch.key}"]
+            for word in words:
                 lines[-1] += ","
-                for i, (bit, condition, notes) in enumerate(bits):
+                own = {place % BITS: bit for place, bit in places.items() if place // BITS == word}
+                if not own:
+                    lines.append(f"       CAST(0 AS BIGINT) AS word_{word}")
+                for i, (place, (_, condition, notes)) in enumerate(own.items()):
                     lines.append(f"       -- {'; '.join(notes)}")
-                    value = f"CAST({1 << bit} AS BIGINT)"
+                    value = f"CAST({1 << place} AS BIGINT)"
                     chosen = value if condition == "TRUE" else (
                         f"CASE WHEN {condition} THEN {value} ELSE CAST(0 AS BIGINT) END"
                     )
-                    lines.append(f"       {chosen}{' |' if i < len(bits) - 1 else f' AS word_{word}'}")
-            lines.append(f"FROM {self.q(given_table(relation))} AS r")
-            if any(self.reads_case(condition) for bits in words.values() for _, condition, _ in bits):
-                lines.append(f"JOIN cases AS c ON c.{self.q(CASE)} = r.{self.q(CASE)}")
-            selects.append("\n".join(lines))
-        gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in self.words)
+                    lines.append(f"       {chosen}{' |' if i < len(own) - 1 else f' AS word_{word}'}")
+            selects.append("\n".join([*lines, branch.source]))
+        gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)
         body = _indented("\nUNION ALL\n".join(selects))
-        case = self.q(CASE)
-        return Step("rows_of_cases", f"SELECT {case}, {gathered}\nFROM (\n{body}\n) AS bits\nGROUP BY {case}", ())
+        return Step(name, f"SELECT {self.key}, {gathered}\nFROM (\n{body}\n) AS bits\nGROUP BY {self.key}", ())
 
     def reads_case(self, condition: Sql) -> bool:
         """Whether a condition on a row reads values of the case's single relations."""
@@ -1103,7 +1155,7 @@ class Compiler:
 
     def cases(self, cases: Sql) -> Sql:
         """The cases with the values of the relations that have one row a case."""
-        columns = [f"c.{N}", f"c.{self.q(CASE)}"]
+        columns = [f"c.{self.key}"]
         joins = []
         for attribute in self.program.relations[REQUEST].attributes[1:]:
             columns.append(f"c.{self.q(attribute.name)} AS {self.q(f'{REQUEST}.{attribute.name}')}")
@@ -1116,44 +1168,34 @@ class Compiler:
             joins.append(f"LEFT JOIN {source} AS {alias} ON {alias}.{self.q(CASE)} = c.{self.q(CASE)}")
         return "\n".join([f"SELECT {', '.join(columns)}", f"FROM ({cases}) AS c", *joins])
 
-    def pass_step(self, relation: str, grouped: _Pass) -> Step:
-        """The grouped pass over a relation for what is no single bit."""
-        lines = [f"SELECT c.{N}"]
-        for aggregate, name in grouped.columns.items():
-            if name not in self.bits:
-                lines[-1] += ","
-                lines.append(f"       -- {'; '.join(grouped.notes[name])}")
-                lines.append(f"       {aggregate} AS {self.q(name)}")
-        case = self.q(CASE)
-        lines.append(f"FROM {self.q(given_table(relation))} AS r JOIN cases AS c ON c.{case} = r.{case}")
-        lines.append(f"GROUP BY c.{N}")
-        return Step(f"{relation} by case", "\n".join(lines), ())
+    def pass_step(self, grouped: _Pass) -> Step:
+        """The grouped pass over the rows of a relation for what is not true or false."""
+        lines = [f"SELECT r.{self.key}"]
+        for aggregate, name in grouped.values.items():
+            lines[-1] += ","
+            lines.append(f"       -- {'; '.join(grouped.notes[name])}")
+            lines.append(f"       {aggregate} AS {self.q(name)}")
+        condition = some_of(grouped.conditions[name] for name in grouped.values.values())
+        where = f"\nWHERE {condition}" if condition is not True else ""
+        source = self.rows_from(grouped.relation, [*grouped.values, where])
+        sql = "\n".join([*lines, f"{source}{where}", f"GROUP BY r.{self.key}"])
+        return Step(f"{grouped.relation} by case", sql, ())
 
     def wide_base(self) -> list[str]:
         columns = ["c.*"]
         joins = []
-        for i, (relation, grouped) in enumerate(self.passes.items()):
-            has_pass = False
-            for aggregate, name in grouped.columns.items():
-                if name in self.bits:
-                    word, bit = self.bits[name]
-                    column = f"(coalesce(b.word_{word}, 0) & CAST({1 << bit} AS BIGINT) <> 0)"
-                else:
-                    has_pass = True
-                    column = f"f{i}.{self.q(name)}"
-                    if not aggregate.startswith(("count(", "list(", "collect_set(")):
-                        column = self.coalesced(column)
-                columns.append(f"{column} AS {self.q(name)}")
-            if has_pass:
-                joins.append(f"LEFT JOIN {self.q(f'{relation} by case')} AS f{i} ON f{i}.{N} = c.{N}")
+        for i, grouped in enumerate(one for one in self.passes.values() if one.values):
+            columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
+            joins.append(f"LEFT JOIN {self.q(f'{grouped.relation} by case')} AS f{i} ON f{i}.{self.key} = c.{self.key}")
         if self.bits:
-            joins.append(f"LEFT JOIN rows_of_cases AS b ON b.{self.q(CASE)} = c.{self.q(CASE)}")
+            columns += [f"{self.of_word('b', number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
+            joins.append(f"LEFT JOIN rows_of_cases AS b ON b.{self.key} = c.{self.key}")
         if self.is_open_read:
             for name, given in self.shape.items():
                 if given.openness is Openness.SOME:
                     columns.append(f"(o.{self.q(name)} IS NOT NULL) AS {self.q(name + '*')}")
                     columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
-            joins.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.q(CASE)} = c.{self.q(CASE)}")
+            joins.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.key} = c.{self.key}")
         return ["SELECT " + ",\n       ".join(columns), "FROM cases AS c", *joins]
 
 

@@ -70,7 +70,7 @@ def decided(
     register(connection, query.script.text)
     run(connection, query.script)
     found = connection.execute(query.script.last).fetchall()
-    return {row[1]: dict(zip(query.columns, row, strict=True)) for row in found}
+    return {row[0]: dict(zip(query.columns, row, strict=True)) for row in found}
 
 
 def models(
