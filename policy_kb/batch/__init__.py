@@ -7,7 +7,7 @@ def needs_duckdb() -> None:
     """Refuse where DuckDB, which is an extra, is not installed. Raises CaseRefused."""
     from importlib.util import find_spec
 
-    if any(find_spec(name) is None for name in ("duckdb", "numpy", "pyarrow")):
+    if any(find_spec(name) is None for name in ("duckdb", "msgspec", "numpy", "pyarrow")):
         from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
         from policy_kb.source import Span
 

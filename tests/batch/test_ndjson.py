@@ -22,7 +22,7 @@ from tests.strategies.cases import ALWAYS_OPEN, ATTRIBUTES, alemtuzumab_cases, r
 duckdb = pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")
 
-from policy_kb.batch import ndjson  # noqa: E402
+from policy_kb.batch import lines, ndjson  # noqa: E402
 from policy_kb.batch.ndjson import read_ndjson  # noqa: E402
 from policy_kb.batch.shape import OPEN_TABLE, Openness, given_table  # noqa: E402
 from policy_kb.batch.tables import Batch, connect  # noqa: E402
@@ -269,7 +269,7 @@ def test_the_usual_shapes_do_not_need_the_reader_of_single_cases(
     documents.append({"case": "é: \"x\"", "request": REQUEST, "concurrent_therapy": ["other: crème: à", "other: x"]})
     path = write(tmp_path / "cases.ndjson", *documents)
     accepted, _ = one_by_one(path)
-    monkeypatch.delattr(ndjson._Part, "read_odd")
+    monkeypatch.delattr(lines._Part, "read_odd")
     batch = read_ndjson(PROGRAM, KNOWN, path, connection=connection)
     assert as_batch(batch) == accepted
     assert (batch.cases, batch.rejected, batch.unnamed, batch.problems) == (301, 0, 0, ())
