@@ -12,7 +12,7 @@ from policy_kb.batch.functions import register
 from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import Script, Step
+from policy_kb.batch.sql import GATHERED, Script, Step
 from policy_kb.check.checked import Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.plain import Rows
@@ -55,9 +55,13 @@ def is_lines(path: Path) -> bool:
 
 
 def open_batch(
-    policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None
+    policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None,
+    leave_requests: bool = False,
 ) -> Batch:
-    """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused."""
+    """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused.
+
+    `leave_requests` as in `read_tables`.
+    """
     from policy_kb.batch.tables import connect, read_tables
 
     first = policies[0]
@@ -74,7 +78,30 @@ def open_batch(
     if not path.exists():
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
                                       "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
-    return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete)
+    return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete,
+                       leave_requests=leave_requests)
+
+
+def decide_batch(
+    policies: Sequence[Policy], path: Path, readings: Mapping[str, str], output: Path, *, record_complete: bool,
+    rejects: Path | None = None, progress: Progress | None = None,
+) -> tuple[Outcome, DuckDBPyConnection]:
+    """Read the input, decide all cases and write the result; with `rejects`, put those aside that cannot be decided,
+    and write there what is wrong with them. The outcome, and the database that has read the input.
+
+    Raises CaseRefused.
+    """
+    try:
+        batch = open_batch(policies, path, record_complete, progress, leave_requests=True)
+        return Run(policies, batch, path, readings).decide(output, rejects, progress), batch.connection
+    except _WithoutRequestError:
+        # Rare: all is read again, and it is found out which rows these are.
+        batch = open_batch(policies, path, record_complete, progress)
+        return Run(policies, batch, path, readings).decide(output, rejects, progress), batch.connection
+
+
+class _WithoutRequestError(Exception):
+    """There are rows of a case without a request."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -168,6 +195,19 @@ class Run:
             FROM main.{_q(given_table(REQUEST))} WHERE NOT ({' OR '.join(conditions)})"""
         )
 
+    def check_requests(self, script: Script | None) -> None:
+        """Find out whether the rows of the part are of cases with a request. Of the relations that `script` gathers it
+        is enough to look at the cases once. Raises _WithoutRequestError."""
+        gathers = script.gathers if script is not None else frozenset()
+        tables = [given_table(name) for name in self.batch.unasked if name not in gathers]
+        tables += [GATHERED] if gathers.intersection(self.batch.unasked) else []
+        if not tables:
+            return
+        rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {_q(table)}" for table in tables)
+        requested = f"(SELECT {_q(CASE)} FROM {_q(given_table(REQUEST))})"
+        if self.one(f"SELECT count(*) FROM ({rows}) AS given ANTI JOIN {requested} AS requested USING ({_q(CASE)})"):
+            raise _WithoutRequestError
+
     def refuse_by_rules(self) -> None:
         """Refuse the cases of the part that a rule of the vocabulary refuses."""
         from policy_kb.evaluate.worlds import possible
@@ -259,9 +299,8 @@ class Run:
             register(self.connection, self.queries[key].script.text)
         return self.queries[key]
 
-    def decide(self, output: Path, rejects: Path | None = None, progress: Progress | None = None) -> Outcome:
-        """Decide all cases and write the result; with `rejects`, put those aside that cannot be decided, and write
-        there what is wrong with them. Raises CaseRefused."""
+    def decide(self, output: Path, rejects: Path | None, progress: Progress | None) -> Outcome:
+        """As `decide_batch`."""
         from policy_kb.batch.results import write_results
 
         self.refuse_uncovered()
@@ -286,17 +325,23 @@ class Run:
         Where it `is_strict`, a bad case ends this, but only when all cases have been looked at. Raises CaseRefused.
         """
         steps = parts * len(queries)
+        if not queries:
+            self.check_requests(None)
         for part in range(parts):
             self.choose(part, parts)
             before = self.refused()
             self.refuse_by_rules()
             if self.refused() > before:
                 self.choose(part, parts)
+            if is_strict and self.is_bad():
+                self.check_requests(None)
             for i, query in enumerate(queries):
                 if progress is not None:
                     progress("deciding", part * len(queries) + i, steps)
                 if not (is_strict and self.is_bad()) or STOPPED in query.columns:
                     self.run(query.script)
+                    if i == 0:
+                        self.check_requests(query.script)
                 if self.refuse_stopped(query) and not is_strict:
                     self.choose(part, parts)
                     self.run(query.script)

@@ -106,7 +106,7 @@ def decisions(
             joins.append(f"JOIN {table} ON {table}.code = a.{table}")
     last = "\n".join([f"SELECT {', '.join(columns)}", "FROM answers AS a", *joins])
     names = [*(name for name, _ in outputs), *(listing.name for listing in listings)]
-    return Query(Script(tuple(steps), last), tuple(names))
+    return Query(Script(tuple(steps), last, script.gathers), tuple(names))
 
 
 @record

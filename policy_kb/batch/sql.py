@@ -109,6 +109,11 @@ class _Pass:
     conditions: dict[str, Truths] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the pass reads every row: where rows by themselves set bits."""
+        return any(all_hold is None for all_hold, _ in self.truths)
+
 
 @record
 class _Branch:
@@ -161,15 +166,19 @@ class Step:
 
 @record
 class Script:
-    """Tables, made one after the other, and the query over them that gives the answers."""
+    """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
+    for every case that has a row of one of the relations `gathers`."""
 
     steps: tuple[Step, ...]
     last: Sql
+    gathers: frozenset[str] = frozenset()
 
     @property
     def text(self) -> Sql:
         return "\n".join([*(step.sql for step in self.steps), self.last])
 
+
+GATHERED = "rows_of_cases"
 
 BITS = 62
 """Conditions that one number of 64 bits holds."""
@@ -1031,7 +1040,7 @@ class Compiler:
         branches = [branch for grouped in self.passes.values() for branch in self.branches(grouped)]
         branches += [self.branch(part, "cases") for part in tested]
         if branches:
-            steps.append(self.gathered("rows_of_cases", branches))
+            steps.append(self.gathered(GATHERED, branches))
         self.bits = [name for branch in branches for name, _, _ in branch.bits]
         steps += [self.pass_step(grouped) for grouped in self.passes.values() if grouped.values]
         most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
@@ -1072,7 +1081,8 @@ class Compiler:
         if where is not True:
             ending += f"\nWHERE {'FALSE' if where is False else where}"
         last = _with(layers, f"SELECT {listed}\n{ending}")
-        return Script(tuple(self.read_by(steps, last)), last)
+        gathers = frozenset(grouped.relation for grouped in self.passes.values() if grouped.is_whole)
+        return Script(tuple(self.read_by(steps, last)), last, gathers)
 
     def of_word(self, alias: str, number: int) -> Sql:
         """Whether a case has the bit of this number."""
@@ -1120,7 +1130,7 @@ class Compiler:
         """The rows `r` of a relation, with the cases where one of `read` reads them."""
         source = f"FROM {self.q(given_table(relation))} AS r"
         if any(map(self.reads_case, read)):
-            source += f"\nJOIN cases AS c ON c.{self.key} = r.{self.key}"
+            source += f"\nLEFT JOIN cases AS c ON c.{self.key} = r.{self.key}"
         return source
 
     def gathered(self, name: str, branches: list[_Branch]) -> Step:
@@ -1189,7 +1199,7 @@ class Compiler:
             joins.append(f"LEFT JOIN {self.q(f'{grouped.relation} by case')} AS f{i} ON f{i}.{self.key} = c.{self.key}")
         if self.bits:
             columns += [f"{self.of_word('b', number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
-            joins.append(f"LEFT JOIN rows_of_cases AS b ON b.{self.key} = c.{self.key}")
+            joins.append(f"LEFT JOIN {GATHERED} AS b ON b.{self.key} = c.{self.key}")
         if self.is_open_read:
             for name, given in self.shape.items():
                 if given.openness is Openness.SOME:

@@ -58,7 +58,8 @@ class Batch:
 
     `cases` is the number of names of cases in all tables, `rejected` of those among them with a problem. Of `unnamed`
     rows nobody can say which case they belong to. `problems` are the first hundred, by table in the order of the
-    declarations, row and column; all stand in the table `batch_rejected` (`case`, `table`, `row`, `reason`).
+    declarations, row and column; all stand in the table `batch_rejected` (`case`, `table`, `row`, `reason`). That the
+    rows of the relations `unasked` are of cases with a request is still to be found out.
     """
 
     connection: DuckDBPyConnection
@@ -67,6 +68,7 @@ class Batch:
     rejected: int
     unnamed: int
     problems: tuple[Problem, ...]
+    unasked: tuple[str, ...] = ()
 
 
 def read_tables(
@@ -76,12 +78,14 @@ def read_tables(
     *,
     connection: DuckDBPyConnection | None = None,
     record_complete: bool = False,
+    leave_requests: bool = False,
 ) -> Batch:
     """The batch in a folder of tables `RELATION.parquet` or `RELATION.csv`, or in a DuckDB database file.
 
     `known` holds the rows of the known relations. `record_complete`: a relation without a table has no rows, where
     otherwise nothing is known of it. The prepared tables are made in `connection`, which is opened in memory if it is
-    not given; they read the files anew, so that these must stay.
+    not given; they read the files anew, so that these must stay. `leave_requests`: where nothing else is wrong, it is
+    left to who decides the cases to find rows of a case without a request, which takes a third of the reading.
 
     Raises CaseRefused with all problems of the tables: one that is missing, unreadable or of no case relation, a
     column that is missing, unknown or of a type that cannot hold its values. Rows are not refused but rejected with
@@ -93,7 +97,7 @@ def read_tables(
     with _in_order(connection):
         columns = Columns(program, known)
         finds = find(connection, path, columns.refusal)
-        return _Reader(columns, connection, finds, display_name(path), record_complete).batch()
+        return _Reader(columns, connection, finds, display_name(path), record_complete).batch(leave_requests)
 
 
 def connect(database: str = ":memory:") -> DuckDBPyConnection:
@@ -159,7 +163,7 @@ class _Reader:
         self.finds = finds
         self.tables: dict[str, _Table] = {}
 
-    def batch(self) -> Batch:
+    def batch(self, leave_requests: bool) -> Batch:
         order = [*self.inputs, INCOMPLETE_TABLE]
         sources = {source.name: source for source in self.finds.sources}
         for number, name in enumerate(order):
@@ -181,11 +185,17 @@ class _Reader:
             if table.is_bad:
                 self.find_bad_values(table)
         self.find_second_rows()
-        self.find_without_request()
+        unasked: list[_Table] = []
+        if leave_requests and not self.one(f"SELECT count(*) FROM {_FOUND}")[0]:
+            unasked = [table for name, table in self.tables.items()
+                       if table.rows and name not in (REQUEST, INCOMPLETE_TABLE) and not table.source.bad_lines]
+        self.find_without_request(unasked)
         self.find_missing_rows()
         problems, unnamed = self.reject()
         cases, rejected = self.count_cases()
-        return Batch(self.connection, self.prepare(rejected), cases, rejected, unnamed, problems)
+        shape = self.prepare(rejected)
+        names = tuple(table.name for table in unasked)
+        return Batch(self.connection, shape, cases, rejected, unnamed, problems, names)
 
     # the tables as such
 
@@ -301,11 +311,12 @@ class _Reader:
                 f"QUALIFY row_number() OVER (PARTITION BY {case} ORDER BY {_ROW}) > 1", table
             )
 
-    def find_without_request(self) -> None:
-        """List the cases that have rows but no request, each at its first row, and the rows without a case."""
+    def find_without_request(self, unasked: Sequence[_Table]) -> None:
+        """List the cases that have rows but no request, each at its first row, and the rows without a case; but of the
+        tables `unasked`."""
         case, request = _name(CASE), self.tables[REQUEST]
         all_others = [table for table in self.tables.values() if table is not request]
-        others = [table for table in all_others if table.rows]
+        others = [table for table in all_others if table.rows and table not in unasked]
         self.find_bad_lines(request)
         lines = f"SELECT batch_case FROM {_FOUND} WHERE number = {request.number} AND place = {_BAD_LINE}"
         requested = f"(SELECT {case} AS batch_case FROM {request.source.rows} WHERE {request.case.accepts} " \

@@ -40,7 +40,7 @@ def command(
     from policy_kb.batch import needs_duckdb
 
     needs_duckdb()
-    from policy_kb.batch.engine import Run, open_batch, policies_of
+    from policy_kb.batch.engine import decide_batch, policies_of
     from policy_kb.batch.results import check_output, interruptible
     from policy_kb.batch.summary import summarise, summary_dict, summary_lines
     from policy_kb.commands._progress import bar
@@ -54,14 +54,14 @@ def command(
         check_output(rejects, [source, output])
     policies = policies_of(Policies(policy))
     with interruptible(), bar() as progress:
-        batch = open_batch(policies, source, record == "complete", progress)
-        outcome = Run(policies, batch, source, chosen).decide(output, rejects, progress)
+        outcome, connection = decide_batch(policies, source, chosen, output, record_complete=record == "complete",
+                                           rejects=rejects, progress=progress)
         programs = {one.number: one.program for one in policies}
-        summary = summarise(batch.connection, outcome.written, programs, read=batch.cases,
+        summary = summarise(connection, outcome.written, programs, read=outcome.cases,
                             rejected=outcome.rejected if rejects is not None else None)
     if with_json:
         print_json(summary_dict(summary))
         return
     click.echo("\n".join(summary_lines(summary, width())))
-    if batch.unnamed:
-        click.echo(f"{batch.unnamed} rows without the name of a case are in {rejects}")
+    if outcome.unnamed:
+        click.echo(f"{outcome.unnamed} rows without the name of a case are in {rejects}")

@@ -26,6 +26,10 @@ COLUMNS = {
     "request": ("case", "drug", "phase", "received"),
     "therapy": ("case", "product", "started", "stopped"),
     "planned_dose": ("case", "mg_per_day"),
+    "relapse": ("case", "on"),
+    "alemtuzumab_course": ("case", "number", "first_dose", "last_dose"),
+    "age": ("case", "years"),
+    "prior_approval": ("case", "payer"),
 }
 
 
@@ -126,6 +130,33 @@ def test_rejects_add_up(tmp_path: Path) -> None:
         assert {row["case"] for row in csv.DictReader(stream)} == BAD
     summary = json.loads(done.output)
     assert summary["cases"] + summary["rejected"] == 5
+
+
+ROWS = {"relapse": "2025-01-01", "planned_dose": 12, "age": 40, "prior_approval": "another plan"}
+
+
+@pytest.mark.parametrize("relation", [*ROWS, "therapy", "alemtuzumab_course"])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_rows_without_a_request_are_found_whatever_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, parts: int
+) -> None:
+    """Also where the decision does not read the relation, only for some cases, or only a part of its rows."""
+    monkeypatch.setattr("policy_kb.batch.engine.PART", 3 // parts)
+    values = {"therapy": ("Avonex", "2021-01-10", "2023-05-01"), "alemtuzumab_course": (1, "2020-01-10", "2020-01-14"),
+              **{name: (value,) for name, value in ROWS.items()}}
+    requests = [(f"A-{number}", "Lemtrada", "initiation", "2025-09-02") for number in range(3)]
+    tables = {"request": requests, relation: [("A-1", *values[relation]), ("A-9", *values[relation])]}
+    cases = folder(tmp_path / "cases", tables)
+    refused = call("batch", cases, "-o", tmp_path / "out.parquet")
+    assert refused.exit_code == 1
+    assert "case `A-9`: the case has no `request`" in refused.output
+    assert "1 of 4 cases" in refused.output
+    assert not (tmp_path / "out.parquet").exists()
+    done = call("batch", cases, "-o", tmp_path / "out.parquet", "--rejects", tmp_path / "bad.csv", "--json")
+    assert done.exit_code == 0, done.output
+    assert set(result(tmp_path / "out.parquet")) == {"A-0", "A-1", "A-2"}
+    with (tmp_path / "bad.csv").open() as stream:
+        assert [row["case"] for row in csv.DictReader(stream)] == ["A-9"]
 
 
 def test_parts_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
