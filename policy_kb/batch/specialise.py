@@ -916,6 +916,15 @@ def _none_or_some(literal: Literal) -> Literal:
     return Comparison(operator, aggregate, Constant(value, number.span), literal.span)
 
 
+def is_none_or_some(literal: Literal) -> bool:
+    """Whether a literal asks for no row, or for any, in the form that `_none_or_some` gives it."""
+    counted = counted_atom(literal)
+    if counted is None:
+        return False
+    _, operator, number = tree.count_parts(counted[0])
+    return isinstance(number, Constant) and (operator, number.value) in (("=", 0), (">=", 1))
+
+
 def _calls(literal: Literal, operator: str, function: str) -> bool:
     return isinstance(literal, Comparison) and (
         literal.operator == operator

@@ -21,6 +21,7 @@ from policy_kb.batch.specialise import (
     counted_atom,
     flags_counted,
     folded,
+    is_none_or_some,
     substituted_rule,
     unified_with,
 )
@@ -445,10 +446,13 @@ class Compiler:
         return [one for one in result if not (isinstance(one, Negation) and one.atom in removed)]
 
     def is_test(self, literal: Literal) -> bool:
-        """Whether a literal compares values, or looks them up in a table."""
+        """Whether a literal compares values, or looks them up in a table, or asks whether there are other rows."""
+        counted = counted_atom(literal)
+        if counted is not None:
+            part = self.relations.get(counted[2].relation)
+            return is_none_or_some(literal) and (part is None or part.level == 0)
         if isinstance(literal, Comparison):
-            has_count = counted_atom(literal) is not None or bool(flags_counted(literal))
-            return not has_count and not any(True for _ in tree.aggregates(literal))
+            return not flags_counted(literal) and not any(True for _ in tree.aggregates(literal))
         atom = literal.atom if isinstance(literal, Negation) else literal
         return isinstance(atom, Atom) and atom.relation in self.given.tables
 
@@ -481,6 +485,9 @@ class Compiler:
         conditions: list[Truths] = []
         for literal in _in_order(literals, terms):
             match literal:
+                case Comparison() if counted_atom(literal) is not None:
+                    _, test = self.count_join(literal, terms, "x")
+                    conditions.append(f"({test})".replace(_KEY, f"r.{self.key}"))
                 case Comparison():
                     given = assignment(literal, terms.keys(), tuple(literals))
                     if given is not None:
@@ -752,7 +759,7 @@ class Compiler:
         own = [c for c, a in zip(part.columns, inner.arguments, strict=True)
                if isinstance(a, Variable) and a.name.endswith("#")]
         outer = [(c, a) for c, a in zip(part.columns, inner.arguments, strict=True) if c not in own]
-        if isinstance(number, Constant) and (operator, number.value) in (("=", 0), (">=", 1)):
+        if is_none_or_some(literal):
             matching = [f"{alias}.{self.key} = {_KEY}"]
             matching += [f"{alias}.{self.q(c)} = {self.term(a, terms).sql}" for c, a in outer]
             found = f"EXISTS (SELECT 1 FROM {self.q(part.name)} AS {alias} WHERE {' AND '.join(matching)})"
