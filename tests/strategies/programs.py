@@ -28,7 +28,7 @@ NUMBER, SYMBOL, DATE = "number", "symbol", "Date"
 VALUES: Mapping[str, tuple[Value, ...]] = MappingProxyType({
     NUMBER: (1, 0, 2), SYMBOL: ("p", "q"), DATE: tuple(map(parse_date, ("2025-02-28", "2024-02-29", "2025-03-31"))),
 })
-"""The values that programs and cases mention. A month before the last date is the first, a year after the second too."""
+"""The values that programs and cases mention. The first date is a month before the last, a year after the second."""
 
 UNSEEN: Mapping[str, tuple[Value, ...]] = MappingProxyType({
     NUMBER: (7, -3), SYMBOL: ("r", "s"), DATE: tuple(map(parse_date, ("2023-12-31", "2025-03-01"))),
@@ -58,10 +58,12 @@ class Input:
     is_closed: bool = False
     is_single: bool = False
     is_always_open: bool = False
+    named: tuple[str, ...] | None = None
+    """The names of these attributes, where they are not those that random programs give them."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}_{place}" for place in range(len(self.kinds)))
+        return self.named or tuple(f"{self.name}_{place}" for place in range(len(self.kinds)))
 
     def rows(self, values: Mapping[str, Sequence[Value]]) -> list[Row]:
         """Every row of these values, without the case."""
@@ -283,8 +285,10 @@ def _declared(name: str, attributes: Sequence[tuple[str, str]], *annotations: st
 
 def _known_relations(draw: Draw, items: list[str], used: Sequence[str]) -> dict[str, tuple[str, ...]]:
     known: dict[str, tuple[str, ...]] = {}
-    relations = (("limit", (NUMBER,)), ("listed", (SYMBOL, NUMBER)), ("step", (NUMBER, NUMBER)), ("due", (SYMBOL, DATE)))
-    for name, kinds in relations:
+    relations: dict[str, tuple[str, ...]] = {
+        "limit": (NUMBER,), "listed": (SYMBOL, NUMBER), "step": (NUMBER, NUMBER), "due": (SYMBOL, DATE)
+    }
+    for name, kinds in relations.items():
         if not set(kinds) <= set(used) or not draw.chance(60):
             continue
         known[name] = kinds
@@ -482,8 +486,9 @@ def stated_rows(relation: Input, document: Mapping[str, object]) -> list[tuple[R
     if isinstance(value, bool):
         return [((), True)] if value else []
     result: dict[Row, bool] = {}
-    entries: list[dict[str, Value]] = value if isinstance(value, list) else [value]  # type: ignore[list-item]
-    for entry in entries:
+    for entry in value if isinstance(value, list) else [value]:
+        if not isinstance(entry, dict):  # as a case may write a row of one attribute
+            entry = dict(zip(relation.attributes, [entry], strict=True))
         row = tuple(
             parse_date(str(entry[attribute])) if kind == DATE else entry[attribute]
             for attribute, kind in zip(relation.attributes, relation.kinds, strict=True)
