@@ -16,7 +16,7 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesR
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
-from policy_kb.source import Span, display_name
+from policy_kb.source import Span, display_name, rules_folder
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 
 _FORMAT = f"1 {sys.version_info[:2]}"
 """Part of every cache entry's key: what another version of this program or of Python wrote is never read."""
-
-
-def rules_folder() -> Path:
-    """The folder with the policies: `kb/` of a checkout, or the copy inside an installed package."""
-    here = Path(__file__).resolve().parent
-    beside = here.parent / "kb"
-    return beside if beside.is_dir() else here / "kb"
 
 
 def policy_files() -> list[Path]:

@@ -25,6 +25,13 @@ class Span:
         return f"{self.file}:{self.line}"
 
 
+def rules_folder() -> Path:
+    """The folder with the policies: `kb/` of a checkout, or the copy inside an installed package."""
+    here = Path(__file__).resolve().parent
+    beside = here.parent / "kb"
+    return beside if beside.is_dir() else here / "kb"
+
+
 def display_name(path: Path) -> str:
     """How messages name a file."""
     resolved = path.resolve()

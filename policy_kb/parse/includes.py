@@ -7,7 +7,7 @@ from pathlib import Path
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
-from policy_kb.source import Span, display_name, read_text
+from policy_kb.source import Span, display_name, read_text, rules_folder
 
 _DEEPEST = 50
 
@@ -22,13 +22,17 @@ def parse_program(entry: Path) -> tuple[Program, list[Diagnostic]]:
         text = read_text(entry, display_name(entry))
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
-    reader = _Reader()
+    reader = _Reader(entry.resolve().parent)
     reader.read(entry.resolve(), text, ())
     return Program(str(entry), tuple(reader.items), reader.files), reader.problems
 
 
 class _Reader:
-    def __init__(self) -> None:
+    """`folder` is that of the entry, which no file may stand outside of but those that come with this program: a rule
+    file would be shown, in messages about it, whatever it is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folders = (folder, rules_folder())
         self.items: list[Item] = []
         self.files: dict[str, str] = {}
         self.problems: list[Diagnostic] = []
@@ -50,6 +54,9 @@ class _Reader:
         if Path(item.file).is_absolute() or "\0" in item.file:
             self.refuse(item.span, "an included file is named from the folder of the file that includes it",
                         'write a relative path such as `.include "vocabulary/dates.dl"`')
+        elif not any(target.is_relative_to(folder) for folder in self.folders):
+            self.refuse(item.span, f"{quoted(item.file)} leads out of the folder of the rule file that is read first",
+                        "put all files of a policy below one folder")
         elif target in including:
             files = [display_name(step) for step in including[including.index(target) :]]
             self.refuse(item.span, f"files include each other: {walk([*files, name])}",
