@@ -21,12 +21,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.fuzzing.behaving import policies_loaded_once  # noqa: E402
+from tests.fuzzing.behaving import limits_reached_soon, policies_loaded_once  # noqa: E402
 from tests.fuzzing.inputs import KINDS  # noqa: E402
 from tests.strategies.cases import RandomDraw  # noqa: E402
 
@@ -79,7 +78,6 @@ def try_block(seed: int, kind: str, first: int, last: int, most_reported: int) -
 
 
 def _work(seed: int, blocks: Any, results: Any, doing: Any) -> None:
-    # A program may derive rows for ever; that it is stopped is found as well with a limit that is reached at once.
     with policies_loaded_once(), limits_reached_soon(), contextlib.suppress(KeyboardInterrupt):
         reported: Counter[str] = Counter()
         while True:
@@ -91,10 +89,6 @@ def _work(seed: int, blocks: Any, results: Any, doing: Any) -> None:
             reported[kind] += len(outcome.reports)
             results.put(outcome)
     results.put(None)
-
-
-def limits_reached_soon() -> Any:
-    return patch.object(sys.modules["policy_kb"], "__doc__", "")
 
 
 def blocks_of(inputs: int, only: str | None, first: int) -> list[tuple[str, int, int]]:

@@ -32,9 +32,14 @@ def rules_folder() -> Path:
     return beside if beside.is_dir() else here / "kb"
 
 
+def real_path(path: Path) -> Path:
+    """The absolute path with all links followed; where links lead to each other, as far as they can be."""
+    return Path(os.path.realpath(path))
+
+
 def display_name(path: Path) -> str:
     """How messages name a file."""
-    resolved = path.resolve()
+    resolved = real_path(path)
     try:
         return str(resolved.relative_to(Path.cwd()))
     except (ValueError, OSError):

@@ -187,6 +187,10 @@ def _collect_functor(item: tree.FunctorDeclaration, found: Declarations, report:
         report(Kind.FIXED_NAME, item.span, f"`@{item.name}` takes ({', '.join(parameters)}) and gives a {result}",
                "include `vocabulary/dates.dl` instead of declaring it")
     else:
+        for type_ in (*item.parameters, item.result):
+            if type_ not in found.types:
+                report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{type_}`", "include `vocabulary/dates.dl`")
+                found.types[type_] = "number"  # reported once
         found.functors[item.name] = item
 
 

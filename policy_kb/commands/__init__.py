@@ -43,13 +43,14 @@ class _Commands(click.Group):
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
         try:
             return super().resolve_command(context, args)
         except click.UsageError as problem:
             from policy_kb.diagnostics import did_you_mean
 
             raise click.UsageError(
-                f"there is no command `{args[0]}`; {did_you_mean(args[0], self.list_commands(context)) or 'see --help'}"
+                f"there is no command `{name}`; {did_you_mean(name, self.list_commands(context)) or 'see --help'}"
             ) from problem
 
     def invoke(self, context: click.Context) -> Any:

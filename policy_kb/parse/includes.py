@@ -7,7 +7,7 @@ from pathlib import Path
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
-from policy_kb.source import Span, display_name, read_text, rules_folder
+from policy_kb.source import Span, display_name, read_text, real_path, rules_folder
 
 _DEEPEST = 50
 
@@ -22,8 +22,9 @@ def parse_program(entry: Path) -> tuple[Program, list[Diagnostic]]:
         text = read_text(entry, display_name(entry))
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
-    reader = _Reader(entry.resolve().parent)
-    reader.read(entry.resolve(), text, ())
+    path = real_path(entry)
+    reader = _Reader(path.parent)
+    reader.read(path, text, ())
     return Program(str(entry), tuple(reader.items), reader.files), reader.problems
 
 
@@ -49,7 +50,7 @@ class _Reader:
                 self.items.append(item)
 
     def include(self, item: Include, path: Path, including: tuple[Path, ...]) -> None:
-        target = (path.parent / item.file).resolve() if "\0" not in item.file else path
+        target = real_path(path.parent / item.file) if "\0" not in item.file else path
         name = display_name(target)
         if Path(item.file).is_absolute() or "\0" in item.file:
             self.refuse(item.span, "an included file is named from the folder of the file that includes it",

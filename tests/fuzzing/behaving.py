@@ -24,7 +24,8 @@ from unittest.mock import patch
 
 from policy_kb import commands, policies
 from policy_kb.commands import INPUT_REFUSED, RULES_REFUSED
-from policy_kb.source import rules_folder
+from policy_kb.evaluate import bottom_up
+from policy_kb.source import real_path, rules_folder
 
 T = TypeVar("T")
 
@@ -94,6 +95,8 @@ def run_in(folder: Path, arguments: Sequence[str], seconds: float = MOST_SECONDS
     code, failed = None, None
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         standard = sys.stdout, sys.stderr
+        # A command may turn its output away from a reader who is gone.
+        readers = [os.fdopen(os.dup(one.fileno()), "rb") for one in (output, errors)]
         here = os.getcwd()
         os.chdir(folder)
         sys.stdout = open(output.fileno(), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -115,9 +118,12 @@ def run_in(folder: Path, arguments: Sequence[str], seconds: float = MOST_SECONDS
                     failed = failed or str(problem)
             sys.stdout, sys.stderr = standard
             os.chdir(here)
-        output.seek(0)
-        errors.seek(0)
-        said, complained = (one.read().decode("utf-8", "backslashreplace") for one in (output, errors))
+        texts = []
+        for reader in readers:
+            with reader:
+                reader.seek(0)
+                texts.append(reader.read().decode("utf-8", "backslashreplace"))
+        said, complained = texts
     after = _state(folder)
     left = frozenset(name for name in {**before, **after} if before.get(name) != after.get(name))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) // 1024
@@ -166,7 +172,8 @@ def complaint(arguments: Sequence[str], done: Run) -> str | None:
         stray = {name for name in done.left if not any(Path(name).is_relative_to(one) for one in named | {"."} - {"."})}
         if stray and command != "run":
             return f"left behind: {sorted(stray)}"
-    if "--json" in arguments and (done.code not in REFUSALS or command == "decide"):
+    asks_for_help = {"-h", "--help", "--version"} & {*arguments}
+    if "--json" in arguments and not asks_for_help and (done.code not in REFUSALS or command == "decide"):
         return _not_json(done.output, is_lines=command == "decide")
     return None
 
@@ -217,7 +224,8 @@ def policies_loaded_once() -> Iterator[None]:
     made: dict[int, policies.Policy] = {}
 
     def rules(path: Path) -> Any:
-        return own(path.resolve()) if path.resolve().parent == rules_folder() else read(path)
+        real = real_path(path)
+        return own(real) if real.parent == rules_folder() else read(path)
 
     def policy(found: Any) -> policies.Policy:
         if id(found) not in made and found.program.entry not in map(str, policies.policy_files()):
@@ -225,6 +233,13 @@ def policies_loaded_once() -> Iterator[None]:
         return made.setdefault(id(found), made.get(id(found)) or make(found))
 
     with patch.object(policies, "_rules", rules), patch.object(policies, "Policy", policy):
+        yield
+
+
+@contextmanager
+def limits_reached_soon() -> Iterator[None]:
+    """A program may derive rows for ever: that it is stopped is seen as well with limits that are reached at once."""
+    with patch.object(bottom_up, "MOST_ROWS", 20_000), patch.object(bottom_up, "MOST_ROUNDS", 2_000):
         yield
 
 

@@ -10,6 +10,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -179,7 +180,7 @@ def odd_case(draw: Draw) -> dict[str, Any]:
                     place[draw.pick(("thrapy", "uncertain", "incomplete", "record", "", "x" * 300, str(key) + " "))] = (
                         place.pop(key))
                 else:
-                    place[key] = draw.pick(ODD_VALUES)
+                    place[key] = deepcopy(draw.pick(ODD_VALUES))
                 break
             place = place[key]
     return document
@@ -437,9 +438,9 @@ QUERIES = (
 )
 ODD_WORDS = (
     "", " ", "-", "--", "--json", "--help", "\x1b[2J", "a" * 5000, "..", ".", "/", "/dev/null", "/etc/passwd", "~", "*",
-    "[a]", "'; DROP TABLE x; --", "$(touch marker)", "%s%n", "2.a", "09-J2000-27", "case.yaml", "support=provided", "a=b",
-    "=", "x=", "previous_year=calendar_year", "\u202e", "é", "\udcff", "in.csv", "out.parquet", "case.yaml/x", "kb", "-1",
-    "99999999999999999999", "1e5",
+    "[a]", "'; DROP TABLE x; --", "$(touch marker)", "%s%n", "2.a", "09-J2000-27", "case.yaml", "support=provided",
+    "a=b", "=", "x=", "previous_year=calendar_year", "\u202e", "é", "\udcff", "in.csv", "out.parquet", "case.yaml/x",
+    "kb", "-1", "99999999999999999999", "1e5",
 )
 COMMANDS = ("decide", "explain", "query", "check", "about", "schema", "batch", "compare", "sql", "run", "decid", "help")
 OPTIONS = (
