@@ -332,7 +332,7 @@ class Tree:
                 listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
         # While a record is open the question it would raise is not asked yet.
         leaves = dict.fromkeys(leaf for item in doubts for leaf in _leaves(item) if not leaf.text.startswith(_JUDGED))
-        return [*listed, *(leaves or settled)]
+        return [*listed, *_first(list(leaves or settled), MOST_ROWS)]
 
     def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
         """The rows on record of a relation, or of those it is derived from, that the claims `used` do not rest on."""
@@ -374,14 +374,14 @@ class Tree:
                     rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), at=item.at or at, below=())
                              for item in self.node(part, MET)]
         if not rows and answer == NEEDS_INFORMATION and doubts:
-            return list(dict.fromkeys(doubts))
+            return _first(list(dict.fromkeys(doubts)), MOST_ROWS)
         below = _first(list(dict.fromkeys(rows)), MOST_ROWS)
         if answer != MET:
             parts = [part for row in node.rows for part in row.nodes]
             for claim in node.of:
                 below += self.beside(claim.relation, parts, "not counted")
         if answer == NEEDS_INFORMATION:
-            below += dict.fromkeys(doubts)
+            below += _first(list(dict.fromkeys(doubts)), MOST_ROWS)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
 
 

@@ -33,6 +33,7 @@ def openness(relation: Relation, cases: Sequence[Facts]) -> Openness:
 def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = False) -> tuple[Any, Shape]:
     """A connection with the tables of the cases, and their shape; `general` leaves everything open to the data."""
     connection = duckdb.connect(config={"threads": 1})  # a few rows: more threads only wait for each other
+    connection.execute("SET enable_progress_bar = false")
     q = DIALECT.quoted
     shape: dict[str, Given] = {}
     for relation in program.inputs():
