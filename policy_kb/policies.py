@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from policy_kb.load.facts import Facts
     from policy_kb.report.determination import Determination
 
-MOST_ROWS_FOR_PYDATALOG = 1_000
-"""Rows of a case: from there on another engine decides it, in a fiftieth of the time."""
+MOST_ROWS_FOR_PYDATALOG = 50
+"""Rows of one relation of a case: beyond, another engine decides it, in a fiftieth of the time. A rule may compare the
+rows with each other, which are then as many pairs."""
 
 _FORMAT = f"1 {sys.version_info[:2]}"
 """Part of every cache entry's key: what another version of this program or of Python wrote is never read."""
@@ -93,7 +94,7 @@ class Policy:
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
         known = self.known_under(chosen)
         worlds = pipeline.worlds_of(self.rules, phase)
-        is_large = sum(map(len, facts.rows.values())) > MOST_ROWS_FOR_PYDATALOG
+        is_large = max(map(len, facts.rows.values()), default=0) > MOST_ROWS_FOR_PYDATALOG
         if worlds.relations.issuperset(also):
             engine = self.engine(phase, chosen, is_large=is_large)
         else:
