@@ -41,7 +41,7 @@ from policy_kb.source import Span
 
 Parts = tuple[Part, ...]
 
-MOST_PARTS = 1_000_000
+MOST_PARTS = 500_000
 """Attempts and rows counted of one explanation. It grows with the case, or, where a rule compares rows with each other,
 with their pairs: a larger one is refused before it takes all memory."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
-from policy_kb.source import Span, display_name, read_text, real_path, rules_folder
+from policy_kb.source import LONGEST_RULES, Span, display_name, read_text, real_path, rules_folder
 
 _DEEPEST = 50
 
@@ -19,7 +19,7 @@ def parse_program(entry: Path) -> tuple[Program, list[Diagnostic]]:
     altogether: an entry that cannot be read.
     """
     try:
-        text = read_text(entry, display_name(entry))
+        text = read_text(entry, display_name(entry), LONGEST_RULES)
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
     path = real_path(entry)
@@ -66,12 +66,16 @@ class _Reader:
             self.refuse(item.span, f"files are included more than {_DEEPEST} deep", "include the file further up")
         elif name not in self.files:
             try:
-                text = read_text(target, name)
+                text = read_text(target, name, LONGEST_RULES)
             except Refused as refused:
                 problem = refused.diagnostics[0]
                 self.refuse(item.span, f"{quoted(item.file)} cannot be included: {problem.message}", problem.hint)
             else:
-                self.read(target, text, including)
+                if len(text) + sum(map(len, self.files.values())) > LONGEST_RULES:
+                    self.refuse(item.span, f"the rule files have more than {LONGEST_RULES // 2**20} MiB together",
+                                "put rows into tables, which `.input` reads")
+                else:
+                    self.read(target, text, including)
 
     def refuse(self, span: Span, message: str, hint: str | None) -> None:
         excerpt = self.files[span.file].split("\n")[span.line - 1]

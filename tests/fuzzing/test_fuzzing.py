@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("duckdb")
 
-from policy_kb.source import LONGEST_FILE
+from policy_kb.source import LONGEST_CASE, LONGEST_RULES
 from tests.fuzzing.behaving import complaint, limits_reached_soon, misbehaviour, policies_loaded_once, run_in
 from tests.fuzzing.inputs import KINDS, SCENARIOS
 from tests.strategies.cases import HypothesisDraw, RandomDraw
@@ -142,13 +142,23 @@ def test_what_is_too_much_is_refused_in_bounded_time_and_memory(name: str) -> No
 
 
 def test_a_file_beyond_the_limit_is_refused_unread(tmp_path: Path) -> None:
-    for name in ("x.yaml", "x.json", "x.dl"):
+    for name, longest in (("x.yaml", LONGEST_CASE), ("x.json", LONGEST_CASE), ("x.dl", LONGEST_RULES)):
         with (tmp_path / name).open("wb") as file:
-            file.truncate(LONGEST_FILE + 1)
+            file.truncate(longest + 1)
         done = run_in(tmp_path, ["check" if name.endswith("dl") else "decide", name])
         assert done.code in (1, 3)
-        assert "more than 64 MiB" in done.errors
+        assert f"more than {longest // 2**20} MiB" in done.errors
         assert done.memory < 32
+
+
+def test_included_files_are_limited_together(tmp_path: Path) -> None:
+    part = b"// " + b"x" * (LONGEST_RULES // 4) + b"\n"
+    for number in range(5):
+        (tmp_path / f"part{number}.dl").write_bytes(part)
+    (tmp_path / "entry.dl").write_text("".join(f'.include "part{number}.dl"\n' for number in range(5)))
+    done = run_in(tmp_path, ["check", "entry.dl"])
+    assert done.code == 3
+    assert "the rule files have more than 2 MiB together" in done.errors
 
 
 RULES = {
@@ -156,7 +166,7 @@ RULES = {
     "sum.dl": b".decl r(x: number)\nr(1" + b" + 1" * 20_000 + b").\n.output r\n",
     "literals.dl": b".decl r(x: number)\nr(1).\n.decl s(x: number)\ns(x) :- " + b"r(x), " * 5_000 + b"r(x).\n",
     "facts.dl": b".decl r(x: number)\n" + b"".join(b"r(%d).\n" % number for number in range(5_000)) + b".output r\n",
-    "mistakes.dl": b"r(.\n" * 5_000,
+    "mistakes.dl": b"r(.\n" * 50_000,
     "endless.dl": b".decl p(n: number)\np(0).\np(n + 1) :- p(n).\n.output p\n",
     "product.dl": b".decl d(n: number)\nd(0). d(1). d(2). d(3). d(4). d(5). d(6). d(7). d(8). d(9).\n"
                   b".decl p(a: number, b: number, c: number, d: number, e: number, f: number, g: number)\n"

@@ -434,7 +434,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, messag
 
 
 def test_a_file_beyond_the_longest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "LONGEST_FILE", 2**20)
+    monkeypatch.setattr(documents, "LONGEST_CASE", 2**20)
     path = tmp_path / "case.yaml"
     path.write_text("#" * 2**20 + "\n")
     with pytest.raises(CaseRefused, match="the file has more than 1 MiB"):

@@ -18,8 +18,10 @@ TEXT = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
 
 MIB = 2**20
 LIMITS = {
-    "size of a rule file, a case file, a table of `run`": f"{source.LONGEST_FILE // MIB} MiB",
-    "length of one line of NDJSON": f"{documents.LONGEST_LINE // MIB} MiB",
+    "size of a table of `run` or of a policy": f"{source.LONGEST_FILE // MIB} MiB",
+    "size of a case file, or of one line of NDJSON": f"{documents.LONGEST_LINE // MIB} MiB",
+    "size of a rule file with all that it includes": f"{source.LONGEST_RULES // MIB} MiB",
+    "mistakes found in one rule file before the rest is left unread": f"{grammar.MOST_MISTAKES:,}",
     "nesting of a case": f"{nodes.DEEPEST_NESTING} levels",
     "characters of one value of a case": f"{values.LONGEST_VALUE:,}",
     "rows of one relation in one case": f"{cases.MOST_ROWS:,}",
