@@ -173,6 +173,11 @@ def figure(outcome: Outcome) -> str:
             f"{outcome.disagreements.total()} violations")
 
 
+def laws(seconds: float, seed: int = 1) -> None:
+    """Print the figure of a run of so many seconds."""
+    print(figure(run(seconds, seed)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare all engines on random programs and cases.")
     parser.add_argument("--seconds", type=float, default=60)

@@ -155,6 +155,11 @@ def figure(outcome: Outcome) -> str:
             f"{outcome.complaints.total()} crashes, hangs or half results")
 
 
+def fuzzed(inputs: int, seed: int = 1, seconds: float = float("inf")) -> None:
+    """Print the figure of a run of so many inputs, or of so many seconds."""
+    print(figure(run(inputs, seed, seconds=seconds)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Try inputs of every kind.")
     parser.add_argument("--inputs", type=int, default=10_000)

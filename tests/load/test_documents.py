@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_kb import source
 from policy_kb.diagnostics import CaseRefused
 from policy_kb.load import documents
 from policy_kb.load.cases import load_case, requested
