@@ -186,6 +186,16 @@ def test_rules_that_are_too_much_are_refused_or_end(name: str) -> None:
         assert misbehaviour([command, name], {name: RULES[name]}) is None
 
 
+@pytest.mark.parametrize(("name", "reason"), [("endless.dl", "does not end within"), ("product.dl", "`p` gets more")])
+def test_rows_without_end_are_stopped_with_the_rule_that_gives_them(name: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(RULES[name])
+    for command, code in (("check", 3), ("run", 1)):
+        done = run_in(tmp_path, [command, name])
+        assert done.code == code
+        assert reason in done.errors
+        assert "[too-many-rows]" in done.errors
+
+
 @pytest.mark.parametrize("name", ["../secret.dl", "link.dl", "links/secret.dl", "/etc/passwd"])
 def test_no_rule_file_reads_what_stands_outside_of_its_folder(name: str, tmp_path: Path) -> None:
     (tmp_path / "secret.dl").write_text("a secret\n")
