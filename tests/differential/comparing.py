@@ -18,6 +18,7 @@ from policy_kb.batch.shape import given_table
 from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.sql import N
 from policy_kb.check.checked import CheckedProgram, Phase
+from policy_kb.check.declarations import expressions_in
 from policy_kb.diagnostics import CaseRefused
 from policy_kb.evaluate.model import NEEDS_INFORMATION, Model
 from policy_kb.evaluate.plain import EvaluationStopped
@@ -27,6 +28,7 @@ from policy_kb.explain.missing import open_points
 from policy_kb.explain.proof import Claim
 from policy_kb.explain.why import Explainer
 from policy_kb.load.facts import Facts
+from policy_kb.parse import tree
 from tests.batch.running import DIALECT, expected, models, prepare
 from tests.evaluate.exactness import is_promised
 from tests.evaluate.running import Policy, check_text, contradictions, some_world
@@ -194,12 +196,32 @@ def _duckdb_decisions(subject: Subject, source: random.Random) -> Said:
             yield "; ".join(f"{name}: {theirs.get(name)}, not {ours.get(name)}" for name in names), facts.case
 
 
+def is_for_clingo(policy: Policy) -> bool:
+    """Whether a program uses only what the translation to clingo knows."""
+
+    def is_foreign(node: tree.Expression) -> bool:
+        match node:
+            case tree.Call(function="+" | "-", arguments=arguments):
+                return len(arguments) != 2
+            case tree.Call(function=function):
+                return not function.startswith("@")
+            case tree.Aggregate(function=function):
+                return function != "count"
+        return False
+
+    return not any(
+        (isinstance(literal, tree.Comparison) and literal.operator.lstrip("!") in ("contains", "match"))
+        or any(True for _ in expressions_in(literal, is_foreign))
+        for rule in policy.worlds.rules for literal in (rule.head, *rule.body)
+    )
+
+
 def _clingo(subject: Subject, source: random.Random) -> Said:
     """Whether what is certain is so in every world, and what is so in some world possible."""
     from tests.evaluate.with_clingo import answer, consequences, instances
 
     policy, program = subject.policy, subject.program
-    if subject.is_exotic or instances(policy, FEW_VALUES) > MOST_INSTANCES:
+    if subject.is_exotic or not is_for_clingo(policy) or instances(policy, FEW_VALUES) > MOST_INSTANCES:
         return
     inputs = {relation.name for relation in program.inputs}
     for document, facts, model in subject.decided[:_LARGEST_CLINGO]:
