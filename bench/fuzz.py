@@ -33,7 +33,7 @@ MOST_REPORTED = 5
 """Complaints of one kind that one process reports in full."""
 
 _BLOCK = 200
-_HARD_LIMIT = 300
+_HARD_LIMIT = 900
 """Seconds for one block, after which a process that is stuck in C ends itself."""
 
 

@@ -48,20 +48,36 @@ class Hung(BaseException):
     """The time is over. Not an Exception: nobody on the way may take it for one of his own."""
 
 
+_WAITING = 10
+"""How many times as long as it may work a command may take, others working on the same machine."""
+
+
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Raises Hung after the time. What never comes back from C is not interrupted."""
+    """Raises Hung after so many seconds of work, or ten times as many on the clock. What never comes back from C is not
+    interrupted."""
+    is_over = False
 
     def over(*_: object) -> None:
+        nonlocal is_over
+        is_over = True
         raise Hung
 
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    limits = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, _WAITING * seconds)}
+    before = {sort: signal.signal(sort, over) for sort in limits}
+    for timer, time in limits.values():
+        signal.setitimer(timer, time)
     try:
         yield
+    except BaseException:
+        if is_over:  # a library may have made another exception of it
+            raise Hung from None
+        raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _ in limits.values():
+            signal.setitimer(timer, 0)
+        for sort, handler in before.items():
+            signal.signal(sort, handler)
 
 
 @dataclass(frozen=True)
