@@ -49,6 +49,14 @@ def test_no_input_that_hypothesis_finds_does_either(kind: str) -> None:
     on_examples_that_shrink()
 
 
+@pytest.mark.parametrize("query", ["///", "/// x", "@[key]", "//", "", "."])
+def test_a_query_without_an_atom_is_refused_as_such(query: str, tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_bytes(SCENARIOS[0])
+    done = run_in(tmp_path, ["query", "case.yaml", query])
+    assert done.code == 1
+    assert "error:" in done.errors
+
+
 # --- what is no plain file ---
 
 
