@@ -53,6 +53,7 @@ class Kind(StrEnum):
     NEVER_USED = "never-used"
     TOO_MANY_WORLDS = "too-many-worlds"
     ARITHMETIC = "arithmetic"
+    TOO_MANY_ROWS = "too-many-rows"
     # cases and tables
     BAD_DOCUMENT = "bad-document"
     DUPLICATE_KEY = "duplicate-key"
@@ -72,6 +73,10 @@ class Kind(StrEnum):
     BAD_QUERY = "bad-query"
 
 
+LONGEST_NAME, LONGEST_MESSAGE = 500, 5_000
+"""Characters of a file's name in a message, and of what is said about it."""
+
+
 @record
 class Diagnostic:
     """One problem. `path` names the place inside a case (`therapy[0].stopped`); `excerpt` is the source line."""
@@ -86,9 +91,10 @@ class Diagnostic:
 
     def __str__(self) -> str:
         severity = "warning" if self.is_warning else "error"
-        where = f"{self.span.file}:{self.span.line}:{self.span.column}"
+        where = f"{escaped(self.span.file, LONGEST_NAME)}:{self.span.line}:{self.span.column}"
         path = f"`{self.path}`: " if self.path else ""
-        lines = [f"{where}: {severity}: {path}{self.message} [{self.kind}]"]
+        said = escaped(f"{path}{self.message}", LONGEST_MESSAGE)
+        lines = [f"{where}: {severity}: {said} [{self.kind}]"]
         if self.excerpt is not None:
             number = str(self.span.line)
             margin = " " * len(number)
@@ -98,9 +104,9 @@ class Diagnostic:
             caret = "".join("\t" if character == "\t" else " " for character in excerpt[: column - 1])
             lines += [f"{margin} |", f"{number} | {excerpt}", f"{margin} | {caret}{'^' * width}"]
             if self.hint:
-                lines.append(f"{margin} = help: {self.hint}")
+                lines.append(f"{margin} = help: {escaped(self.hint, LONGEST_MESSAGE)}")
         elif self.hint:
-            lines.append(f"  = help: {self.hint}")
+            lines.append(f"  = help: {escaped(self.hint, LONGEST_MESSAGE)}")
         return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ from policy_kb.evaluate.worlds import Worlds
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Value
 from policy_kb.record import field, record
-from policy_kb.source import Span
+from policy_kb.source import Span, real_path
 
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Explanation, OpenPoint
@@ -81,7 +81,7 @@ def digest_of_files(program: CheckedProgram) -> str:
         path = Path(table.folder) / table.filename
         if not program.relations[table.relation].is_case and path.exists():
             files[str(path)] = path.read_bytes()
-    folder = Path(program.entry).resolve().parent
+    folder = real_path(Path(program.entry)).parent
     whole = hashlib.sha256()
     named = {_relative(Path(name), folder): content for name, content in files.items()}
     for name, content in sorted(named.items()):
@@ -92,7 +92,7 @@ def digest_of_files(program: CheckedProgram) -> str:
 def _relative(path: Path, folder: Path) -> str:
     import os
 
-    return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+    return Path(os.path.relpath(real_path(path), folder)).as_posix()
 
 
 def worlds_of(rules: Rules, phase: Phase) -> Worlds:

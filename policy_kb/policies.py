@@ -16,7 +16,7 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesR
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
-from policy_kb.source import Span, display_name
+from policy_kb.source import Span, display_name, real_path, rules_folder
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -25,15 +25,12 @@ if TYPE_CHECKING:
     from policy_kb.load.facts import Facts
     from policy_kb.report.determination import Determination
 
+MOST_ROWS_FOR_PYDATALOG = 50
+"""Rows of one relation of a case: beyond, another engine decides it, in a fiftieth of the time. A rule may compare the
+rows with each other, which are then as many pairs."""
+
 _FORMAT = f"1 {sys.version_info[:2]}"
 """Part of every cache entry's key: what another version of this program or of Python wrote is never read."""
-
-
-def rules_folder() -> Path:
-    """The folder with the policies: `kb/` of a checkout, or the copy inside an installed package."""
-    here = Path(__file__).resolve().parent
-    beside = here.parent / "kb"
-    return beside if beside.is_dir() else here / "kb"
 
 
 def policy_files() -> list[Path]:
@@ -58,7 +55,7 @@ class Policy:
         self.rules = rules
         self.program = rules.program
         self._known: dict[tuple[tuple[str, str], ...], Rows] = {(): rules.known}
-        self._engines: dict[tuple[str, tuple[tuple[str, str], ...]], Engine] = {}
+        self._engines: dict[tuple[str, tuple[tuple[str, str], ...], bool], Engine] = {}
         self._reader: CaseReader | None = None
 
     @property
@@ -97,11 +94,12 @@ class Policy:
         chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
         known = self.known_under(chosen)
         worlds = pipeline.worlds_of(self.rules, phase)
+        is_large = max(map(len, facts.rows.values()), default=0) > MOST_ROWS_FOR_PYDATALOG
         if worlds.relations.issuperset(also):
-            engine = self.engine(phase, chosen)
+            engine = self.engine(phase, chosen, is_large=is_large)
         else:
             worlds = pipeline.doubled(self.rules, phase, also)
-            engine = new_engine(worlds, known)
+            engine = new_engine(worlds, known, is_large=is_large)
         model = pipeline.evaluate(worlds, engine, facts)
         pipeline.check_refusals(self.program, facts, model, document)
         return Decided(facts, model, known, phase)
@@ -152,18 +150,24 @@ class Policy:
             self._known[readings] = evaluate_known(self.program, self.rules.tables, dict(readings))
         return self._known[readings]
 
-    def engine(self, phase: Phase, readings: tuple[tuple[str, str], ...] = ()) -> Engine:
+    def engine(
+        self, phase: Phase, readings: tuple[tuple[str, str], ...] = (), *, is_large: bool = False
+    ) -> Engine:
         """The engine of a phase, under readings other than those in force; made when it is first asked for."""
-        key = (phase.name, readings)
+        key = (phase.name, readings, is_large)
         engine = self._engines.get(key)
         if engine is None:
-            engine = new_engine(pipeline.worlds_of(self.rules, phase), self.known_under(readings))
+            engine = new_engine(pipeline.worlds_of(self.rules, phase), self.known_under(readings), is_large=is_large)
             self._engines[key] = engine
         return engine
 
 
-def new_engine(worlds: Worlds, known: Rows) -> Engine:
-    """The engine for single cases."""
+def new_engine(worlds: Worlds, known: Rows, *, is_large: bool = False) -> Engine:
+    """The engine for single cases, or for those with very many rows."""
+    if is_large:
+        from policy_kb.evaluate.bottom_up import BottomUp
+
+        return BottomUp(worlds.program, known)
     from policy_kb.evaluate.with_pydatalog import WithPyDatalog
 
     return WithPyDatalog(worlds.program, known)
@@ -268,7 +272,7 @@ def _rules(path: Path) -> pipeline.Rules:
 
     The cache is a speed-up only: where it cannot be read or written, the files are read.
     """
-    entry = path.resolve()
+    entry = real_path(path)
     file = _cache_file(entry)
     cached = _read_cache(file)
     if cached is not None:

@@ -9,7 +9,13 @@ from policy_kb.diagnostics import Diagnostic, Kind, Refused
 from policy_kb.record import record
 
 LONGEST_FILE = 64 * 1024 * 1024
-"""Bytes; a rule file, a case file or a table beyond this is refused before it is read."""
+"""Bytes; a table beyond this is refused before it is read."""
+
+LONGEST_CASE = 16 * 1024 * 1024
+"""Bytes of a case file, or of one line of an NDJSON file."""
+
+LONGEST_RULES = 2 * 1024 * 1024
+"""Bytes of a rule file with all that it includes: reading a mebibyte takes about a quarter of a minute."""
 
 
 @record
@@ -25,23 +31,36 @@ class Span:
         return f"{self.file}:{self.line}"
 
 
+def rules_folder() -> Path:
+    """The folder with the policies: `kb/` of a checkout, or the copy inside an installed package."""
+    here = Path(__file__).resolve().parent
+    beside = here.parent / "kb"
+    return beside if beside.is_dir() else here / "kb"
+
+
+def real_path(path: Path) -> Path:
+    """The absolute path with all links followed; where links lead to each other, as far as they can be."""
+    return Path(os.path.realpath(path))
+
+
 def display_name(path: Path) -> str:
     """How messages name a file."""
-    resolved = path.resolve()
+    resolved = real_path(path)
     try:
         return str(resolved.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(resolved)
 
 
-def read_text(path: Path, called: str | None = None) -> str:
+def read_text(path: Path, called: str | None = None, longest: int | None = None) -> str:
     """The text of a UTF-8 file.
 
     Refused, with a reason a person can act on: a file that is missing, not a regular file (a folder, a pipe, a
-    device), unreadable, larger than `LONGEST_FILE`, not UTF-8, or holding a NUL character. `called` is how messages
-    name the file.
+    device), unreadable, larger than `longest` bytes (if none are given, `LONGEST_FILE`), not UTF-8, or holding a NUL
+    character. `called` is how messages name the file.
     """
     name = called or str(path)
+    longest = LONGEST_FILE if longest is None else longest
 
     def refuse(message: str, hint: str | None = None, line: int = 1) -> Refused:
         return Refused([Diagnostic(Kind.UNREADABLE, Span(name, line), message, hint)])
@@ -51,8 +70,8 @@ def read_text(path: Path, called: str | None = None) -> str:
             raise refuse("no such file", "check the path")
         if not path.is_file():
             raise refuse("not a regular file", "give a file, not a folder, a pipe or a device")
-        if path.stat().st_size > LONGEST_FILE:
-            raise refuse(f"the file has more than {LONGEST_FILE // 2**20} MiB", "split it into several files")
+        if path.stat().st_size > longest:
+            raise refuse(f"the file has more than {longest // 2**20} MiB", "split it into several files")
         raw = path.read_bytes()
     except (OSError, ValueError) as problem:
         raise refuse(f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None

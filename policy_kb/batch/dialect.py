@@ -98,8 +98,8 @@ class DuckDB:
             compiled = compiled_pattern(pattern)
             if compiled is None:
                 return "FALSE"
-            if _PLAIN_PATTERN.fullmatch(compiled.pattern):
-                return self.plain_match(compiled.pattern, text)
+            if _PLAIN_PATTERN.fullmatch(compiled.text):
+                return self.plain_match(compiled.text, text)
         return f"datalog_match({pattern_sql}, {text})"
 
     def plain_match(self, pattern: str, text: Sql) -> Sql:

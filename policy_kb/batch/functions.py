@@ -25,7 +25,9 @@ def datalog_substr(text: str, start: int, length: int) -> str:
     return str(call("substr", [text, start, length], _NOWHERE))
 
 
-def datalog_to_number(text: str) -> int | None:
+def datalog_to_number(text: str | None) -> int | None:
+    if text is None:  # made of what has no value itself
+        return None
     try:
         return int(call("to_number", [text], _NOWHERE))
     except EvaluationStopped:

@@ -433,11 +433,15 @@ class Compiler:
         return self.joined_rows(group, terms, notes)
 
     def doubtful(self, group: list[Literal]) -> list[Literal]:
-        """The group with `R?(x), !R+(x)` read as one atom: no row is given both as uncertain and as certain."""
+        """The group with `R?(x), !R+(x)` read as one atom: no row is given both as uncertain and as certain. `_` stands
+        for other rows in the negation than in the atom."""
         result: list[Literal] = []
         removed = set()
         for literal in group:
-            if isinstance(literal, Atom) and self.base(literal.relation) == (literal.relation[:-1], False):
+            if (
+                isinstance(literal, Atom) and self.base(literal.relation) == (literal.relation[:-1], False)
+                and not any(isinstance(argument, Wildcard) for argument in literal.arguments)
+            ):
                 twin = Atom(literal.relation[:-1] + "+", literal.arguments, literal.span)
                 if any(isinstance(other, Negation) and other.atom == twin for other in group):
                     removed.add(twin)

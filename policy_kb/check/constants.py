@@ -11,6 +11,7 @@ from policy_kb.dates import BadDate, parse_date
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
+from policy_kb.patterns import NotRegular, pattern_of
 from policy_kb.source import Span
 
 Known = Mapping[str, AbstractSet[tuple[Value, ...]]]
@@ -92,6 +93,26 @@ def check_dates(rules: Iterable[tree.Rule], report: Report) -> None:
                     parse_date(str(call.arguments[0].value))
                 except BadDate as problem:
                     report(Kind.BAD_DATE, call.arguments[0].span, str(problem), 'write `@date("2025-07-15")`')
+
+
+def check_patterns(rules: Iterable[tree.Rule], report: Report) -> None:
+    """Report every regular expression in the rules that cannot be matched in bounded time."""
+    for rule in rules:
+        for pattern in _patterns(rule.body):
+            try:
+                pattern_of(str(pattern.value))
+            except NotRegular as problem:
+                report(Kind.BAD_LITERAL, pattern.span, f"matching the pattern could take for ever: {problem}",
+                       "write signs, sets, groups, `|`, `*`, `+`, `?` and `{n,m}` alone")
+
+
+def _patterns(body: Iterable[tree.Literal]) -> Iterator[tree.Constant]:
+    for literal in body:
+        match literal:
+            case tree.Comparison(operator="match" | "!match", left=tree.Constant() as pattern):
+                yield pattern
+        for aggregate in tree.aggregates(literal):
+            yield from _patterns(aggregate.body)
 
 
 def choices(known: Known) -> dict[str, list[str]]:

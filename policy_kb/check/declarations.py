@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted, walk
 from policy_kb.parse import tree
@@ -186,6 +187,10 @@ def _collect_functor(item: tree.FunctorDeclaration, found: Declarations, report:
         report(Kind.FIXED_NAME, item.span, f"`@{item.name}` takes ({', '.join(parameters)}) and gives a {result}",
                "include `vocabulary/dates.dl` instead of declaring it")
     else:
+        for type_ in (*item.parameters, item.result):
+            if type_ not in found.types:
+                report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{type_}`", "include `vocabulary/dates.dl`")
+                found.types[type_] = "number"  # reported once
         found.functors[item.name] = item
 
 
@@ -217,6 +222,9 @@ def _check_directives(found: Declarations, report: Report) -> None:
             elif name == "headers" and value not in ("true", "false"):
                 report(Kind.UNKNOWN_PARAMETER, directive.span, f"`headers` is `true` or `false`, not {quoted(value)}",
                        "write `headers = true`")
+            elif name == "filename" and _leads_out(value):
+                report(Kind.UNKNOWN_PARAMETER, directive.span, f"{quoted(value)} leads out of the folder of the tables",
+                       "give the name of a file below it, and the folder with `--facts` or `--output`")
             elif name == "delimiter" and len(value) == 0:
                 report(Kind.UNKNOWN_PARAMETER, directive.span, "the delimiter is empty", 'write `","` for a comma')
     for kind in ("input", "output"):
@@ -234,6 +242,12 @@ def _check_directives(found: Declarations, report: Report) -> None:
                 report(Kind.DECLARED_TWICE, directive.span, f"two relations are written to {quoted(filename)}",
                        "give each a file of its own")
             written.add(filename)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a table's file would stand outside of the folder it is looked for in."""
+    path = PurePath(name)
+    return path.is_absolute() or ".." in path.parts or "\0" in name
 
 
 def check_references(found: Declarations, report: Report) -> None:

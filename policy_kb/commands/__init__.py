@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 from pathlib import Path
@@ -42,13 +43,14 @@ class _Commands(click.Group):
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
         try:
             return super().resolve_command(context, args)
         except click.UsageError as problem:
             from policy_kb.diagnostics import did_you_mean
 
             raise click.UsageError(
-                f"there is no command `{args[0]}`; {did_you_mean(args[0], self.list_commands(context)) or 'see --help'}"
+                f"there is no command `{name}`; {did_you_mean(name, self.list_commands(context)) or 'see --help'}"
             ) from problem
 
     def invoke(self, context: click.Context) -> Any:
@@ -93,7 +95,9 @@ def main() -> None:
         sys.stdout.flush()
         sys.exit(code)
     except click.ClickException as wrong:
-        wrong.show()
+        said = io.StringIO()
+        wrong.show(said)
+        click.echo(printable(said.getvalue()), err=True, nl=False)
         sys.exit(wrong.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
@@ -101,3 +105,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         click.echo(f"error: cannot write or read: {problem.strerror or problem}", err=True)
         sys.exit(INPUT_REFUSED)
+
+
+def printable(text: str) -> str:
+    """What a message repeats of a command line, such as a file's name, in signs that no terminal obeys."""
+    from policy_kb.diagnostics import LONGEST_NAME, escaped
+
+    return "\n".join(escaped(line, LONGEST_NAME) for line in text.split("\n"))

@@ -26,8 +26,7 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
     """
     from policy_kb.diagnostics import Diagnostic, Refused
     from policy_kb.pipeline import parse_and_check
-    from policy_kb.policies import rules_folder
-    from policy_kb.source import display_name
+    from policy_kb.source import display_name, rules_folder
 
     if path is None:
         path = rules_folder()

@@ -15,10 +15,26 @@ from operator import itemgetter
 from typing import Any
 
 from policy_kb.check.safety import bound_variables, outer_variables
-from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assignment, in_order, lifted, named_wildcards
+from policy_kb.evaluate.plain import (
+    PlainProgram,
+    PlainRule,
+    Row,
+    Rows,
+    TooManyRows,
+    assignment,
+    in_order,
+    lifted,
+    named_wildcards,
+)
 from policy_kb.evaluate.values import COMPARE, aggregated, call
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
+
+MOST_ROWS = 5_000_000
+"""Rows of one relation; a program that derives more is stopped before it takes all memory."""
+
+MOST_ROUNDS = 1_000_000
+"""Steps of a recursion, each from the rows of the one before: where there is no end, one row may follow the other."""
 
 Frame = list[Any]
 Positions = tuple[int, ...]
@@ -99,7 +115,11 @@ class BottomUp:
             for place, literal in enumerate(rule.body)
             if isinstance(literal, tree.Atom) and literal.relation in stratum
         ]
+        rounds = 0
         while changed and recursive:
+            rounds += 1
+            if rounds > MOST_ROUNDS:
+                raise TooManyRows(recursive[0][0].head.span, f"the recursion does not end within {MOST_ROUNDS:,} steps")
             found: dict[str, set[Row]] = {}
             for relation, rows in changed.items():
                 tables[_CHANGED] = _Table(rows)
@@ -109,6 +129,9 @@ class BottomUp:
             changed = {name: rows for name, rows in found.items() if rows}
             for name, rows in changed.items():
                 tables[name].add(rows)
+                if len(tables[name].rows) > MOST_ROWS:
+                    rule = next(rule for rule in rules if rule.head.relation == name)
+                    raise _too_many(rule.head)
 
     def _derive(self, rule: PlainRule, place: int | None, tables: Tables) -> set[Row]:
         """The new rows of the head; the atom at `place` reads the rows that changed."""
@@ -116,6 +139,10 @@ class BottomUp:
         if key not in self._compiled:
             self._compiled[key] = _Compiled(rule, place)
         return self._compiled[key].run(tables)
+
+
+def _too_many(head: tree.Atom) -> TooManyRows:
+    return TooManyRows(head.span, f"`{head.relation}` gets more than {MOST_ROWS:,} rows")
 
 
 class _Compiled:
@@ -143,6 +170,8 @@ class _Compiled:
             found = row(frame)
             if found not in tables[head].rows:
                 frame[0].add(found)
+                if len(frame[0]) > MOST_ROWS:
+                    raise _too_many(rule.head)
 
         self._first = _chain(parts, take_down)
 

@@ -78,14 +78,23 @@ class Engine(Protocol):
 class EvaluationStopped(Refused):
     """A value that does not exist: a division by zero, a text that is no number, a date beyond the calendar."""
 
+    kind = Kind.ARITHMETIC
+    hint = "derive the rows for which there is a value first, in a relation of their own"
+
     def __init__(self, span: Span, message: str, excerpt: str | None = None):
-        hint = "derive the rows for which there is a value first, in a relation of their own"
-        super().__init__([Diagnostic(Kind.ARITHMETIC, span, message, hint, excerpt=excerpt)])
+        super().__init__([Diagnostic(self.kind, span, message, self.hint, excerpt=excerpt)])
         self.span, self.message = span, message
 
     def in_files(self, files: Mapping[str, str]) -> EvaluationStopped:
         """The same with the source line; `files` are the program's texts."""
-        return EvaluationStopped(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
+        return type(self)(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
+
+
+class TooManyRows(EvaluationStopped):
+    """A relation would get more rows than are kept, or get further ones without end."""
+
+    kind = Kind.TOO_MANY_ROWS
+    hint = "let a recursive rule end, and join relations by the values they share"
 
 
 _ATOM_NOT_YET, _NOT_YET = 8, 9

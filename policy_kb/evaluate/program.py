@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import groupby
+from math import prod
 
 from policy_kb.check.checked import CheckedProgram, constants
 from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import Engine, EvaluationStopped, PlainProgram, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
+from policy_kb.parse.tree import Atom
 
 MOST_ROWS_FOR_PYDATALOG = 10_000
 """pyDatalog takes about a quarter of a millisecond for every row that a literal matches."""
@@ -25,13 +27,27 @@ def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row
         rows[atom.relation].add(constants(atom))
     for part, is_recursive in parts(plain_program(PlainRule(rule.head, rule.body) for rule in program.rules)):
         given = {name: rows[name] for name in part.arities}
-        is_large = sum(map(len, given.values())) > MOST_ROWS_FOR_PYDATALOG
+        is_large = may_match(part, given) > MOST_ROWS_FOR_PYDATALOG
         engine: Engine = BottomUp(part) if is_recursive or is_large else WithPyDatalog(part)
         try:
             rows.update(engine.evaluate(given))
         except EvaluationStopped as stopped:
             raise stopped.in_files(program.files) from None
     return rows
+
+
+def may_match(program: PlainProgram, given: Rows) -> int:
+    """How many rows the bodies of a program without recursion may match: each atom with each row of the others."""
+    most: dict[str, int] = {name: len(rows) for name, rows in given.items()}
+    whole = sum(most.values())
+    for stratum in program.strata:
+        for rule in program.rules:
+            if rule.head.relation in stratum:
+                atoms = [literal.relation for literal in rule.body if isinstance(literal, Atom)]
+                number = min(prod(max(1, most.get(name, 0)) for name in atoms), 2**63)
+                most[rule.head.relation] = most.get(rule.head.relation, 0) + number
+                whole += number
+    return whole
 
 
 def parts(program: PlainProgram) -> list[tuple[PlainProgram, bool]]:

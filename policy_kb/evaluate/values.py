@@ -12,6 +12,7 @@ from typing import Any
 from policy_kb import dates
 from policy_kb.evaluate.plain import EvaluationStopped
 from policy_kb.parse.tree import Call, Constant, Expression, Value, Variable
+from policy_kb.patterns import NotRegular, Pattern, pattern_of
 from policy_kb.source import Span
 
 Bindings = Mapping[str, Value]
@@ -127,44 +128,19 @@ def value_of(expression: Expression, bindings: Bindings) -> Value:
     raise AssertionError(f"no value: {expression}")
 
 
-_CHARACTER_CLASSES = {
-    "alnum": "a-zA-Z0-9", "alpha": "a-zA-Z", "blank": " \\t", "cntrl": "\\x00-\\x1f\\x7f", "d": "0-9", "digit": "0-9",
-    "graph": "!-~", "lower": "a-z", "print": " -~", "punct": "!-/:-@\\[-`{-~", "s": "\\s", "space": "\\s",
-    "upper": "A-Z", "w": "\\w", "xdigit": "0-9a-fA-F",
-}  # fmt: skip
-_PIECE = re.compile(r"\\.|\[:([a-z]+):\]|\[\^?|.", re.DOTALL)
-
-
 @lru_cache(maxsize=1024)
-def compiled_pattern(text: str) -> re.Pattern[str] | None:
+def compiled_pattern(text: str) -> Pattern | None:
     """A regular expression as Soufflé reads it (ECMAScript's, with classes such as `[[:digit:]]`); None if it is
-    none: Soufflé warns, and nothing matches."""
-    pieces: list[str] = []
-    in_set = False
-    for piece in _PIECE.finditer(text):
-        written, name = piece[0], piece[1]
-        if in_set and name:
-            if name not in _CHARACTER_CLASSES:
-                return None
-            pieces.append(_CHARACTER_CLASSES[name])
-        elif in_set and written.startswith("["):
-            pieces.append("\\" + written)
-        elif not in_set and written.startswith("["):
-            # What looks like a class outside of a set is a set of these characters.
-            pieces.append(written)
-            in_set = name is None
-        else:
-            pieces.append(written)
-            in_set = in_set and written != "]"
+    none: Soufflé warns, and nothing matches. One that looks back or ahead is none here."""
     try:
-        return re.compile("".join(pieces), re.ASCII)
-    except (re.error, OverflowError, RecursionError):
+        return pattern_of(text)
+    except NotRegular:
         return None
 
 
 def _matches(pattern: Value, text: Value) -> bool:
     compiled = compiled_pattern(str(pattern))
-    return compiled is not None and compiled.fullmatch(str(text)) is not None
+    return compiled is not None and compiled.matches(str(text))
 
 
 def _symbol_order(compare: Callable[[Any, Any], bool]) -> Callable[[Value, Value], bool]:

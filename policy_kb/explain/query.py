@@ -49,7 +49,7 @@ def parse_query(text: str, program: CheckedProgram, known: Rows) -> tree.Atom:
         raise _refused(Span(_SOURCE, 1, place, place + 1), "a value stands in double quotes", written,
                        'write it as in `hiv_test("negative", _)`')
     items, problems = parse_items(f"{written}.", _SOURCE)
-    if problems:
+    if any(not problem.is_warning for problem in problems):
         raise CaseRefused(problems)
     item = items[0] if len(items) == 1 else None
     if not isinstance(item, tree.Rule) or item.body or len(item.heads) != 1:

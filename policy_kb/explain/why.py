@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import islice
 
 from policy_kb.check.checked import Criterion, Rule, constants
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count
 from policy_kb.explain.proof import (
@@ -40,6 +41,10 @@ from policy_kb.source import Span
 
 Parts = tuple[Part, ...]
 
+MOST_PARTS = 500_000
+"""Attempts and rows counted of one explanation. It grows with the case, or, where a rule compares rows with each other,
+with their pairs: a larger one is refused before it takes all memory."""
+
 
 class ModelContradicted(AssertionError):  # noqa: N818
     """The rules do not give what the model says: the engine that made it is wrong."""
@@ -58,7 +63,16 @@ class Explainer:
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
+        self.parts_made = 0
         self.spans = {(row.relation, row.values): row.span for rows in lookup.facts.rows.values() for row in rows}
+
+    def make(self, number: int, span: Span) -> None:
+        """Note that so many further parts are made for a rule. Raises CaseRefused beyond the most there may be."""
+        self.parts_made += number
+        if self.parts_made > MOST_PARTS:
+            message = f"the explanation has more than {MOST_PARTS:,} parts: rows are compared with each other"
+            hint = "give fewer rows, or ask for the decision alone"
+            raise CaseRefused([Diagnostic(Kind.TOO_MANY_ROWS, span, message, hint)])
 
     def explain(self, claim: Claim) -> Node:
         """Why the claim is certain, impossible or open; a claim with several rows is explained by the first."""
@@ -189,6 +203,7 @@ class Explainer:
 
     def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts) -> Attempt:
         """What becomes of some literals of a body, under bindings that the others have been read with."""
+        self.make(1, rule.span)
         if not parts:
             holds = MET if rule.possible is None else NEEDS_INFORMATION
             return Attempt(rule.number, holds, bindings(start), (), rule.doc if rule.possible is not None else None)
@@ -349,6 +364,7 @@ class Explainer:
     def _counted(self, rule: Rule, comparison: tree.Comparison, environment: Environment) -> Counted:
         count, operator, bound = tree.count_parts(comparison)
         certain, possible, is_open = self.lookup.count_rows(count, environment)
+        self.make(len(possible), rule.span)
         inner = self.lookup.literals_counted(count)
         atoms = [literal for literal in inner if isinstance(literal, tree.Atom)]
         rows = []

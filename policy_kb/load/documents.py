@@ -27,12 +27,12 @@ from policy_kb.load.nodes import (
 )
 from policy_kb.load.problems import Problems
 from policy_kb.record import field, record
-from policy_kb.source import Span, read_text
+from policy_kb.source import LONGEST_CASE, Span, read_text
 
 __all__ = ["DEEPEST_NESTING", "LONGEST_LINE", "Document", "Entry", "Form", "Mapping", "Node", "Scalar", "Sequence"]
 __all__ += ["parse_document", "read_documents"]
 
-LONGEST_LINE = 16 * 1024 * 1024
+LONGEST_LINE = LONGEST_CASE
 """Bytes of one line of an NDJSON file; a longer line is refused unread, the file may have any number of lines."""
 
 _SCENARIO_KEYS = ("description", "case", "readings", "expect")
@@ -75,7 +75,7 @@ def read_documents(path: Path, called: str | None = None) -> Iterator[Document]:
         yield from _lines(path, source)
     elif ending in (".yaml", ".yml", ".json"):
         try:
-            text = read_text(path, source)
+            text = read_text(path, source, LONGEST_CASE)
         except Refused as refused:
             raise CaseRefused(refused.diagnostics) from None
         yield _document(DocumentText(text, source), is_yaml=ending != ".json")

@@ -24,6 +24,7 @@ from policy_kb.load.nodes import (
     step,
 )
 
+TOO_DEEP, _FLAT = f"nested more than {DEEPEST_NESTING} deep", "a case is a mapping of lists of rows"
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _HINTS = {
     "mapping values are not allowed": 'put text that holds `: ` in quotes, such as `"other: NAME"`',
@@ -71,7 +72,7 @@ class _Reader:
             return Scalar("", Form.REFUSED, self.document.span(_start(event), _end(event)))
         if depth > DEEPEST_NESTING:
             raise self.document.unreadable(
-                _start(event), f"nested more than {DEEPEST_NESTING} deep", "a case is a mapping of lists of rows", path
+                _start(event), TOO_DEEP, _FLAT, path
             )
         if isinstance(event, yaml.SequenceStartEvent):
             return self.sequence(event, path, depth)
@@ -153,6 +154,8 @@ def _events(document: DocumentText) -> Iterator[yaml.Event]:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         reason = problem.problem or problem.context or "it cannot be read"
+        if "nesting depth" in reason:  # the parser looks ahead, and has a limit of its own
+            raise document.unreadable(mark.index if mark else 0, TOO_DEEP, _FLAT) from None
         hint = next((hint for words, hint in _HINTS.items() if words in reason), None)
         raise document.unreadable(mark.index if mark else 0, f"not YAML: {reason}", hint) from None
     except yaml.reader.ReaderError as problem:

@@ -20,7 +20,7 @@ from policy_kb.load.problems import Problems
 from policy_kb.load.values import GREATEST_NUMBER, LEAST_NUMBER, BadValueError, read_days
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
-from policy_kb.source import Span, read_text
+from policy_kb.source import Span, read_text, real_path
 
 _NUMBER = re.compile(r" *([+-]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|([0-9]+))")
 _FLOAT = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -28,7 +28,7 @@ _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 
 def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Value, ...]]:
-    """The rows of `relation` in the file that `table` names, below `folder` unless it is an absolute path.
+    """The rows of `relation` in the file that `table` names, below `folder` wherever links lead.
 
     One row a line, the columns in the order of the attributes. With `headers` the first line names them. A relation
     without attributes holds if there is a line `()`. Numbers are decimal, or `0x` and `0b`, of 64 bits; floats finite;
@@ -44,9 +44,15 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
     if not delimiter:
         raise CaseRefused([Diagnostic(Kind.BAD_TABLE, table.span, "the delimiter is empty", r'write `delimiter="\t"`')])
     try:
+        if not real_path(path).is_relative_to(real_path(folder)):
+            message, hint = "the file is not in the folder of the tables", "put the table itself there, not a link"
+            raise Refused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, hint)])
         text = read_text(path, source)
     except Refused as refused:
         raise CaseRefused(refused.diagnostics) from None
+    except (OSError, ValueError) as problem:
+        message = f"cannot be read: {getattr(problem, 'strerror', None) or problem}"
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, "check the path")]) from None
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()

@@ -194,6 +194,8 @@ _MOST_LITERALS = 200
 _EXPLAINED = 100
 """Problems for which it is worked out which tokens were possible."""
 _LONGEST_NAME = 200
+MOST_MISTAKES = 1_000
+"""Of one file, before reading it ends."""
 
 
 class _Mistake(Exception):  # noqa: N818
@@ -496,6 +498,10 @@ class _Reader:
                     break
                 except _Mistake as mistake:
                     self.report(mistake)
+                    if len(self.problems) >= MOST_MISTAKES:
+                        self.report(_Mistake(Kind.SYNTAX, resumed, "there are very many mistakes: the rest of the file "
+                                             "is not read", "mend these first"))
+                        return
                     self.finish_item()
                     self.begin()
                     resumed = resumed if mistake.resumes else _skip(resumed, tokens)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import groupby
 from pathlib import PurePath
 
 from policy_kb.check.checked import Criterion, Rule, paragraphs
@@ -34,11 +35,8 @@ from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
-from policy_kb.report.summary import SIGNS, Style, plain, questions
+from policy_kb.report.summary import MOST_ROWS, SIGNS, Style, more, plain, questions
 from policy_kb.source import Span
-
-MOST_ROWS = 10
-"""Rows of one list before it is folded; the number left out is said."""
 
 _SHOWN = " (shown above)"
 _JUDGED = "to be judged: "
@@ -154,13 +152,15 @@ class Tree:
     def steps(self, steps: tuple[Step, ...], rule: Rule) -> list[Item]:
         """The items of several steps, none twice; of several rows that stand against a negation, the first in full."""
         found: dict[Item, None] = {}
-        before: Step | None = None
-        for step in steps:
-            is_further = before is not None and step.is_negated and step.place == before.place
-            for item in self.step(step, rule):
-                short = Item(item.answer, item.text, item.number, item.at)
-                found.setdefault(short if is_further else item)
-            before = step
+        for _, together in groupby(steps, key=lambda step: (step.place, step.is_negated)):
+            first, *further = together
+            found.update(dict.fromkeys(self.step(first, rule)))
+            shown = further[: MOST_ROWS - 1] if first.is_negated else further
+            for step in shown:
+                for item in self.step(step, rule):
+                    found.setdefault(Item(item.answer, item.text, item.number, item.at) if first.is_negated else item)
+            if len(shown) < len(further):
+                found.setdefault(Item("", more(len(further) - len(shown))))
         return list(found)
 
     def node(self, node: Node, answer: str, *, is_negated: bool = False) -> list[Item]:
@@ -332,7 +332,7 @@ class Tree:
                 listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
         # While a record is open the question it would raise is not asked yet.
         leaves = dict.fromkeys(leaf for item in doubts for leaf in _leaves(item) if not leaf.text.startswith(_JUDGED))
-        return [*listed, *(leaves or settled)]
+        return [*listed, *_first(list(leaves or settled), MOST_ROWS)]
 
     def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
         """The rows on record of a relation, or of those it is derived from, that the claims `used` do not rest on."""
@@ -374,14 +374,14 @@ class Tree:
                     rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), at=item.at or at, below=())
                              for item in self.node(part, MET)]
         if not rows and answer == NEEDS_INFORMATION and doubts:
-            return list(dict.fromkeys(doubts))
+            return _first(list(dict.fromkeys(doubts)), MOST_ROWS)
         below = _first(list(dict.fromkeys(rows)), MOST_ROWS)
         if answer != MET:
             parts = [part for row in node.rows for part in row.nodes]
             for claim in node.of:
                 below += self.beside(claim.relation, parts, "not counted")
         if answer == NEEDS_INFORMATION:
-            below += dict.fromkeys(doubts)
+            below += _first(list(dict.fromkeys(doubts)), MOST_ROWS)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
 
 
@@ -421,7 +421,7 @@ def _first(items: list[Item], most: int) -> list[Item]:
     """The first items, and how many are left out."""
     if len(items) <= most:
         return items
-    return [*items[:most], Item("", f"{len(items) - most} more (--json lists all)")]
+    return [*items[:most], Item("", more(len(items) - most))]
 
 
 def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
@@ -451,8 +451,8 @@ def _signed(item: Item, answer: str) -> Item:
 
 
 def _folded(texts: list[str]) -> str:
-    more = f"; and {len(texts) - MOST_ROWS} more (--json lists all)" if len(texts) > MOST_ROWS else ""
-    return "; ".join(texts[:MOST_ROWS]) + more
+    rest = [more(len(texts) - MOST_ROWS)] if len(texts) > MOST_ROWS else []
+    return "; ".join([*texts[:MOST_ROWS], *rest])
 
 
 def _find(items: Iterable[Item], criterion: str) -> list[Item]:

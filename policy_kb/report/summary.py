@@ -13,12 +13,20 @@ from policy_kb.report.determination import Determination
 
 SIGNS = {MET: "+", NOT_MET: "-", NEEDS_INFORMATION: "?"}
 
+MOST_ROWS = 10
+"""Rows of one list before it is folded; the number left out is said."""
+
 Style = Callable[[str, str], str]
 """How a line is coloured: its text, and the answer it gives (empty for what is neither)."""
 
 
 def plain(text: str, answer: str) -> str:
     return text
+
+
+def more(number: int) -> str:
+    """The line for what is folded: nothing is left out without saying how much."""
+    return f"and {number:,} more like {'this' if number == 1 else 'these'} (--json lists all)"
 
 
 def wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
@@ -39,8 +47,10 @@ def header(determination: Determination) -> Iterator[str]:
     if determination.approval is not None:
         approval = determination.approval
         yield f"approval: {approval.doses} doses ({approval.units} units of {approval.code})"
-    for notice in determination.notices:
+    for notice in determination.notices[:MOST_ROWS]:
         yield f"note: {notice}"
+    if len(determination.notices) > MOST_ROWS:
+        yield f"note: {more(len(determination.notices) - MOST_ROWS)}"
 
 
 def questions(determination: Determination) -> Iterator[str]:

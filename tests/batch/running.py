@@ -32,7 +32,8 @@ def openness(relation: Relation, cases: Sequence[Facts]) -> Openness:
 
 def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = False) -> tuple[Any, Shape]:
     """A connection with the tables of the cases, and their shape; `general` leaves everything open to the data."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"threads": 1})  # a few rows: more threads only wait for each other
+    connection.execute("SET enable_progress_bar = false")
     q = DIALECT.quoted
     shape: dict[str, Given] = {}
     for relation in program.inputs():
@@ -49,15 +50,16 @@ def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = 
         connection.execute(f"CREATE TABLE {q(given_table(relation.name))} ({', '.join(columns)})")
         given = [row if uncertain else row[:-1] for row in rows]
         if given:
-            marks = ", ".join("?" * len(given[0]))
-            connection.executemany(f"INSERT INTO {q(given_table(relation.name))} VALUES ({marks})", given)
+            marks = ", ".join([f"({', '.join('?' * len(given[0]))})"] * len(given))
+            values = [value for row in given for value in row]
+            connection.execute(f"INSERT INTO {q(given_table(relation.name))} VALUES {marks}", values)
     some = [name for name, given in shape.items() if given.openness is Openness.SOME]
     if some:
         columns = [f"{q(CASE)} VARCHAR", *(f"{q(name)} VARCHAR" for name in some)]
         connection.execute(f"CREATE TABLE {OPEN_TABLE} ({', '.join(columns)})")
         for facts in cases:
-            values = [facts.case, *(facts.open.get(name) for name in some)]
-            connection.execute(f"INSERT INTO {OPEN_TABLE} VALUES ({', '.join('?' * len(values))})", values)
+            words = [facts.case, *(facts.open.get(name) for name in some)]
+            connection.execute(f"INSERT INTO {OPEN_TABLE} VALUES ({', '.join('?' * len(words))})", words)
     return connection, shape
 
 

@@ -16,6 +16,8 @@ BAD = Path(__file__).parents[1] / "bad"
 NOT_OF_RULES = {
     # of a file that cannot be read at all
     Kind.UNREADABLE,
+    # of an evaluation
+    Kind.TOO_MANY_ROWS,
     # of cases, tables and queries
     Kind.BAD_DOCUMENT, Kind.DUPLICATE_KEY, Kind.MISSING_ATTRIBUTE, Kind.MISSING_RELATION, Kind.NO_VALUE,
     Kind.WRONG_TYPE, Kind.BELOW_LEAST, Kind.SECOND_ROW, Kind.NOT_UNCERTAIN, Kind.REFUSED_ROW, Kind.DUPLICATE_CASE,

@@ -36,7 +36,7 @@ def occurs_in_one_polarity(policy: Policy, question: str) -> bool:
 
 def is_promised(policy: Policy, question: str) -> bool:
     """Whether `needs information` must mean that two worlds differ."""
-    rules = asked_rules(policy, question)
+    rules = [*asked_rules(policy, question)]
     below = {name for name, _ in polarities(policy.program, rules)}
     rules += [rule for rule in policy.worlds.rules if rule.head.relation in below]
     return occurs_in_one_polarity(policy, question) and all(keeps_what_matters(policy, rule) for rule in rules)

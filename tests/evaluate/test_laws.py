@@ -28,8 +28,11 @@ from tests.evaluate.running import Policy, check_text, contradictions, policy_of
 from tests.strategies.cases import Document, Draw, HypothesisDraw, RandomDraw
 from tests.strategies.programs import (
     CASE,
+    DATE,
     NUMBER,
     SYMBOL,
+    UNSEEN,
+    VALUES,
     RandomProgram,
     build_better_case,
     build_case,
@@ -40,8 +43,11 @@ from tests.strategies.programs import (
 Item = TypeVar("Item")
 Law = Callable[[Draw], None]
 
-FEW_VALUES = {NUMBER: tuple(range(-6, 10)), SYMBOL: ("p", "q", "r", "s", "t")}
-"""Enough for every world that matters: the values mentioned, and on both sides of them as many as are ever counted."""
+FEW_VALUES = {
+    NUMBER: tuple(range(-6, 10)), SYMBOL: ("p", "q", "r", "s", "t"), DATE: (*VALUES[DATE], *UNSEEN[DATE]),
+}
+"""Enough for every world that matters: the values mentioned, and on both sides of them as many as are ever counted. Of
+dates there are too many that matter: what is open is not tried for being exact where a program has them."""
 
 MOST_INSTANCES = 100_000
 """Of a rule, so that clingo answers at once."""
@@ -143,7 +149,7 @@ def test_every_answer_is_sound_and_an_open_one_exact_where_that_is_promised(
                 kinds = ["all"]
                 if occurs_in_one_polarity(policy, question):
                     kinds.append("one polarity")
-                if is_promised(policy, question):
+                if is_promised(policy, question) and not program.has_dates:
                     kinds.append("promised")
                     assert exact == NEEDS_INFORMATION, shown(program, document, question)
                 for kind in kinds if isinstance(draw, RandomDraw) else ():

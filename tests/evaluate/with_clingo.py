@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
+from policy_kb import dates
 from policy_kb.evaluate.plain import Row, named_wildcards
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from tests.evaluate.running import Policy
 from tests.strategies.cases import Document
-from tests.strategies.programs import REQUEST, Input, RandomProgram, is_open, stated_rows
+from tests.strategies.programs import DATE, REQUEST, Input, RandomProgram, is_open, stated_rows
 
 
 def consequences(
@@ -40,7 +41,7 @@ def _instances(policy: Policy, body: Sequence[tree.Literal], values: Mapping[str
                 attributes = policy.program.relations[literal.relation].attributes
                 for argument, attribute in zip(literal.arguments, attributes, strict=True):
                     if isinstance(argument, tree.Variable) and attribute.type != "Case":
-                        kinds[argument.name] = attribute.kind
+                        kinds[argument.name] = DATE if attribute.is_date else attribute.kind
         number = max(number, prod(len(values[kind]) for kind in kinds.values()))
     return number
 
@@ -57,7 +58,7 @@ def _solved(text: str, mode: str, policy: Policy) -> dict[str, set[Row]]:
 
     control = clingo.Control([f"--enum-mode={mode}", "0", "-Wnone"])
     control.add("base", [], text)
-    control.ground([("base", [])])
+    control.ground([("base", [])], context=_Dates())
     result: dict[str, set[Row]] = {"has": set(), **{name: set() for name in policy.worlds.relations}}
     with control.solve(yield_=True) as handle:
         last: list[Any] = []
@@ -68,6 +69,28 @@ def _solved(text: str, mode: str, policy: Policy) -> dict[str, set[Row]]:
         if name in result:
             result[name].add(tuple(_value(argument) for argument in symbol.arguments))
     return result
+
+
+class _Dates:
+    """The functors of dates, as clingo calls them while it grounds."""
+
+    def months_before(self, day: Any, months: Any) -> Any:
+        return self.number(dates.months_before(day.number, months.number))
+
+    def months_after(self, day: Any, months: Any) -> Any:
+        return self.number(dates.months_after(day.number, months.number))
+
+    def year(self, day: Any) -> Any:
+        return self.number(dates.year_of(day.number))
+
+    def date(self, written: Any) -> Any:
+        return self.number(dates.parse_date(written.string))
+
+    @staticmethod
+    def number(value: int) -> Any:
+        import clingo
+
+        return clingo.Number(value)
 
 
 def _value(symbol: Any) -> Value:
@@ -144,6 +167,8 @@ def _term(expression: tree.Expression) -> str:
             return "_"
         case tree.Variable(name=name):
             return "V" + name.replace("#", "W")
+        case tree.Call(function=function, arguments=arguments) if function.startswith("@"):
+            return _call(function, [_term(argument) for argument in arguments])
         case tree.Call(function=function, arguments=arguments):
             return "(" + f" {function} ".join(_term(argument) for argument in arguments) + ")"
         case tree.Aggregate(function="count", body=body):

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_kb import source
 from policy_kb.diagnostics import CaseRefused
 from policy_kb.load import documents
 from policy_kb.load.cases import load_case, requested
@@ -322,7 +321,9 @@ def test_what_is_refused_in_a_document_is_found_all_at_once_with_its_path() -> N
 def test_nesting_beyond_the_deepest_is_refused_before_it_is_followed(ending: str, depth: int) -> None:
     text = '{"a": ' + "[" * depth + "]" * depth + "}"
     [(place, _, message, _, hint)] = refused(text, ending)
-    assert (place, message) == ("1:26", "nested more than 20 deep [bad-document]")
+    assert message == "nested more than 20 deep [bad-document]"
+    # A parser of YAML that looks ahead and has a limit of its own sees it there.
+    assert place == "1:26" or (ending == "yaml" and depth > 1000)
     assert hint == "a case is a mapping of lists of rows"
     fitting = '{"a": ' + "[" * (DEEPEST_NESTING - 1) + "]" * (DEEPEST_NESTING - 1) + "}"
     assert refused(fitting, ending) == []
@@ -432,7 +433,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str, messag
 
 
 def test_a_file_beyond_the_longest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "LONGEST_FILE", 2**20)
+    monkeypatch.setattr(documents, "LONGEST_CASE", 2**20)
     path = tmp_path / "case.yaml"
     path.write_text("#" * 2**20 + "\n")
     with pytest.raises(CaseRefused, match="the file has more than 1 MiB"):

@@ -19,16 +19,30 @@ from types import MappingProxyType
 
 from hypothesis import strategies as st
 
+from policy_kb.dates import format_date, parse_date
 from policy_kb.evaluate.plain import Row
 from policy_kb.parse.tree import Value
 from tests.strategies.cases import Document, Draw, HypothesisDraw, RandomDraw
 
-NUMBER, SYMBOL = "number", "symbol"
-VALUES: Mapping[str, tuple[Value, ...]] = MappingProxyType({NUMBER: (1, 0, 2), SYMBOL: ("p", "q")})
-"""The values that programs and cases mention."""
+NUMBER, SYMBOL, DATE = "number", "symbol", "Date"
+VALUES: Mapping[str, tuple[Value, ...]] = MappingProxyType({
+    NUMBER: (1, 0, 2), SYMBOL: ("p", "q"), DATE: tuple(map(parse_date, ("2025-02-28", "2024-02-29", "2025-03-31"))),
+})
+"""The values that programs and cases mention. The first date is a month before the last, a year after the second."""
 
-UNSEEN: Mapping[str, tuple[Value, ...]] = MappingProxyType({NUMBER: (7, -3), SYMBOL: ("r", "s")})
+UNSEEN: Mapping[str, tuple[Value, ...]] = MappingProxyType({
+    NUMBER: (7, -3), SYMBOL: ("r", "s"), DATE: tuple(map(parse_date, ("2023-12-31", "2025-03-01"))),
+})
 """Values that only open relations may have."""
+
+DATES = (
+    ".type Date <: number",
+    ".functor date(written: symbol): Date",
+    ".functor months_before(day: Date, months: number): Date",
+    ".functor months_after(day: Date, months: number): Date",
+    ".functor year(day: Date): number",
+)
+"""What `vocabulary/dates.dl` declares: a program here is one text without files."""
 
 CASE = "A-1"
 REQUEST: Mapping[str, Value] = MappingProxyType({"drug": "p", "phase": "q", "received": 1})
@@ -44,10 +58,12 @@ class Input:
     is_closed: bool = False
     is_single: bool = False
     is_always_open: bool = False
+    named: tuple[str, ...] | None = None
+    """The names of these attributes, where they are not those that random programs give them."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}_{place}" for place in range(len(self.kinds)))
+        return self.named or tuple(f"{self.name}_{place}" for place in range(len(self.kinds)))
 
     def rows(self, values: Mapping[str, Sequence[Value]]) -> list[Row]:
         """Every row of these values, without the case."""
@@ -61,6 +77,10 @@ class RandomProgram:
     items: tuple[str, ...]
     inputs: tuple[Input, ...]
     root: str
+
+    @property
+    def has_dates(self) -> bool:
+        return DATES[0] in self.items
 
     @property
     def text(self) -> str:
@@ -79,6 +99,7 @@ class Vocabulary:
     about_case: dict[str, tuple[str, ...]]
     exotic: bool
     is_small: bool
+    kinds: tuple[str, ...] = (NUMBER, SYMBOL)
 
 
 @dataclass
@@ -101,7 +122,7 @@ class _Body:
         return _Body(self.draw, self.vocabulary, prefix, dict(self.bound), reads=self.reads)
 
     def constant(self, kind: str) -> str:
-        return _constant(self.draw.pick(VALUES[kind]))
+        return _constant(self.draw.pick(VALUES[kind]), kind)
 
     def variables(self, kind: str) -> list[str]:
         return [name for name, own in self.bound.items() if own == kind]
@@ -109,8 +130,10 @@ class _Body:
     def expression(self, kind: str) -> str:
         """A value made of bound variables and constants."""
         draw, variables = self.draw, self.variables(kind)
-        if self.vocabulary.exotic and draw.chance(10):
+        if self.vocabulary.exotic and kind != DATE and draw.chance(10):
             return self.converted(kind)
+        if kind == NUMBER and self.variables(DATE) and draw.chance(15):
+            return f"@year({draw.pick(self.variables(DATE))})"
         if not variables or draw.chance(15):
             return self.constant(kind)
         variable = draw.pick(variables)
@@ -118,6 +141,9 @@ class _Body:
             operator = draw.pick(("+", "-", "*", "/", "%") if self.vocabulary.exotic else ("+", "-"))
             other = draw.pick(variables) if draw.chance(40) else draw.pick(("1", "2"))
             return f"{variable} {operator} {other}"
+        if kind == DATE and draw.chance(30):
+            months = self.expression(NUMBER) if self.vocabulary.exotic else draw.pick(("1", "12", "2"))
+            return f"{draw.pick(('@months_before', '@months_after'))}({variable}, {months})"
         if kind == SYMBOL and self.vocabulary.exotic and draw.chance(20):
             return f"cat({variable}, {draw.pick(variables)})"
         return variable
@@ -156,7 +182,7 @@ class _Body:
 
     def fresh(self, kind: str, taken: Mapping[str, str] = MappingProxyType({})) -> str:
         """A new variable; within a rule, a name has one kind."""
-        return f"{self.prefix}{len(self.bound) + len(taken)}_{kind[0]}"
+        return f"{self.prefix}{len(self.bound) + len(taken)}_{kind[0].lower()}"
 
     def add_positive(self, share_of_known: int = 25, wildcards: bool = True) -> None:
         draw = self.draw
@@ -182,7 +208,7 @@ class _Body:
 
     def add_comparison(self) -> None:
         draw = self.draw
-        kind = draw.pick((NUMBER, SYMBOL))
+        kind = draw.pick(self.vocabulary.kinds)
         variables = self.variables(kind)
         left = draw.pick(variables) if variables else self.expression(kind)
         right = self.constant(kind) if draw.chance(50) else self.expression(kind)
@@ -195,7 +221,7 @@ class _Body:
             self.literals.append(f"{left} {draw.pick(('!=', '=', '<', '<=', '>', '>='))} {right}")
 
     def add_equation(self) -> None:
-        kind = self.draw.pick((NUMBER, SYMBOL))
+        kind = self.draw.pick(self.vocabulary.kinds)
         value = self.expression(kind)
         if self.vocabulary.exotic and kind == NUMBER and self.vocabulary.known and self.draw.chance(30):
             value = self.aggregate()
@@ -242,7 +268,9 @@ class _Body:
         self.literals.append(f"{bound} {operator} {count}" if draw.chance(35) else f"{count} {operator} {bound}")
 
 
-def _constant(value: Value) -> str:
+def _constant(value: Value, kind: str) -> str:
+    if kind == DATE:
+        return f'@date("{format_date(int(value))}")'
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
@@ -255,15 +283,18 @@ def _declared(name: str, attributes: Sequence[tuple[str, str]], *annotations: st
     return "".join(f"@[{annotation}] " for annotation in annotations) + f".decl {name}({places})"
 
 
-def _known_relations(draw: Draw, items: list[str]) -> dict[str, tuple[str, ...]]:
+def _known_relations(draw: Draw, items: list[str], used: Sequence[str]) -> dict[str, tuple[str, ...]]:
     known: dict[str, tuple[str, ...]] = {}
-    for name, kinds in (("limit", (NUMBER,)), ("listed", (SYMBOL, NUMBER)), ("step", (NUMBER, NUMBER))):
-        if not draw.chance(60):
+    relations: dict[str, tuple[str, ...]] = {
+        "limit": (NUMBER,), "listed": (SYMBOL, NUMBER), "step": (NUMBER, NUMBER), "due": (SYMBOL, DATE)
+    }
+    for name, kinds in relations.items():
+        if not set(kinds) <= set(used) or not draw.chance(60):
             continue
         known[name] = kinds
         items.append(_declared(name, [(f"{name}_{place}", kind) for place, kind in enumerate(kinds)]))
         for _ in range(draw.integer(1, 3)):
-            items.append(_written(name, [_constant(draw.pick(VALUES[kind])) for kind in kinds]) + ".")
+            items.append(_written(name, [_constant(draw.pick(VALUES[kind]), kind) for kind in kinds]) + ".")
     if "step" in known and draw.chance(50):
         known["reached"] = (NUMBER, NUMBER)
         items += [
@@ -274,10 +305,12 @@ def _known_relations(draw: Draw, items: list[str]) -> dict[str, tuple[str, ...]]
     return known
 
 
-def _input_relations(draw: Draw, items: list[str], most: int, always_open: bool) -> list[Input]:
+def _input_relations(
+    draw: Draw, items: list[str], most: int, always_open: bool, used: Sequence[str]
+) -> list[Input]:
     inputs: list[Input] = []
     for number in range(draw.integer(1, most)):
-        kinds = tuple(draw.pick((NUMBER, SYMBOL)) for _ in range(draw.pick((1, 1, 2, 1, 0))))
+        kinds = tuple(draw.pick(used) for _ in range(draw.pick((1, 1, 2, 1, 0))))
         sort = draw.integer(0, 99)
         relation = Input(
             f"a{number}",
@@ -345,17 +378,21 @@ def build_program(draw: Draw, exotic: bool = False, always_open: bool = True) ->
         ".input request",
     ]
     is_small = draw.chance(60)
-    known = {} if is_small and draw.chance(60) else _known_relations(draw, items)
-    inputs = _input_relations(draw, items, 2 if is_small else 4, always_open)
-    vocabulary = Vocabulary(known, {relation.name: relation.kinds for relation in inputs}, exotic, is_small)
+    kinds_used: tuple[str, ...] = (NUMBER, SYMBOL)
+    if draw.chance(30):
+        kinds_used = (*kinds_used, DATE)
+        items += DATES
+    known = {} if is_small and draw.chance(60) else _known_relations(draw, items, kinds_used)
+    inputs = _input_relations(draw, items, 2 if is_small else 4, always_open, kinds_used)
+    vocabulary = Vocabulary(known, {one.name: one.kinds for one in inputs}, exotic, is_small, kinds_used)
     derived: list[_Derived] = []
     for number in range(draw.integer(1, 2 if is_small else 4)):
-        kinds = tuple(draw.pick((NUMBER, SYMBOL)) for _ in range(draw.pick((0, 1, 1, 2))))
+        kinds = tuple(draw.pick(kinds_used) for _ in range(draw.pick((0, 1, 1, 2))))
         derived.append(_derived_relation(draw, vocabulary, f"d{number}", kinds))
         vocabulary.about_case[f"d{number}"] = kinds
     # The root reads what was derived last, so that most of the program matters.
     late = dict(reversed(list(vocabulary.about_case.items())[-3:]))
-    root = _derived_relation(draw, Vocabulary(known, late, exotic, is_small), "decided", ())
+    root = _derived_relation(draw, Vocabulary(known, late, exotic, is_small, kinds_used), "decided", ())
     reached = _reached(root, derived)
     for relation in (*derived, root):
         items += _with_annotations(draw, relation, relation.name in reached, relation is root)
@@ -394,7 +431,10 @@ def _with_annotations(draw: Draw, relation: _Derived, is_reached: bool, is_root:
 
 
 def _entry(relation: Input, row: Row) -> Document:
-    return dict(zip(relation.attributes, row, strict=True))
+    return {
+        attribute: format_date(int(value)) if kind == DATE else value
+        for attribute, kind, value in zip(relation.attributes, relation.kinds, row, strict=True)
+    }
 
 
 def _rows(draw: Draw, relation: Input, values: Mapping[str, Sequence[Value]], most: int = 3) -> list[Row]:
@@ -446,9 +486,13 @@ def stated_rows(relation: Input, document: Mapping[str, object]) -> list[tuple[R
     if isinstance(value, bool):
         return [((), True)] if value else []
     result: dict[Row, bool] = {}
-    entries: list[dict[str, Value]] = value if isinstance(value, list) else [value]  # type: ignore[list-item]
-    for entry in entries:
-        row = tuple(entry[attribute] for attribute in relation.attributes)
+    for entry in value if isinstance(value, list) else [value]:
+        if not isinstance(entry, dict):  # as a case may write a row of one attribute
+            entry = dict(zip(relation.attributes, [entry], strict=True))
+        row = tuple(
+            parse_date(str(entry[attribute])) if kind == DATE else entry[attribute]
+            for attribute, kind in zip(relation.attributes, relation.kinds, strict=True)
+        )
         result[row] = result.get(row, False) or "uncertain" not in entry
     return list(result.items())
 
@@ -460,7 +504,7 @@ def build_world(draw: Draw, program: RandomProgram, document: Document) -> dict[
     for relation in program.inputs:
         rows = {row for row, is_certain in stated_rows(relation, document) if is_certain or draw.chance(50)}
         if is_open(relation, document):
-            values = {kind: (*VALUES[kind], *UNSEEN[kind]) for kind in (NUMBER, SYMBOL)}
+            values = {kind: (*VALUES[kind], *UNSEEN[kind]) for kind in VALUES}
             rows |= set(_rows(draw, relation, values, draw.pick((3, 0, 1, 8))))
         world[relation.name] = {(name, *row) for row in rows}
     return world
