@@ -16,7 +16,6 @@ from policy_kb.batch.functions import register, run
 from policy_kb.batch.plan import decisions
 from policy_kb.batch.shape import given_table
 from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import N
 from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.check.declarations import expressions_in
 from policy_kb.diagnostics import CaseRefused
@@ -165,12 +164,12 @@ def _duckdb_decisions(subject: Subject, source: random.Random) -> Said:
     """The decision, every criterion and what is missing, as a batch decides them; and which cases have no answer."""
     rules, phase = subject.rules, subject.phase
     connection, shape = prepare(rules.program, subject.facts, general=source.random() < 0.5)
-    cases = f"SELECT row_number() OVER () AS {N}, * FROM {DIALECT.quoted(given_table('request'))}"
+    cases = f"SELECT * FROM {DIALECT.quoted(given_table('request'))}"
     query = decisions(rules, rules.known, phase, shape, DIALECT, cases)
     register(connection, query.script.text)
     run(connection, query.script)
     rows = connection.execute(query.script.last).fetchall()
-    found = {row[1]: dict(zip(query.columns, row, strict=True)) for row in rows}
+    found = {row[0]: dict(zip(query.columns, row, strict=True)) for row in rows}
     worlds = pipeline.worlds_of(rules, phase)
     for facts, model in zip(subject.facts, subject.models, strict=True):
         row = found[facts.case]
