@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from policy_kb.batch.shape import CASE, UNCERTAIN
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
-from policy_kb.batch.values import DUCKDB, BadColumnError, ValueSql, reads, value_sql
+from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
 from policy_kb.check.checked import Attribute, CheckedProgram
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.load.cases import is_single
@@ -38,8 +38,9 @@ class Column:
 class Columns:
     """Makes the columns of tables by what a program declares."""
 
-    def __init__(self, program: CheckedProgram, known: Known):
+    def __init__(self, program: CheckedProgram, known: Known, dialect: Dialect = DUCKDB):
         self.program = program
+        self.dialect = dialect
         self.inputs = {relation.name: relation for relation in program.inputs()}
         self.values = Tables(known)
         self._quick = _QuickTables(known)
@@ -100,13 +101,13 @@ class Columns:
     def column(self, source: Source, name: str) -> Column:
         """A column of a table. Raises BadColumnError."""
         relation = self.inputs.get(source.name)
-        column_type, column = source.columns[name], DUCKDB.name(name)
+        column_type, column = source.columns[name], self.dialect.name(name)
         if name == CASE:
             return self._of_attribute(NAME, column, column_type)
         if relation is None:
             return self._of_exceptions(column, column_type)
         if name == UNCERTAIN:
-            return _uncertain_column(column, column_type)
+            return _uncertain_column(column, column_type, self.dialect)
         attribute = next(one for one in relation.attributes[1:] if one.name == name)
         return self._of_attribute(attribute, column, column_type)
 
@@ -123,7 +124,7 @@ class Columns:
             bad = reads(text, short, self._quick)
             return (bad.message, None) if bad else why(text)
 
-        sql = value_sql(attribute, column, column_type, self.values)
+        sql = value_sql(attribute, column, column_type, self.values, self.dialect)
         return Column(attribute.name, column_type == "VARCHAR", sql, why, why_quick)
 
     def _of_exceptions(self, column: str, column_type: str) -> Column:
@@ -143,12 +144,13 @@ class Columns:
                 return f"`{text}` is never incomplete: a case has one row of it", "remove the row"
             return f"`{text}` is true or false, never incomplete", "remove the row"
 
-        return Column(attribute.name, True, value_sql(attribute, column, column_type, self.values), why, why)
+        sql = value_sql(attribute, column, column_type, self.values, self.dialect)
+        return Column(attribute.name, True, sql, why, why)
 
 
-def _uncertain_column(column: str, column_type: str) -> Column:
+def _uncertain_column(column: str, column_type: str, dialect: Dialect) -> Column:
     if column_type == "BOOLEAN":
-        sql = ValueSql(column, f"{column} IS NOT NULL", f"CAST({column} AS VARCHAR)")
+        sql = ValueSql(column, f"{column} IS NOT NULL", dialect.as_text(column))
     elif column_type == "VARCHAR":
         sql = ValueSql(f"({column} = 'true')", f"coalesce({column} IN ('true', 'false'), FALSE)", column)
     else:

@@ -52,5 +52,5 @@ def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -
     for step in query.script.steps:
         for note in step.notes:
             click.echo(f"-- {note}")
-        click.echo(f"CREATE TEMP TABLE {dialect.quoted(step.name)} AS\n{step.sql};\n")
+        click.echo(f"{dialect.creation(step.name)}\n{step.sql};\n")
     click.echo(f"{query.script.last};")
