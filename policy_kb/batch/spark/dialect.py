@@ -50,6 +50,11 @@ def name(value: str) -> Sql:
     return "`" + value.replace("`", "``") + "`"
 
 
+def _matches_whole(text_: Sql, pattern: str, flags: str = "") -> Sql:
+    whole = rf"{flags}\A(?:{pattern})\z"
+    return f"({text_} RLIKE {text(whole)})"
+
+
 class Spark(DuckDB):
     """The SQL of Spark."""
 
@@ -129,7 +134,7 @@ class Spark(DuckDB):
         if not _PLAIN_PATTERN.fullmatch(pattern):
             return f"datalog_match({text(pattern)}, {text_})"
         # `(?d)`: only a line feed ends a line, as in Python.
-        return f"({text_} RLIKE {text(rf'(?d)\A(?:{pattern})\z')})"
+        return _matches_whole(text_, pattern, "(?d)")
 
     def call(self, function: str, arguments: Sequence[Sql], kinds: Sequence[str]) -> Sql:
         if function in ("min", "max") and len(arguments) == 1:
@@ -181,7 +186,7 @@ class SparkValues(values.Dialect):
         return text(text_)
 
     def matches(self, text_: str, pattern: str) -> str:
-        return f"({text_} RLIKE {text(rf'\A(?:{pattern})\z')})"
+        return _matches_whole(text_, pattern)
 
     def is_ascii(self, text_: str) -> str:
         return f"octet_length({text_}) = length({text_})"
