@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 
-from policy_kb.batch.shape import CASE, UNCERTAIN
+from policy_kb.batch.shape import CASE, UNCERTAIN, Openness
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
 from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
-from policy_kb.check.checked import Attribute, CheckedProgram
+from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
-from policy_kb.load.cases import is_single
+from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.load.values import Known, Tables, expected
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -33,6 +33,32 @@ class Column:
     sql: ValueSql
     why: Callable[[str | None], Why]
     why_quick: Callable[[str | None], Why]
+
+
+def has_a_row(relation: Relation) -> bool:
+    """Every case has a row of the relation."""
+    return relation.is_single and not relation.is_closed
+
+
+def openness(relation: Relation, is_stated: bool, has_exceptions: bool) -> Openness:
+    """For which cases a relation is open that is stated, or not, for all cases but the exceptions."""
+    if relation.always_open is not None:
+        return Openness.ALWAYS
+    if has_exceptions:
+        # Why it is open is not the same for all cases, even where it is open for all.
+        return Openness.SOME
+    return Openness.NEVER if is_stated or is_single(relation) else Openness.ALWAYS
+
+
+def second_row(name: str) -> Why:
+    also = ", or give each case a name of its own" if name == REQUEST else ""
+    return f"a second row of `{name}`: a case has one", f"keep the right one{also}"
+
+
+def no_row(name: str, columns: Iterable[Column]) -> Why:
+    """Why a case is refused that has no row of a relation with these columns."""
+    named = listed((one.name for one in columns), "and")
+    return f"the case has no `{name}`", f"add a row to `{name}`, with {named}"
 
 
 class Columns:
@@ -69,6 +95,16 @@ class Columns:
                     of_owner = f" of `{owner}`" if owner else ""
                     message = f"`{other}` and `{member}`{of_owner} differ in letter case alone"
                     yield message, "a batch cannot tell them apart: rename one in the rules"
+
+    def lacking(self, tables: Container[str]) -> Iterator[Why]:
+        """The tables that a batch needs and has not: every case has a row of `request`, and of other `@[single]`
+        relations that are not closed."""
+        for name, relation in self.inputs.items():
+            if name not in tables and (name == REQUEST or has_a_row(relation)):
+                columns = listed((CASE, *(attribute.name for attribute in relation.attributes[1:])), "and")
+                yield f"no table `{name}`", f"each case has one row of it: add a table with the columns {columns}"
+        if REQUEST not in self.inputs:
+            yield "the rules know no `request`", "a batch is of cases of a policy"
 
     def names(self, source: Source) -> tuple[list[str], list[Diagnostic]]:
         """The columns that are read of a table, and what is not as declared."""

@@ -109,6 +109,10 @@ class DuckDB:
         named = ", ".join(f"{part} {self.text_type}" for part in parts)
         return f"CAST([] AS {f'STRUCT({named})' if parts else self.text_type}[])"
 
+    def each(self, items: Sql) -> Sql:
+        """A row for each item of a list."""
+        return f"unnest({items})"
+
     def struct(self, **parts: Sql) -> Sql:
         return "{" + ", ".join(f"'{name}': {value}" for name, value in parts.items()) + "}"
 

@@ -113,8 +113,8 @@ def decisions(
 @record
 class _Listing:
     """A list for each case. Its fixed `items` stand where their conditions hold: these make a number, and the few
-    different numbers are turned into lists once. `lists` are further ones, of the case alone, NULL where empty. The items
-    are structs of these parts, or texts."""
+    different numbers are turned into lists once. `lists` are further ones, of the case alone, NULL where empty. The
+    items are structs of these parts, or texts."""
 
     name: str
     items: list[tuple[Truths, Sql]]
@@ -143,7 +143,9 @@ class _Listing:
 
     def of_code(self, word: int, code: Sql, dialect: DuckDB) -> Sql:
         """The list of a number."""
-        items = [f"CASE WHEN {code} & CAST({bit} AS BIGINT) <> 0 THEN {item} END" for bit, _, item in self.of_word(word)]
+        items = [
+            f"CASE WHEN {code} & CAST({bit} AS BIGINT) <> 0 THEN {item} END" for bit, _, item in self.of_word(word)
+        ]
         return dialect.list_of(items) if items else dialect.empty_list(self.parts)
 
     def step(self, word: int, dialect: DuckDB) -> Step:

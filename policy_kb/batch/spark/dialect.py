@@ -25,8 +25,8 @@ SETTINGS = {
     # What cannot be read is never passed over.
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
-    # Tables that are kept stay partitioned by case.
-    "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "false",
+    # Tables are divided by case once, and stay so.
+    "spark.sql.adaptive.enabled": "false",
 }
 """Settings of a session that runs this SQL."""
 
@@ -34,7 +34,8 @@ TYPES = {"VARCHAR": "STRING"}
 """What Spark calls DuckDB's types, where it has other words."""
 
 _PLAIN_PATTERN = re.compile(
-    r"(?:[A-Za-z0-9_ \-,:/;@#%=<>~'\"|^$.]|\\[dsw.\\\[\]()|*+?^$\-/]|\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[_ ,:/.]|\\[dsw])+\]"
+    r"(?:[A-Za-z0-9_ \-,:/;@#%=<>~'\"|^$.]|\\[dsw.\\\[\]()|*+?^$\-/]"
+    r"|\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[_ ,:/.]|\\[dsw])+\]"
     r"|\((?!\?)|\)(?![*+?{])|[*+?](?![*+?{])|\{[0-9]+(?:,[0-9]*)?\}(?![*+?{]))*",
     re.ASCII,
 )
@@ -103,6 +104,9 @@ class Spark(DuckDB):
     def empty_list(self, parts: Sequence[str]) -> Sql:
         named = ", ".join(f"{part}: {self.text_type}" for part in parts)
         return f"CAST(array() AS ARRAY<{f'STRUCT<{named}>' if parts else self.text_type}>)"
+
+    def each(self, items: Sql) -> Sql:
+        return f"explode({items})"
 
     def struct(self, **parts: Sql) -> Sql:
         return f"named_struct({', '.join(f'{text(part)}, {value}' for part, value in parts.items())})"

@@ -7,8 +7,9 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy_kb.batch.spark.dialect import SETTINGS
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
@@ -83,7 +84,8 @@ def _start(log: int) -> None:
     conf = SparkConf(loadDefaults=False)
     conf.set("spark.log.level", "ERROR").set("spark.ui.showConsoleProgress", "false")
     conf.set("spark.ui.enabled", "false")
-    gateway = launch_gateway(conf, popen_kwargs={"stderr": log})
+    launch: Callable[..., Any] = launch_gateway
+    gateway = launch(conf, popen_kwargs={"stderr": log})
     SparkContext(conf=SparkConf(_jvm=gateway.jvm).setAppName("policy-kb"), gateway=gateway)
 
 
