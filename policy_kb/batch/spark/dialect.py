@@ -25,6 +25,8 @@ SETTINGS = {
     # What cannot be read is never passed over.
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
+    # Functions of this program are called seldom, and Arrow may not be installed.
+    "spark.sql.execution.pythonUDF.arrow.enabled": "false",
     # Tables are divided by case once, and stay so.
     "spark.sql.adaptive.enabled": "false",
 }
