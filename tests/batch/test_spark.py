@@ -51,12 +51,12 @@ def call(*arguments: object) -> Result:
 
 
 def write_tables(folder: Path, cases: list[Facts]) -> None:
-    """The cases as Parquet files, each relation stated but for the cases in `_incomplete`."""
+    """The cases as Parquet files, each relation but one stated except for the cases in `_incomplete`."""
     folder.mkdir()
     connection, shape = prepare(POLICY.program, cases)
     q = DIALECT.quoted
     for relation in POLICY.program.inputs():
-        if not shape[relation.name].has_rows:
+        if not shape[relation.name].has_rows or relation.name == "intolerance":
             continue
         columns = ", ".join(
             f"CAST({DIALECT.as_date(q(a.name))} AS DATE) AS {q(a.name)}" if a.is_date else q(a.name)
@@ -65,7 +65,7 @@ def write_tables(folder: Path, cases: list[Facts]) -> None:
         connection.execute(f"COPY (SELECT {columns} FROM {q(f'given_{relation.name}')}) "
                            f"TO '{folder / relation.name}.parquet' (FORMAT parquet)")
     rows = [(facts.case, name) for facts in cases for name in facts.open
-            if POLICY.program.relations[name].can_be_listed_incomplete and shape[name].has_rows]
+            if POLICY.program.relations[name].can_be_listed_incomplete]
     connection.execute('CREATE TABLE listed ("case" VARCHAR, relation VARCHAR)')
     connection.executemany("INSERT INTO listed VALUES (?, ?)", rows)
     connection.execute(f"COPY listed TO '{folder}/_incomplete.parquet' (FORMAT parquet)")

@@ -134,14 +134,18 @@ def view_of(source: Source, rows: DataFrame, names: list[str], is_in_parts: bool
                        (f.col("_metadata.row_index") + 1).alias(ROW))
 
 
+def _first_line(said: str) -> str:
+    return quoted(said.partition("\n")[0], 200)[1:-1]
+
+
 def _ticked(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
 @contextmanager
 def reading(place: str) -> Iterator[None]:
-    """Refuse the batch where a table turns out to be unreadable while it is read; what is wrong with a query is raised
-    as it is."""
+    """Refuse the batch where a table turns out to be unreadable while it is read, where the machines are not enough and
+    where Spark does not do what the rules need; what is wrong with a query is raised as it is."""
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import AnalysisException, ParseException, PySparkException
 
@@ -150,15 +154,20 @@ def reading(place: str) -> Iterator[None]:
     except (PySparkException, Py4JJavaError) as problem:
         said = str(problem.java_exception.getMessage()) if isinstance(problem, Py4JJavaError) else str(problem)
         schema = "CANNOT_MERGE_SCHEMA" in said or "FAILED_MERGE" in said or "merging schema" in said
-        if isinstance(problem, (AnalysisException, ParseException)) and not schema and "INFER" not in said:
+        unsupported = "UNSUPPORTED_" in said
+        if isinstance(problem, (AnalysisException, ParseException)) and not (schema or unsupported or "INFER" in said):
             raise
         message, hint = "not a Parquet file, or a damaged one", "write it anew"
         if schema:
             message = "the parts have columns of different types"
             hint = "write all parts with the same columns and types"
+        elif unsupported:
+            message = f"Spark cannot do what the rules need: {_first_line(said)}"
+            hint = "use `--engine duckdb`"
         elif "UTF" in said:
             message, hint = "not UTF-8 text", "write its text as UTF-8"
         elif "FAILED_READ_FILE" not in said and "parquet" not in said.casefold():
-            message = f"cannot be read: {quoted(said.partition(chr(10))[0], 200)[1:-1]}"
+            message = f"Spark stopped: {_first_line(said)}"
+            hint = "check the memory and the space on the disks of the machines, and Spark's log"
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(place, 1), message, hint)]) from None
 
