@@ -81,7 +81,7 @@ def spoil(folder: Path) -> None:
         connection.execute(f"INSERT INTO rows BY NAME SELECT {values}")
         connection.execute(f"COPY rows TO '{path}' (FORMAT parquet)")
 
-    request = "'Lemtrada' AS drug, 'initiation' AS phase, DATE '2025-09-02' AS received"
+    request = "'Lemtrada' AS drug, 'continuation' AS phase, DATE '2025-09-02' AS received"
     add("request", f"'B-1' AS \"case\", {request.replace('2025-09-02', '1800-01-01')}")
     add("request", f"'B-2' AS \"case\", {request.replace('Lemtrada', 'Avonex')}")
     add("request", f"'B-3' AS \"case\", {request.replace('Lemtrada', 'Lemtrade')}")
@@ -110,8 +110,13 @@ def problems_of(path: Path) -> list[tuple[str, ...]]:
 
 
 def test_a_batch_on_spark_equals_one_on_duckdb(session: Any, tmp_path: Path) -> None:
-    """Every column of every row, what is put aside and why, and the summary; nothing is left beside the output."""
-    cases = [facts for facts, _ in some_cases(random.Random(11), 300 if THOROUGH else 120).values()]
+    """Every column of every row, what is put aside and why, and the summary; nothing is left beside the output.
+
+    Spark plans a batch for a minute however few its cases are: a quick run has those of the smaller phase.
+    """
+    some = some_cases(random.Random(11), 300)
+    phases = [one for one in POLICY.program.phases if THOROUGH or one.name == "continuation"]
+    cases = [facts for phase in phases for facts in of_phase(some, phase)]
     write_tables(tmp_path / "cases", cases)
     spoil(tmp_path / "cases")
     for engine in ("duckdb", "spark"):

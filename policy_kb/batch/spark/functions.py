@@ -22,13 +22,14 @@ def register(session: SparkSession, sql: str) -> None:
 
 
 def run(session: SparkSession, script: Script) -> None:
-    """Make a view of each step of a script. What is read more than once is kept."""
+    """Make a view of each step of a script. What is read more than once is kept, and what is grouped by case: a few
+    numbers a case, which Spark would else plan anew with each query that rests on them."""
     texts = [*(step.sql for step in script.steps), script.last]
     register(session, script.text)
     for number, step in enumerate(script.steps, start=1):
         rows = session.sql(step.sql)
         read = re.compile(rf"\b(?:FROM|JOIN) (?:{re.escape(name(step.name))}|{re.escape(step.name)})(?![\w`])")
-        if sum(len(read.findall(text)) for text in texts[number:]) > 1:
+        if sum(len(read.findall(text)) for text in texts[number:]) > 1 or "\nGROUP BY" in step.sql:
             rows = keep(rows)
         rows.createOrReplaceTempView(name(step.name))
 
