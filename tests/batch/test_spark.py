@@ -109,14 +109,11 @@ def problems_of(path: Path) -> list[tuple[str, ...]]:
     return sorted(found)
 
 
+@pytest.mark.skipif(not THOROUGH, reason="takes minutes")
 def test_a_batch_on_spark_equals_one_on_duckdb(session: Any, tmp_path: Path) -> None:
-    """Every column of every row, what is put aside and why, and the summary; nothing is left beside the output.
-
-    Spark plans a batch for a minute however few its cases are: a quick run has those of the smaller phase.
-    """
+    """Every column of every row, what is put aside and why, and the summary; nothing is left beside the output."""
     some = some_cases(random.Random(11), 300)
-    phases = [one for one in POLICY.program.phases if THOROUGH or one.name == "continuation"]
-    cases = [facts for phase in phases for facts in of_phase(some, phase)]
+    cases = [facts for phase in POLICY.program.phases for facts in of_phase(some, phase)]
     write_tables(tmp_path / "cases", cases)
     spoil(tmp_path / "cases")
     for engine in ("duckdb", "spark"):
