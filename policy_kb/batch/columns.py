@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 
-from policy_kb.batch.shape import CASE, UNCERTAIN
+from policy_kb.batch.shape import CASE, UNCERTAIN, Openness
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
-from policy_kb.batch.values import DUCKDB, BadColumnError, ValueSql, reads, value_sql
-from policy_kb.check.checked import Attribute, CheckedProgram
+from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
+from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
-from policy_kb.load.cases import is_single
+from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.load.values import Known, Tables, expected
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -35,11 +35,38 @@ class Column:
     why_quick: Callable[[str | None], Why]
 
 
+def has_a_row(relation: Relation) -> bool:
+    """Every case has a row of the relation."""
+    return relation.is_single and not relation.is_closed
+
+
+def openness(relation: Relation, is_stated: bool, has_exceptions: bool) -> Openness:
+    """For which cases a relation is open that is stated, or not, for all cases but the exceptions."""
+    if relation.always_open is not None:
+        return Openness.ALWAYS
+    if has_exceptions:
+        # Why it is open is not the same for all cases, even where it is open for all.
+        return Openness.SOME
+    return Openness.NEVER if is_stated or is_single(relation) else Openness.ALWAYS
+
+
+def second_row(name: str) -> Why:
+    also = ", or give each case a name of its own" if name == REQUEST else ""
+    return f"a second row of `{name}`: a case has one", f"keep the right one{also}"
+
+
+def no_row(name: str, columns: Iterable[Column]) -> Why:
+    """Why a case is refused that has no row of a relation with these columns."""
+    named = listed((one.name for one in columns), "and")
+    return f"the case has no `{name}`", f"add a row to `{name}`, with {named}"
+
+
 class Columns:
     """Makes the columns of tables by what a program declares."""
 
-    def __init__(self, program: CheckedProgram, known: Known):
+    def __init__(self, program: CheckedProgram, known: Known, dialect: Dialect = DUCKDB):
         self.program = program
+        self.dialect = dialect
         self.inputs = {relation.name: relation for relation in program.inputs()}
         self.values = Tables(known)
         self._quick = _QuickTables(known)
@@ -68,6 +95,16 @@ class Columns:
                     of_owner = f" of `{owner}`" if owner else ""
                     message = f"`{other}` and `{member}`{of_owner} differ in letter case alone"
                     yield message, "a batch cannot tell them apart: rename one in the rules"
+
+    def lacking(self, tables: Container[str]) -> Iterator[Why]:
+        """The tables that a batch needs and has not: every case has a row of `request`, and of other `@[single]`
+        relations that are not closed."""
+        for name, relation in self.inputs.items():
+            if name not in tables and (name == REQUEST or has_a_row(relation)):
+                columns = listed((CASE, *(attribute.name for attribute in relation.attributes[1:])), "and")
+                yield f"no table `{name}`", f"each case has one row of it: add a table with the columns {columns}"
+        if REQUEST not in self.inputs:
+            yield "the rules know no `request`", "a batch is of cases of a policy"
 
     def names(self, source: Source) -> tuple[list[str], list[Diagnostic]]:
         """The columns that are read of a table, and what is not as declared."""
@@ -100,13 +137,13 @@ class Columns:
     def column(self, source: Source, name: str) -> Column:
         """A column of a table. Raises BadColumnError."""
         relation = self.inputs.get(source.name)
-        column_type, column = source.columns[name], DUCKDB.name(name)
+        column_type, column = source.columns[name], self.dialect.name(name)
         if name == CASE:
             return self._of_attribute(NAME, column, column_type)
         if relation is None:
             return self._of_exceptions(column, column_type)
         if name == UNCERTAIN:
-            return _uncertain_column(column, column_type)
+            return _uncertain_column(column, column_type, self.dialect)
         attribute = next(one for one in relation.attributes[1:] if one.name == name)
         return self._of_attribute(attribute, column, column_type)
 
@@ -123,7 +160,7 @@ class Columns:
             bad = reads(text, short, self._quick)
             return (bad.message, None) if bad else why(text)
 
-        sql = value_sql(attribute, column, column_type, self.values)
+        sql = value_sql(attribute, column, column_type, self.values, self.dialect)
         return Column(attribute.name, column_type == "VARCHAR", sql, why, why_quick)
 
     def _of_exceptions(self, column: str, column_type: str) -> Column:
@@ -143,12 +180,13 @@ class Columns:
                 return f"`{text}` is never incomplete: a case has one row of it", "remove the row"
             return f"`{text}` is true or false, never incomplete", "remove the row"
 
-        return Column(attribute.name, True, value_sql(attribute, column, column_type, self.values), why, why)
+        sql = value_sql(attribute, column, column_type, self.values, self.dialect)
+        return Column(attribute.name, True, sql, why, why)
 
 
-def _uncertain_column(column: str, column_type: str) -> Column:
+def _uncertain_column(column: str, column_type: str, dialect: Dialect) -> Column:
     if column_type == "BOOLEAN":
-        sql = ValueSql(column, f"{column} IS NOT NULL", f"CAST({column} AS VARCHAR)")
+        sql = ValueSql(column, f"{column} IS NOT NULL", dialect.as_text(column))
     elif column_type == "VARCHAR":
         sql = ValueSql(f"({column} = 'true')", f"coalesce({column} IN ('true', 'false'), FALSE)", column)
     else:

@@ -9,6 +9,7 @@ from policy_kb import dates
 from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.values import compiled_pattern
 from policy_kb.parse.tree import Value
+from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE
 
 Sql = str
@@ -30,10 +31,21 @@ _FIRST_DAY, _LAST_DAY = -719_162, dates.ONGOING
 _MOST_MONTHS = 150_000
 
 
+@record
+class KnownRows:
+    """Rows that a query brings with it, the names of their columns, and the name of the whole."""
+
+    alias: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Value]]
+
+
 class DuckDB:
     """The SQL of DuckDB."""
 
     text_type, whole_type, float_type = "VARCHAR", "BIGINT", "DOUBLE"
+    lists_by_number = True
+    """Whether a list of few items is made once for each combination of them that occurs, not for each row."""
 
     def quoted(self, name: str) -> Sql:
         return '"' + name.replace('"', '""') + '"'
@@ -67,22 +79,51 @@ class DuckDB:
         listed = ", ".join("(" + ", ".join(self.literal(value) for value in row) + ")" for row in rows)
         return f"(VALUES {listed}) AS {alias}({', '.join(map(self.quoted, columns))})"
 
+    def array(self, items: Sequence[Sql]) -> Sql:
+        return f"[{', '.join(items)}]"
+
     def list_of(self, items: Sequence[Sql]) -> Sql:
         """The items that are not NULL, as a list."""
-        return f"list_filter([{', '.join(items)}], lambda x: x IS NOT NULL)"
+        return f"list_filter({self.array(items)}, lambda x: x IS NOT NULL)"
 
     def distinct_list(self, expression: Sql, condition: Sql) -> Sql:
         return f"list(DISTINCT {expression}) FILTER (WHERE {condition})"
+
+    def joined(self, lists: Sequence[Sql]) -> Sql:
+        """Lists, none of them NULL, one after the other."""
+        return f"list_concat({', '.join(lists)})"
 
     def sorted_union(self, lists: Sequence[Sql]) -> Sql:
         """All that stands in some list; NULL counts as an empty one."""
         return f"list_sort(list_distinct(list_concat({', '.join(lists)})))"
 
-    def empty_list(self, kind: Sql) -> Sql:
-        return f"CAST([] AS {kind}[])"
+    def empty_list(self, parts: Sequence[str]) -> Sql:
+        """A list of no structs with these parts, which are text; of no texts, if there are no parts."""
+        named = ", ".join(f"{part} {self.text_type}" for part in parts)
+        return f"CAST([] AS {f'STRUCT({named})' if parts else self.text_type}[])"
+
+    def each(self, items: Sql) -> Sql:
+        """A row for each item of a list."""
+        return f"unnest({items})"
 
     def struct(self, **parts: Sql) -> Sql:
         return "{" + ", ".join(f"'{name}': {value}" for name, value in parts.items()) + "}"
+
+    def of_known_rows(
+        self, function: str, tables: Sequence[KnownRows], condition: Sql | None, own: Sequence[Sql], target: Sql,
+        is_float: bool,
+    ) -> Sql:
+        """`count`, `sum`, `min` or `max` of a target for all combinations of rows that fulfil a condition, those with
+        the same `own` values counted once."""
+        sources = [self.values_table(one.rows, one.columns, one.alias) for one in tables]
+        columns = ", ".join([*(f"{one} AS o{i}" for i, one in enumerate(own)), f"{target} AS target"])
+        where = "" if condition is None else f" WHERE {condition}"
+        rows = f"SELECT DISTINCT {columns} FROM {', '.join(sources) or '(SELECT 1 AS one) AS nothing'}{where}"
+        value = {"count": "count(*)", "sum": "coalesce(sum(target), 0)"}.get(function, f"{function}(target)")
+        value = f"(SELECT {value} FROM ({rows}) AS counted)"
+        if function in ("sum", "count") and not is_float:
+            return f"CAST({value} AS {self.whole_type})"
+        return value
 
     # comparisons and functions; what has no value is NULL
 
@@ -197,6 +238,10 @@ class DuckDB:
             f"AND {months} BETWEEN {-_MOST_MONTHS} AND {_MOST_MONTHS} AND {year} BETWEEN 12 AND {9998 * 12 + 11} "
             f"THEN {moved} END"
         )
+
+    def creation(self, table: str) -> Sql:
+        """How the statement begins that makes a table of a query's rows."""
+        return f"CREATE TEMP TABLE {self.quoted(table)} AS"
 
     @property
     def macros(self) -> tuple[Sql, ...]:

@@ -66,7 +66,7 @@ def open_batch(
 
     first = policies[0]
     for other in policies[1:]:
-        _same_vocabulary(first, other)
+        same_vocabulary(first, other)
     connection = connect()
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     if is_lines(path):
@@ -108,7 +108,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is done now, how much of it is done, and how much there is."""
 
 
-def _same_vocabulary(one: Policy, other: Policy) -> None:
+def same_vocabulary(one: Policy, other: Policy) -> None:
     """A batch is read by one vocabulary. Raises CaseRefused where the policies of a batch have different ones."""
     if list(one.program.inputs()) != list(other.program.inputs()):
         message = f"policies {one.number} and {other.number} read cases by different vocabularies"

@@ -20,7 +20,7 @@ from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE
 
 NOTICES = certain("notice")
-POINT_TYPE = "STRUCT(relation VARCHAR, why VARCHAR)"
+POINT = ("relation", "why")
 
 
 @record
@@ -90,7 +90,7 @@ def decisions(
     if stopped is not False:
         outputs.append((STOPPED, str(stopped)))
     notices = [(condition, text(notice)) for notice, condition in sorted(texts.items())]
-    listings = [_Listing("missing", items, [], POINT_TYPE), _Listing("notices", notices, lists, "VARCHAR")]
+    listings = [_Listing("missing", items, [], POINT), _Listing("notices", notices, lists, ())]
     script = compiler.script(
         cases or all_cases(phase, dialect),
         [*outputs, *(column for listing in listings for column in listing.codes())],
@@ -100,7 +100,7 @@ def decisions(
     joins = []
     for listing in listings:
         columns.append(f"{listing.value(dialect)} AS {listing.name}")
-        for word in listing.words:
+        for word in listing.words if dialect.lists_by_number else ():
             steps.append(listing.step(word, dialect))
             table = listing.table(word)
             joins.append(f"JOIN {table} ON {table}.code = a.{table}")
@@ -112,12 +112,13 @@ def decisions(
 @record
 class _Listing:
     """A list for each case. Its fixed `items` stand where their conditions hold: these make a number, and the few
-    different numbers are turned into lists once. `lists` are further ones, of the case alone, NULL where empty."""
+    different numbers are turned into lists once. `lists` are further ones, of the case alone, NULL where empty. The
+    items are structs of these parts, or texts."""
 
     name: str
     items: list[tuple[Truths, Sql]]
     lists: list[Sql]
-    kind: Sql
+    parts: tuple[str, ...]
 
     @property
     def words(self) -> range:
@@ -139,19 +140,26 @@ class _Listing:
             found.append((self.table(word), " |\n         ".join(bits) or "CAST(0 AS BIGINT)"))
         return [*found, *((f"{self.name} {i}", listed) for i, listed in enumerate(self.lists))]
 
+    def of_code(self, word: int, code: Sql, dialect: DuckDB) -> Sql:
+        """The list of a number."""
+        items = [
+            f"CASE WHEN {code} & CAST({bit} AS BIGINT) <> 0 THEN {item} END" for bit, _, item in self.of_word(word)
+        ]
+        return dialect.list_of(items) if items else dialect.empty_list(self.parts)
+
     def step(self, word: int, dialect: DuckDB) -> Step:
         """The lists of the numbers that occur."""
-        items = [f"CASE WHEN code & CAST({bit} AS BIGINT) <> 0 THEN {item} END" for bit, _, item in self.of_word(word)]
-        listed = dialect.list_of(items) if items else dialect.empty_list(self.kind)
+        listed = self.of_code(word, "code", dialect)
         codes = f"SELECT DISTINCT {self.table(word)} AS code FROM answers"
         return Step(self.table(word), f"SELECT code, {listed} AS found FROM ({codes}) AS codes", ())
 
     def value(self, dialect: DuckDB) -> Sql:
-        """The whole list, over `answers` joined with the lists of its numbers."""
-        fixed = [f"{self.table(word)}.found" for word in self.words]
+        """The whole list, over `answers` joined with the lists of its numbers where these are made once."""
+        fixed = [f"{self.table(word)}.found" if dialect.lists_by_number
+                 else self.of_code(word, f"a.{self.table(word)}", dialect) for word in self.words]
         further = [f"a.{dialect.quoted(f'{self.name} {i}')}" for i in range(len(self.lists))]
-        joined = f"list_concat({', '.join(fixed)})" if len(fixed) > 1 else (
-            fixed[0] if fixed else dialect.empty_list(self.kind)
+        joined = dialect.joined(fixed) if len(fixed) > 1 else (
+            fixed[0] if fixed else dialect.empty_list(self.parts)
         )
         if not further:
             return joined

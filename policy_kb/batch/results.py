@@ -279,8 +279,15 @@ _FORMS = {"parquet": lambda table, criteria: f"FROM {table}", "csv": _as_text, "
 
 
 def parquet(path: Path) -> str:
-    """SQL that reads this Parquet file and no other: signs of its name that stand for several files are escaped."""
-    return f"read_parquet({_place(path)}, hive_partitioning = false)"
+    """SQL that reads this Parquet file, or the parts in this folder, and no other: signs of a name that stand for
+    several files are escaped."""
+    files = [part for part in sorted(path.iterdir()) if _is_part(part)] if path.is_dir() else [path]
+    return f"read_parquet([{', '.join(map(_place, files))}], hive_partitioning = false)"
+
+
+def _is_part(path: Path) -> bool:
+    """A name with a dot or a line before it is of who wrote the parts."""
+    return path.name[0] not in "._" and path.suffix.lower() == ".parquet"
 
 
 def _place(path: Path) -> str:
@@ -299,7 +306,13 @@ def read_results(connection: DuckDBPyConnection, path: Path, table: str) -> tupl
     form = _ending(path)
     if not path.exists():
         raise _refused(path, "no such file", "check the path", Kind.UNREADABLE)
-    if not path.is_file():
+    if path.is_dir() and form == "parquet":
+        names = [part.name for part in path.iterdir()]
+        if "_temporary" in names:
+            raise _refused(path, "it was not written to its end: `_temporary` is there", _HINT, Kind.UNREADABLE)
+        if not any(map(_is_part, path.iterdir())):
+            raise _refused(path, "no part of a result is in this folder", _HINT)
+    elif not path.is_file():
         raise _refused(path, "not a regular file", "give a file, not a folder, a pipe or a device", Kind.UNREADABLE)
     with readable(path):
         criteria = _READERS[form](connection, path, table)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, Sql
+from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
 from policy_kb.batch.specialise import (
     HAS_NO_VALUE,
@@ -864,7 +864,7 @@ class Compiler:
         """A value over rows of known relations for the values of a case's row: a scalar subquery."""
         body = named_wildcards(aggregate.body)
         inside = dict(terms)
-        sources: list[Sql] = []
+        tables: list[KnownRows] = []
         conditions: list[Truths] = []
         own: list[Sql] = []
         for literal in _in_order(body, terms):
@@ -876,7 +876,7 @@ class Compiler:
                     if not rows:
                         return "0" if aggregate.function in ("count", "sum") else "NULL"
                     kinds = [_kind_of(value) for value in rows[0]]
-                    sources.append(self.dialect.values_table(rows, columns, alias))
+                    tables.append(KnownRows(alias, tuple(columns), rows))
                     before = set(inside)
                     conditions += self.bound_columns(list(zip(columns, kinds, strict=True)), arguments, inside, alias)
                     own += [inside[name_].sql for name_ in sorted(inside.keys() - before)]
@@ -893,17 +893,10 @@ class Compiler:
                 case Truth(value=value):
                     conditions.append(value)
         condition = all_of(conditions)
-        where = "" if condition is True else f" WHERE {'FALSE' if condition is False else condition}"
+        where = None if condition is True else "FALSE" if condition is False else condition
         target = "1" if aggregate.target is None else self.term(aggregate.target, inside).sql
-        columns_ = ", ".join([*(f"{one} AS o{i}" for i, one in enumerate(own)), f"{target} AS target"])
-        rows_sql = f"SELECT DISTINCT {columns_} FROM {', '.join(sources) or '(SELECT 1 AS one) AS nothing'}{where}"
-        function = {"count": "count(*)", "sum": "coalesce(sum(target), 0)"}.get(
-            aggregate.function, f"{aggregate.function}(target)"
-        )
-        value_ = f"(SELECT {function} FROM ({rows_sql}) AS counted)"
-        if aggregate.function in ("sum", "count") and self.kind(aggregate, terms) != FLOAT:
-            return f"CAST({value_} AS BIGINT)"
-        return value_
+        is_float = self.kind(aggregate, terms) == FLOAT
+        return self.dialect.of_known_rows(aggregate.function, tables, where, own, target, is_float)
 
     def can_fail(self, node: Expression | Literal) -> bool:
         """Whether a value may not exist."""
@@ -1012,7 +1005,7 @@ class Compiler:
             if isinstance(head, Constant):
                 single[str(head.value)] = some_of([single.get(str(head.value), False), condition])
             elif condition is not False:
-                value = f"[{self.term(head, terms).sql}]"
+                value = self.dialect.array([self.term(head, terms).sql])
                 lists.append(value if condition is True else f"CASE WHEN {condition} THEN {value} END")
         return single, lists
 

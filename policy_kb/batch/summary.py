@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from policy_kb.batch.dialect import DECISIONS
-from policy_kb.batch.results import Written, literal, name
+from policy_kb.batch.dialect import DECISIONS, DUCKDB, DuckDB
+from policy_kb.batch.results import Written
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.evaluate.model import NOT_MET
 from policy_kb.record import record
@@ -63,6 +63,10 @@ class Summary:
         return self.cases + (self.rejected or 0)
 
 
+Rows = Callable[[str], list[Any]]
+"""Gives the rows of a query."""
+
+
 def summarise(
     connection: DuckDBPyConnection,
     written: Written,
@@ -71,39 +75,57 @@ def summarise(
     read: int | None = None,
     rejected: int | None = None,
 ) -> Summary:
-    """The summary of a finished output. `programs` are the policies by their number.
+    """The summary of a finished output; see `summarise_rows`."""
+
+    def rows(query: str) -> list[Any]:
+        return connection.execute(query).fetchall()
+
+    return summarise_rows(rows, DUCKDB, written, programs, read=read, rejected=rejected)
+
+
+def summarise_rows(
+    rows: Rows,
+    dialect: DuckDB,
+    written: Written,
+    programs: Mapping[str, CheckedProgram],
+    *,
+    read: int | None = None,
+    rejected: int | None = None,
+) -> Summary:
+    """The summary of a finished output, by queries in a database's dialect. `programs` are the policies by their
+    number.
 
     `read` is how many cases the input had, `rejected` how many of them were put aside: a ValueError is raised where the
     numbers do not add up, so that no case is lost unseen.
     """
     table = written.table
-    decided = connection.execute(f"SELECT decision::VARCHAR, count(*) FROM {table} GROUP BY ALL").fetchall()
-    decisions = {decision: dict(decided).get(decision, 0) for decision in DECISIONS}
+    decided = dict(rows(f"SELECT CAST(decision AS {dialect.text_type}), count(*) FROM {table} GROUP BY 1"))
+    decisions = {decision: decided.get(decision, 0) for decision in DECISIONS}
     cases = sum(decisions.values())
     if cases != written.cases or (read is not None and read != cases + (rejected or 0)):
         raise ValueError(f"of {read} cases read, {written.cases} were written, {cases} decided, {rejected} rejected")
-    alone = _fails_alone(connection, written, programs)
-    return Summary(
-        cases, decisions, sum(one.cases for one in alone), alone[:MOST], _missing(connection, table, programs), rejected
-    )
+    alone = _fails_alone(rows, dialect, written, programs)
+    missing = _missing(rows, dialect, table, programs)
+    return Summary(cases, decisions, sum(one.cases for one in alone), alone[:MOST], missing, rejected)
 
 
 def _fails_alone(
-    connection: DuckDBPyConnection, written: Written, programs: Mapping[str, CheckedProgram]
+    rows: Rows, dialect: DuckDB, written: Written, programs: Mapping[str, CheckedProgram]
 ) -> list[FailsAlone]:
     found = []
+    not_met = dialect.text(NOT_MET)
     for phase in dict.fromkeys(criterion.partition(" ")[0] for criterion in written.criteria):
         numbers = [number for one, _, number in (criterion.partition(" ") for criterion in written.criteria)
                    if one == phase and "." not in number]
         if not numbers:
             continue
-        fails = [f"{name(f'{phase} {number}')} IS NOT DISTINCT FROM {literal(NOT_MET)}" for number in numbers]
-        counts = ", ".join(f"count(*) FILTER (unmet = 1 AND {one})" for one in fails)
-        rows = connection.execute(
-            f"SELECT policy, {counts} FROM (SELECT *, {' + '.join(f'({one})::INTEGER' for one in fails)} AS unmet "
-            f"FROM {written.table} WHERE phase = ? AND decision = ?) GROUP BY policy ORDER BY policy", [phase, NOT_MET]
-        ).fetchall()
-        for policy, *cases in rows:
+        fails = [f"{dialect.quoted(f'{phase} {number}')} IS NOT DISTINCT FROM {not_met}" for number in numbers]
+        counts = ", ".join(f"count(*) FILTER (WHERE unmet = 1 AND {one})" for one in fails)
+        unmet = " + ".join(f"CAST(({one}) AS INTEGER)" for one in fails)
+        for policy, *cases in rows(
+            f"SELECT policy, {counts} FROM (SELECT *, {unmet} AS unmet FROM {written.table} "
+            f"WHERE phase = {dialect.text(phase)} AND decision = {not_met}) AS decided GROUP BY policy ORDER BY policy"
+        ):
             says = _sentences(programs.get(policy), phase)
             found += [
                 FailsAlone(policy, phase, number, says.get(number, ""), count)
@@ -119,17 +141,18 @@ def _sentences(program: CheckedProgram | None, phase: str) -> Mapping[str, str]:
 
 
 def _missing(
-    connection: DuckDBPyConnection, table: str, programs: Mapping[str, CheckedProgram]
+    rows: Rows, dialect: DuckDB, table: str, programs: Mapping[str, CheckedProgram]
 ) -> list[OftenMissing]:
-    rows = connection.execute(
-        f"SELECT one.relation, one.why, count(*) AS cases FROM (SELECT unnest(missing) AS one FROM {table}) "
-        f"GROUP BY ALL ORDER BY cases DESC, 1, 2 LIMIT {MOST}"
-    ).fetchall()
+    each = f"SELECT {dialect.each('missing')} AS one FROM {table}"
+    found = rows(
+        f"SELECT one.relation, one.why, count(*) AS cases FROM ({each}) AS points "
+        f"GROUP BY 1, 2 ORDER BY cases DESC, 1, 2 LIMIT {MOST}"
+    )
     asks: dict[str, str] = {}
     for program in programs.values():
         for relation in program.inputs():
             asks.setdefault(relation.name, relation.ask or f"Is it so that {relation.sentence}?")
-    return [OftenMissing(relation, why, cases, asks.get(relation, "")) for relation, why, cases in rows]
+    return [OftenMissing(relation, why, cases, asks.get(relation, "")) for relation, why, cases in found]
 
 
 # --- as text and as plain data ---

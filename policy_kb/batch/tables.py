@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from policy_kb.batch.columns import NAME, Column, Columns, Why
+from policy_kb.batch.columns import NAME, Column, Columns, Why, has_a_row, no_row, openness, second_row
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Finds, Source, find_in_database, find_in_folder, reading
 from policy_kb.batch.values import DUCKDB, BadColumnError, ValueSql, reads
 from policy_kb.check.checked import CheckedProgram
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, listed
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST, is_single
 from policy_kb.load.values import Known
 from policy_kb.record import record
@@ -172,7 +172,8 @@ class _Reader:
         for message, hint in self.columns.alike():
             self.problem(Kind.BAD_TABLE, message, hint)
         if not self.finds.problems:
-            self.check_required()
+            for message, hint in self.columns.lacking(self.tables):
+                self.problem(Kind.MISSING_RELATION, message, hint)
         if self.finds.problems:
             raise CaseRefused(self.finds.problems)
         for table in self.tables.values():
@@ -224,17 +225,6 @@ class _Reader:
         if len(columns) == len(names):
             table = self.tables[source.name] = _Table(number, source, columns)
             table.rows = rows
-
-    def check_required(self) -> None:
-        """Every case has a row of `request`, and of other `@[single]` relations that are not closed."""
-        for name, relation in self.inputs.items():
-            is_required = name == REQUEST or (relation.is_single and not relation.is_closed)
-            if is_required and name not in self.tables:
-                columns = listed((CASE, *(attribute.name for attribute in relation.attributes[1:])), "and")
-                hint = f"each case has one row of it: add a table with the columns {columns}"
-                self.problem(Kind.MISSING_RELATION, f"no table `{name}`", hint)
-        if REQUEST not in self.inputs:
-            self.problem(Kind.MISSING_RELATION, "the rules know no `request`", "a batch is of cases of a policy")
 
     # the rows
 
@@ -380,7 +370,7 @@ class _Reader:
         request = self.tables[REQUEST]
         case = _name(CASE)
         for name, relation in self.inputs.items():
-            if name == REQUEST or not relation.is_single or relation.is_closed:
+            if name == REQUEST or not has_a_row(relation):
                 continue
             table = self.tables[name]
             self.find(
@@ -474,11 +464,9 @@ class _Reader:
                 line.hint for line in table.source.bad_lines if line.message == said
             )
         if place == _SECOND:
-            also = ", or give each case a name of its own" if name == REQUEST else ""
-            return f"a second row of `{name}`: a case has one", f"keep the right one{also}"
+            return second_row(name)
         missing = REQUEST if place == _NO_REQUEST else name
-        columns = listed((one.name for one in self.tables[missing].columns), "and")
-        return f"the case has no `{missing}`", f"add a row to `{missing}`, with {columns}"
+        return no_row(missing, self.tables[missing].columns)
 
     def count_cases(self) -> tuple[int, int]:
         """The number of cases, and of rejected ones among them."""
@@ -502,16 +490,13 @@ class _Reader:
         for name, relation in self.inputs.items():
             table = self.tables.get(name)
             is_stated = table is not None or relation.is_closed or self.record_complete
-            openness = Openness.NEVER if is_stated or is_single(relation) else Openness.ALWAYS
-            if relation.always_open is not None:
-                openness = Openness.ALWAYS
-            elif name in exceptions:
-                # Why it is open is not the same for all cases, even where it is open for all.
-                openness, reasons[name] = Openness.SOME, None if is_stated else NOT_STATED
+            state = openness(relation, is_stated, name in exceptions)
+            if state is Openness.SOME:
+                reasons[name] = None if is_stated else NOT_STATED
             # Without a case there is a table of requests yet.
             has_rows = table is not None and (table.rows > 0 or name == REQUEST)
             has_uncertain = table is not None and table.uncertain > 0
-            shape[name] = Given(has_rows, has_uncertain, openness)
+            shape[name] = Given(has_rows, has_uncertain, state)
             if table is not None and has_rows:
                 columns = table.columns if has_uncertain or table.columns[-1].name != UNCERTAIN else table.columns[:-1]
                 picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)

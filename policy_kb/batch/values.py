@@ -73,6 +73,11 @@ class BadColumnError(Exception):
 class Dialect:
     """What is not the same in all databases, as DuckDB writes it."""
 
+    text_type = "VARCHAR"
+
+    def as_text(self, value: str) -> str:
+        return f"CAST({value} AS {self.text_type})"
+
     def name(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
 
@@ -85,6 +90,10 @@ class Dialect:
 
     def is_ascii(self, text: str) -> str:
         return f"strlen({text}) = length({text})"
+
+    def is_lowered_alike(self, text: str, pattern: str) -> str:
+        """The database's lower case of this text is its folded form; for `pattern` Unicode says so."""
+        return f"{self.is_ascii(text)} OR {self.matches(text, pattern)}"
 
     def starts_with(self, text: str, start: str) -> str:
         return f"starts_with({text}, {self.text(start)})"
@@ -108,7 +117,7 @@ def value_sql(
     Raises BadColumnError where a column of that type cannot hold such a value.
     """
     if column_type.startswith("ENUM"):
-        column, column_type = f"CAST({column} AS VARCHAR)", "VARCHAR"
+        column, column_type = dialect.as_text(column), "VARCHAR"
     maker = _ValueSql(attribute, column, column_type, tables, dialect)
     if attribute.is_date:
         found = maker.date()
@@ -137,8 +146,7 @@ def folded(text: str, dialect: Dialect = DUCKDB) -> str:
     other = f"translate({text}, {dialect.text(''.join(single))}, {dialect.text(''.join(single.values()))})"
     for sign, fold in several.items():
         other = f"replace({other}, {dialect.text(sign)}, {dialect.text(fold)})"
-    is_usual = f"{dialect.is_ascii(text)} OR {dialect.matches(text, usual)}"
-    return f"CASE WHEN {is_usual} THEN lower({text}) ELSE {other} END"
+    return f"CASE WHEN {dialect.is_lowered_alike(text, usual)} THEN lower({text}) ELSE {other} END"
 
 
 @cache
@@ -183,7 +191,7 @@ class _ValueSql:
         if self.is_text:
             day = f"TRY_CAST({column} AS DATE)"
             # Other ways to write a date are no date; a day that the database writes as it is written here is one.
-            is_day = f"CAST({day} AS VARCHAR) = {column} AND "
+            is_day = f"{self.sql.as_text(day)} = {column} AND "
         elif self.type in _MOMENTS:
             day = f"TRY_CAST({column} AS DATE)"
             is_day = f"TRY_CAST({day} AS {self.type}) = {column} AND "
@@ -193,7 +201,7 @@ class _ValueSql:
             raise self.bad("a date", "write the column as DATE, or as text such as `2025-07-15`")
         first, last, never = (f"DATE '{_day(days)}'" for days in (dates.EARLIEST, dates.LATEST, dates.ONGOING))
         value, accepts = self.sql.days(day), f"{is_day}{day} BETWEEN {first} AND {last}"
-        text = f"CAST({column} AS VARCHAR)"
+        text = self.sql.as_text(column)
         if self.is_text:
             text = column
             if self.attribute.may_be_ongoing:
@@ -201,7 +209,7 @@ class _ValueSql:
                 accepts = f"({is_ongoing} OR ({accepts}))"
             return ValueSql(value, accepts, text)
         if is_day:
-            text = f"CASE WHEN {is_day}TRUE THEN CAST({day} AS VARCHAR) ELSE {text} END"
+            text = f"CASE WHEN {is_day}TRUE THEN {self.sql.as_text(day)} ELSE {text} END"
         if self.attribute.may_be_ongoing:
             accepts = f"{is_day}({day} BETWEEN {first} AND {last} OR {day} = {never})"
             text = f"CASE WHEN {is_day}{day} = {never} THEN {self.sql.text(ONGOING)} ELSE {text} END"
@@ -215,18 +223,18 @@ class _ValueSql:
         if self.is_text:
             # A database reads `1e5`, `1_000` and `0x1f` as numbers too.
             written = f"{self.sql.matches(column, '-?[0-9]+')} AND length({column}) <= {LONGEST_VALUE}"
-            return ValueSql(value, f"CASE WHEN CAST({value} AS VARCHAR) = {column} THEN TRUE "
+            return ValueSql(value, f"CASE WHEN {self.sql.as_text(value)} = {column} THEN TRUE "
                                    f"ELSE {value} IS NOT NULL AND {written} END", column)
         if not self.is_whole:
             numeric = self.is_decimal or self.type in _BINARY
             hint = "write the column as whole numbers (BIGINT)" if numeric else "write the column as BIGINT, or as text"
             raise self.bad("a whole number", hint)
         accepts = f"{value} IS NOT NULL" if self.is_large_whole else f"{column} IS NOT NULL"
-        return ValueSql(value, accepts, f"CAST({column} AS VARCHAR)")
+        return ValueSql(value, accepts, self.sql.as_text(column))
 
     def decimal(self) -> ValueSql:
         column = self.column
-        text = f"CAST({column} AS VARCHAR)"
+        text = self.sql.as_text(column)
         if self.is_text:
             value = f"(TRY_CAST({column} AS DOUBLE) + 0e0)"
             written = self.sql.matches(column, r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -234,7 +242,7 @@ class _ValueSql:
         if self.type in _BINARY:
             # Adding zero makes -0.0 the same value as 0.0.
             value = f"(CAST({column} AS DOUBLE) + 0e0)"
-            return ValueSql(value, _is_finite(value), f"CAST(CAST({column} AS DOUBLE) AS VARCHAR)")
+            return ValueSql(value, _is_finite(value), self.sql.as_text(f"CAST({column} AS DOUBLE)"))
         if self.digits and self.digits == self.scale:
             # `.5`, of a type that has no place for the 0.
             text = f"replace({text}, '.', '0.')"

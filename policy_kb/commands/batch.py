@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from policy_kb.commands._options import as_json, policy, print_json, readings, readings_of, width
 
+if TYPE_CHECKING:
+    from policy_kb.batch.engine import Progress
+    from policy_kb.batch.summary import Summary
+
 
 @click.command(short_help="Decide many cases at once.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(path_type=Path),
-              help="Where the decisions go: a .parquet, .csv or .ndjson file.")
-@click.option("--rejects", metavar="FILE", type=click.Path(path_type=Path),
+@click.argument("source", metavar="INPUT", type=click.Path())
+@click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(),
+              help="Where the decisions go: a .parquet, .csv or .ndjson file; with Spark a .parquet folder.")
+@click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True,
+              help="What decides: DuckDB, on this machine, or Spark, for more cases than one machine can take.")
+@click.option("--rejects", metavar="FILE", type=click.Path(),
               help="Put cases that cannot be read aside, with what is wrong with them, in a .csv or .parquet file.")
 @click.option("--record", type=click.Choice(["complete"]),
               help="What the input does not mention does not exist, instead of being unknown.")
@@ -21,7 +29,7 @@ from policy_kb.commands._options import as_json, policy, print_json, readings, r
 @readings
 @as_json
 def command(
-    source: Path, output: Path, rejects: Path | None, record: str | None, policy: str | None,
+    source: str, output: str, engine: str, rejects: str | None, record: str | None, policy: str | None,
     reading: tuple[str, ...], with_json: bool,
 ) -> None:
     """Decide all cases of INPUT and write one row for each to FILE.
@@ -37,31 +45,56 @@ def command(
     Example:
       policy-kb batch cases/ -o decisions.parquet
     """
-    from policy_kb.batch import needs_duckdb
-
-    needs_duckdb()
-    from policy_kb.batch.engine import decide_batch, policies_of
-    from policy_kb.batch.results import check_output, interruptible
-    from policy_kb.batch.summary import summarise, summary_dict, summary_lines
+    from policy_kb.batch.results import interruptible
+    from policy_kb.batch.summary import summary_dict, summary_lines
     from policy_kb.commands._progress import bar
-    from policy_kb.policies import Policies
 
     chosen = readings_of(reading)
-    check_output(output, [source, *([rejects] if rejects else [])])
-    if rejects is not None:
-        if rejects.suffix.lower() not in (".csv", ".parquet"):
-            raise click.BadParameter("give a .csv or .parquet file", param_hint="--rejects")
-        check_output(rejects, [source, output])
-    policies = policies_of(Policies(policy))
+    if rejects is not None and not rejects.lower().endswith((".csv", ".parquet")):
+        raise click.BadParameter("give a .csv or .parquet file", param_hint="--rejects")
     with interruptible(), bar() as progress:
-        outcome, connection = decide_batch(policies, source, chosen, output, record_complete=record == "complete",
-                                           rejects=rejects, progress=progress)
-        programs = {one.number: one.program for one in policies}
-        summary = summarise(connection, outcome.written, programs, read=outcome.cases,
-                            rejected=outcome.rejected if rejects is not None else None)
+        decide = _with_spark if engine == "spark" else _with_duckdb
+        summary, unnamed = decide(policy, source, output, rejects, record == "complete", chosen, progress)
     if with_json:
         print_json(summary_dict(summary))
         return
     click.echo("\n".join(summary_lines(summary, width())))
-    if outcome.unnamed:
-        click.echo(f"{outcome.unnamed} rows without the name of a case are in {rejects}")
+    if unnamed:
+        click.echo(f"{unnamed} rows without the name of a case are in {rejects}")
+
+
+def _with_duckdb(
+    policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
+    readings: Mapping[str, str], progress: Progress | None,
+) -> tuple[Summary, int]:
+    from policy_kb.batch import needs_duckdb
+
+    needs_duckdb()
+    from policy_kb.batch.engine import decide_batch, policies_of
+    from policy_kb.batch.results import check_output
+    from policy_kb.batch.summary import summarise
+    from policy_kb.policies import Policies
+
+    path, target, aside = Path(source), Path(output), None if rejects is None else Path(rejects)
+    check_output(target, [path, *([aside] if aside else [])])
+    if aside is not None:
+        check_output(aside, [path, target])
+    policies = policies_of(Policies(policy))
+    outcome, connection = decide_batch(policies, path, readings, target, record_complete=record_complete,
+                                       rejects=aside, progress=progress)
+    programs = {one.number: one.program for one in policies}
+    summary = summarise(connection, outcome.written, programs, read=outcome.cases,
+                        rejected=outcome.rejected if aside is not None else None)
+    return summary, outcome.unnamed
+
+
+def _with_spark(
+    policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
+    readings: Mapping[str, str], progress: Progress | None,
+) -> tuple[Summary, int]:
+    from policy_kb.batch.spark.session import needs_spark
+
+    needs_spark()
+    from policy_kb.batch.spark.run import batch
+
+    return batch(policy, source, output, rejects, record_complete, readings, progress)

@@ -12,9 +12,11 @@ from policy_kb.commands._options import readings, readings_of
 @click.argument("phase")
 @click.option("--open", "are_open", is_flag=True,
               help="For input where every relation may be open or uncertain, instead of stated for every case.")
+@click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True,
+              help="Whose dialect of SQL it is.")
 @readings
-def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -> None:
-    """Print the SQL that decides the cases of one PHASE of a POLICY (a number or a .dl file), in DuckDB's dialect.
+def command(policy: str, phase: str, are_open: bool, engine: str, reading: tuple[str, ...]) -> None:
+    """Print the SQL that decides the cases of one PHASE of a POLICY (a number or a .dl file).
 
     Every condition names the rule it comes from, with file and line. The tables it reads are named `given_RELATION`:
     dates are days since 1970-01-01 there.
@@ -27,6 +29,7 @@ def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -
     from policy_kb.batch.dialect import DUCKDB
     from policy_kb.batch.plan import decisions
     from policy_kb.batch.shape import Given, Openness
+    from policy_kb.batch.spark.dialect import SPARK
     from policy_kb.diagnostics import did_you_mean
     from policy_kb.load.cases import is_single
     from policy_kb.policies import load_policy
@@ -45,12 +48,12 @@ def command(policy: str, phase: str, are_open: bool, reading: tuple[str, ...]) -
         )
         shape[relation.name] = Given(True, are_open and not is_single(relation), openness)
     chosen = tuple(sorted(pipeline.checked_readings(loaded.rules, readings_of(reading)).items()))
-    dialect = DUCKDB
+    dialect = SPARK if engine == "spark" else DUCKDB
     query = decisions(loaded.rules, loaded.known_under(chosen), found, shape, dialect)
     for macro in dialect.macros:
         click.echo(f"{macro};\n")
     for step in query.script.steps:
         for note in step.notes:
             click.echo(f"-- {note}")
-        click.echo(f"CREATE TEMP TABLE {dialect.quoted(step.name)} AS\n{step.sql};\n")
+        click.echo(f"{dialect.creation(step.name)}\n{step.sql};\n")
     click.echo(f"{query.script.last};")

@@ -1,0 +1,209 @@
+"""What Spark's SQL says where it is not what DuckDB's says.
+
+It is meant for a session with the settings of `SETTINGS`: without ANSI mode, whole numbers begin again at the other
+end, a division by zero has no value, and few words are reserved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from policy_kb.batch import values
+from policy_kb.batch.dialect import DuckDB, KnownRows, Sql
+from policy_kb.batch.functions import FUNCTIONS
+from policy_kb.parse.tree import Value
+
+SETTINGS = {
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.parser.escapedStringLiterals": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_NTZ",
+    "spark.sql.variable.substitute": "false",
+    # What cannot be read is never passed over.
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    # Functions of this program are called seldom, and Arrow may not be installed.
+    "spark.sql.execution.pythonUDF.arrow.enabled": "false",
+    # Tables are divided by case once, and stay so.
+    "spark.sql.adaptive.enabled": "false",
+}
+"""Settings of a session that runs this SQL."""
+
+TYPES = {"VARCHAR": "STRING"}
+"""What Spark calls DuckDB's types, where it has other words."""
+
+_PLAIN_PATTERN = re.compile(
+    r"(?:[A-Za-z0-9_ \-,:/;@#%=<>~'\"|^$.]|\\[dsw.\\\[\]()|*+?^$\-/]"
+    r"|\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[_ ,:/.]|\\[dsw])+\]"
+    r"|\((?!\?)|\)(?![*+?{])|[*+?](?![*+?{])|\{[0-9]+(?:,[0-9]*)?\}(?![*+?{]))*",
+    re.ASCII,
+)
+"""Regular expressions that Python and Java read the same way; a group is never repeated, for which Java calls itself
+once for each time."""
+
+
+def text(value: str) -> Sql:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def name(value: str) -> Sql:
+    return "`" + value.replace("`", "``") + "`"
+
+
+def _matches_whole(text_: Sql, pattern: str, flags: str = "") -> Sql:
+    whole = rf"{flags}\A(?:{pattern})\z"
+    return f"({text_} RLIKE {text(whole)})"
+
+
+class Spark(DuckDB):
+    """The SQL of Spark."""
+
+    text_type = TYPES["VARCHAR"]
+    lists_by_number = False
+
+    def quoted(self, value: str) -> Sql:
+        return name(value)
+
+    def text(self, value: str) -> Sql:
+        return text(value)
+
+    def literal(self, value: Value) -> Sql:
+        if isinstance(value, str):
+            return text(value)
+        if isinstance(value, float):
+            written = repr(value)
+            return f"CAST('{written}' AS DOUBLE)" if written in ("inf", "-inf", "nan") else f"{written}D"
+        return f"{value}L"
+
+    def answer(self, word: str) -> Sql:
+        return text(word)
+
+    decision = answer
+
+    def array(self, items: Sequence[Sql]) -> Sql:
+        return f"array({', '.join(items)})"
+
+    def list_of(self, items: Sequence[Sql]) -> Sql:
+        return f"filter({self.array(items)}, x -> x IS NOT NULL)"
+
+    def distinct_list(self, expression: Sql, condition: Sql) -> Sql:
+        return f"collect_set({expression}) FILTER (WHERE {condition})"
+
+    def joined(self, lists: Sequence[Sql]) -> Sql:
+        return f"concat({', '.join(lists)})"
+
+    def sorted_union(self, lists: Sequence[Sql]) -> Sql:
+        some = [f"coalesce({one}, {self.empty_list(())})" for one in lists]
+        return f"sort_array(array_distinct({self.joined(some)}))"
+
+    def empty_list(self, parts: Sequence[str]) -> Sql:
+        named = ", ".join(f"{part}: {self.text_type}" for part in parts)
+        return f"CAST(array() AS ARRAY<{f'STRUCT<{named}>' if parts else self.text_type}>)"
+
+    def each(self, items: Sql) -> Sql:
+        return f"explode({items})"
+
+    def struct(self, **parts: Sql) -> Sql:
+        return f"named_struct({', '.join(f'{text(part)}, {value}' for part, value in parts.items())})"
+
+    def of_known_rows(
+        self, function: str, tables: Sequence[KnownRows], condition: Sql | None, own: Sequence[Sql], target: Sql,
+        is_float: bool,
+    ) -> Sql:
+        parts = (*tables_text(self, tables), condition or "", *own, target)
+        if any(f"{one}(" in part for one in FUNCTIONS for part in parts):
+            # Functions of this program cannot be called for the items of a list.
+            return super().of_known_rows(function, tables, condition, own, target, is_float)
+        found = self.array([self.struct(**{f"o{i}": one for i, one in enumerate(own)}, target=target)])
+        if condition is not None:
+            found = f"CASE WHEN {condition} THEN {found} ELSE {self.array([])} END"
+        for table, rows in zip(reversed(tables), reversed(tables_text(self, tables)), strict=True):
+            found = f"flatten(transform({rows}, {table.alias} -> {found}))"
+        found = f"array_distinct({found})"
+        if function == "count":
+            return f"CAST(size({found}) AS {self.whole_type})"
+        targets = f"transform({found}, one -> one.target)"
+        if function == "sum":
+            return f"aggregate({targets}, {'0D' if is_float else '0L'}, (whole, one) -> whole + one)"
+        return f"array_{function}({targets})"
+
+    # functions
+
+    def plain_match(self, pattern: str, text_: Sql) -> Sql:
+        if not _PLAIN_PATTERN.fullmatch(pattern):
+            return f"datalog_match({text(pattern)}, {text_})"
+        # `(?d)`: only a line feed ends a line, as in Python.
+        return _matches_whole(text_, pattern, "(?d)")
+
+    def call(self, function: str, arguments: Sequence[Sql], kinds: Sequence[str]) -> Sql:
+        if function in ("min", "max") and len(arguments) == 1:
+            return arguments[0]
+        return super().call(function, arguments, kinds)
+
+    def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
+        return f"({left} {'div' if operator == '/' else operator} {right})"
+
+    def bytes_of(self, text_: Sql) -> Sql:
+        return f"CAST(octet_length({text_}) AS BIGINT)"
+
+    def as_date(self, day: Sql) -> Sql:
+        return f"date_from_unix_date(CAST({day} AS INT))"
+
+    def days(self, date: Sql) -> Sql:
+        return f"CAST(unix_date({date}) AS BIGINT)"
+
+    def add_months(self, day: Sql, months: Sql) -> Sql:
+        return self.days(f"add_months({self.as_date(day)}, CAST({months} AS INT))")
+
+    def creation(self, table: str) -> Sql:
+        return f"CREATE OR REPLACE TEMPORARY VIEW {name(table)} AS"
+
+    @property
+    def macros(self) -> tuple[Sql, ...]:
+        return tuple(f"SET {setting} = {value}" for setting, value in SETTINGS.items())
+
+
+def tables_text(dialect: DuckDB, tables: Sequence[KnownRows]) -> list[Sql]:
+    """Each table as a list of structs."""
+    return [
+        dialect.array([
+            dialect.struct(**dict(zip(table.columns, map(dialect.literal, row), strict=True))) for row in table.rows
+        ])
+        for table in tables
+    ]
+
+
+class SparkValues(values.Dialect):
+    """Reads the values of columns in Spark."""
+
+    text_type = TYPES["VARCHAR"]
+
+    def name(self, name_: str) -> str:
+        return name(name_)
+
+    def text(self, text_: str) -> str:
+        return text(text_)
+
+    def matches(self, text_: str, pattern: str) -> str:
+        return _matches_whole(text_, pattern)
+
+    def is_ascii(self, text_: str) -> str:
+        return f"octet_length({text_}) = length({text_})"
+
+    def is_lowered_alike(self, text_: str, pattern: str) -> str:
+        # Java's lower case of a capital sigma depends on where it stands.
+        return self.is_ascii(text_)
+
+    def starts_with(self, text_: str, start: str) -> str:
+        return f"startswith({text_}, {text(start)})"
+
+    def trimmed(self, text_: str, signs: str) -> str:
+        return f"btrim({text_}, {text(signs)})"
+
+    def days(self, day: str) -> str:
+        return f"CAST(unix_date({day}) AS BIGINT)"
+
+
+SPARK, SPARK_VALUES = Spark(), SparkValues()

@@ -1,0 +1,49 @@
+"""What runs the steps of a script in Spark."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from policy_kb.batch.functions import FUNCTIONS
+from policy_kb.batch.spark.dialect import TYPES, name
+from policy_kb.batch.sql import Script
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def register(session: SparkSession, sql: str) -> None:
+    """Give a session the functions of rules that a query uses beside Spark's own."""
+    for function, (implementation, _, result) in FUNCTIONS.items():
+        if f"{function}(" in sql:
+            called: Any = implementation
+            session.udf.register(function, called, TYPES.get(result, result))
+
+
+def run(session: SparkSession, script: Script) -> None:
+    """Make a view of each step of a script. What is read more than once is kept, and what is grouped by case: a few
+    numbers a case, which Spark would else plan anew with each query that rests on them."""
+    texts = [*(step.sql for step in script.steps), script.last]
+    register(session, script.text)
+    for number, step in enumerate(script.steps, start=1):
+        rows = session.sql(step.sql)
+        read = re.compile(rf"\b(?:FROM|JOIN) (?:{re.escape(name(step.name))}|{re.escape(step.name)})(?![\w`])")
+        if sum(len(read.findall(text)) for text in texts[number:]) > 1 or "\nGROUP BY" in step.sql:
+            rows = keep(rows)
+        rows.createOrReplaceTempView(name(step.name))
+
+
+def keep(rows: DataFrame) -> DataFrame:
+    """Keep rows once they are made, in memory and on the disks of the machines where that is short; or where Spark's
+    configuration (`spark.checkpoint.dir`) says, so that they survive the loss of a machine.
+
+    What reads them knows nothing of how they were made: Spark plans a query with all that it rests on, which for steps
+    that rest on steps would be more each time.
+    """
+    from pyspark import StorageLevel
+
+    context = rows.sparkSession.sparkContext
+    if context.getCheckpointDir() is not None:
+        return rows.checkpoint(eager=False)
+    return rows.localCheckpoint(eager=False, storageLevel=StorageLevel.MEMORY_AND_DISK)

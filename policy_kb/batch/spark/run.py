@@ -1,0 +1,250 @@
+"""A batch in Spark from its input to its output: read, checked, decided phase by phase, and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policy_kb import pipeline
+from policy_kb.batch.engine import Progress, policies_of, refuse_batch, same_vocabulary
+from policy_kb.batch.plan import Query, all_cases, decisions, refusals
+from policy_kb.batch.results import Written
+from policy_kb.batch.shape import CASE, given_table
+from policy_kb.batch.spark.dialect import SPARK
+from policy_kb.batch.spark.folders import Folder
+from policy_kb.batch.spark.functions import keep, run
+from policy_kb.batch.spark.output import beside, check_output, remove, whole_folder
+from policy_kb.batch.spark.session import open_session
+from policy_kb.batch.spark.sources import reading
+from policy_kb.batch.spark.tables import REJECT_COLUMNS, SparkBatch, read_tables
+from policy_kb.batch.specialise import STOPPED
+from policy_kb.batch.summary import Summary, summarise_rows
+from policy_kb.batch.tables import MOST_PROBLEMS, Problem
+from policy_kb.check.checked import Phase
+from policy_kb.evaluate.plain import Rows
+from policy_kb.evaluate.worlds import possible
+from policy_kb.policies import Policies, Policy
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_q = SPARK.quoted
+_CASE = _q(CASE)
+_REFUSED = "refused_cases"
+
+_COLUMNS = {
+    CASE: "STRING", "policy": "STRING", "phase": "STRING", "decision": "STRING",
+    "approval": "STRUCT<doses: BIGINT, code: STRING, units: BIGINT>",
+}
+_LAST_COLUMNS = {"missing": "ARRAY<STRUCT<relation: STRING, why: STRING>>", "notices": "ARRAY<STRING>"}
+
+
+def batch(
+    policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
+    readings: Mapping[str, str], progress: Progress | None = None,
+) -> tuple[Summary, int]:
+    """Decide all cases of a folder of Parquet tables and write one row for each to the folder `output`; the paths are
+    any that Spark reads. Gives the summary, and the number of rows without the name of a case.
+
+    Raises CaseRefused for an input or an output that is refused, and for cases that are if there is no `rejects`.
+    """
+    policies = policies_of(Policies(policy))
+    for other in policies[1:]:
+        same_vocabulary(policies[0], other)
+    known = {
+        one.number: one.known_under(tuple(sorted(pipeline.checked_readings(one.rules, readings).items())))
+        for one in policies
+    }
+    session = open_session()
+    folder, target = Folder(session, source), Folder(session, output)
+    aside = Folder(session, rejects) if rejects is not None else None
+    check_output(target, [folder, *([aside] if aside else [])], (".parquet",))
+    if aside is not None:
+        check_output(aside, [folder, target], (".parquet", ".csv"))
+    tell = progress or (lambda what, done, whole: None)
+    tell("reading", 0, 1)
+    first = policies[0]
+    copies = beside(target, "copies")
+    try:
+        cases = read_tables(session, first.program, first.rules.known, folder, copies, record_complete=record_complete)
+        return _decided(policies, known, cases, target, aside, tell), cases.unnamed
+    finally:
+        remove(copies)
+
+
+def _decided(
+    policies: Sequence[Policy], known: Mapping[str, Rows], cases: SparkBatch, target: Folder, aside: Folder | None,
+    tell: Progress,
+) -> Summary:
+    with reading(cases.place):
+        work = _Work(policies, known, cases)
+        tell("checking", 0, 1)
+        work.refuse()
+        rejected = cases.rejected + work.refused
+        if (rejected or cases.unnamed) and aside is None:
+            raise refuse_batch(work.problems(), cases.cases, rejected, cases.unnamed, Path(cases.place))
+        with _both(target, aside) as (unfinished, unfinished_aside):
+            written = work.write(unfinished, tell)
+            if unfinished_aside is not None and aside is not None:
+                work.write_rejects(unfinished_aside, aside.path)
+            summary = summarise_rows(
+                written[0], SPARK, written[1], {policy.number: policy.program for policy in policies},
+                read=cases.cases, rejected=rejected if aside is not None else None,
+            )
+    return summary
+
+
+@contextmanager
+def _both(target: Folder, aside: Folder | None) -> Iterator[tuple[Folder, Folder | None]]:
+    """The output and, if there is one, the place of what is put aside: both appear when both are complete."""
+    if aside is None:
+        with whole_folder(target) as unfinished:
+            yield unfinished, None
+    else:
+        with whole_folder(target) as unfinished, whole_folder(aside) as unfinished_aside:
+            yield unfinished, unfinished_aside
+
+
+class _Work:
+    """The decisions of one batch. `refused` is the number of cases that were read and are refused by what they say."""
+
+    def __init__(self, policies: Sequence[Policy], known: Mapping[str, Rows], cases: SparkBatch):
+        self.policies, self.known, self.cases = policies, known, cases
+        self.session = cases.session
+        self.refused = 0
+        self.refusals: DataFrame | None = None
+        self.asked = self.asked_for()
+        self.decisions: list[tuple[Query, DataFrame]] = []
+
+    # refusals that need rules
+
+    def asked_for(self) -> set[tuple[str, str]]:
+        """The drugs and phases that are asked for."""
+        table = _q(given_table("request"))
+        found = self.session.sql(f"SELECT DISTINCT {_q('drug')}, {_q('phase')} FROM {table}")
+        return {(drug, phase) for drug, phase in found.collect()}
+
+    def refuse(self) -> None:
+        """Find the cases that no policy decides, those that a policy's vocabulary refuses by a rule, and those for
+        which a value does not exist that the rules need."""
+        from pyspark.sql import functions as f
+
+        found = [self.uncovered()]
+        first = self.policies[0]
+        for name, script in refusals(first.program, self.known[first.number], self.cases.shape, SPARK):
+            relation = next(one for one in first.program.relations.values() if possible(one.name) == name)
+            run(self.session, script)
+            rows = self.session.sql(script.last)
+            says = f.udf(_sentences(relation), "string")
+            found.append(rows.select(
+                f.col(_CASE).alias(CASE), f.lit(relation.name).alias("table"),
+                says(*(rows[_q(column)] for column in rows.columns)).alias("reason"),
+            ))
+        for policy in self.policies:
+            for phase in policy.program.phases:
+                if any(name == phase.name and (not policy.covers or drug in policy.covers)
+                       for drug, name in self.asked):
+                    found += self.prepare(policy, phase)
+        whole = found[0]
+        for rows in found[1:]:
+            whole = whole.unionAll(rows)
+        none = f.lit(None)
+        self.refusals = keep(whole.select(
+            CASE, "table", none.cast("string").alias("part"), none.cast("bigint").alias("row"), "reason"
+        ))
+        self.refused = self.refusals.select(CASE).distinct().count()
+
+    def uncovered(self) -> DataFrame:
+        conditions = []
+        for policy in self.policies:
+            drugs = ", ".join(SPARK.text(drug) for drug in sorted(policy.covers))
+            phases = ", ".join(SPARK.text(phase.name) for phase in policy.program.phases)
+            among = f"{_q('drug')} IN ({drugs}) AND " if drugs else ""
+            conditions.append(f"({among}{_q('phase')} IN ({phases}))")
+        reason = f"concat('no policy covers `', {_q('drug')}, '` in the phase `', {_q('phase')}, '`')"
+        return self.session.sql(
+            f"SELECT {_CASE}, 'request' AS {_q('table')}, {reason} AS reason "
+            f"FROM {_q(given_table('request'))} WHERE NOT ({' OR '.join(conditions)})"
+        )
+
+    def prepare(self, policy: Policy, phase: Phase) -> list[DataFrame]:
+        """Plan the decisions of a phase; the cases for which a value does not exist."""
+        from pyspark.sql import functions as f
+
+        query = decisions(policy.rules, self.known[policy.number], phase, self.cases.shape, SPARK,
+                          all_cases(phase, SPARK, policy.covers))
+        run(self.session, query.script)
+        rows = self.session.sql(query.script.last)
+        self.decisions.append((query, rows))
+        if STOPPED not in query.columns:
+            return []
+        reason = f.lit("a value that the rules need does not exist for this case")
+        return [rows.where(_q(STOPPED)).select(CASE, f.lit("request").alias("table"), reason.alias("reason"))]
+
+    def problems(self) -> list[Problem]:
+        """The first hundred problems."""
+        assert self.refusals is not None
+        more = self.refusals.orderBy("case", "table", "reason").limit(MOST_PROBLEMS).collect()
+        return [*self.cases.problems, *(Problem(row["table"], None, row[CASE], row["reason"]) for row in more)][
+            :MOST_PROBLEMS]
+
+    # decisions
+
+    def write(self, unfinished: Folder, tell: Progress) -> tuple[Callable[[str], list[Any]], Written]:
+        """Write the decisions of all cases that are not put aside, one phase after the other. Gives what reads them
+        again."""
+        criteria = tuple(dict.fromkeys(
+            name for query, _ in self.decisions for name in query.columns if " " in name
+        ))
+        columns = {**_COLUMNS, **dict.fromkeys(criteria, "STRING"), **_LAST_COLUMNS}
+        location = unfinished.location
+        session = self.session
+        nothing = ", ".join(f"CAST(NULL AS {kind}) AS {_q(column)}" for column, kind in columns.items())
+        if not self.decisions:
+            _write(session.sql(f"SELECT {nothing} WHERE FALSE"), location)
+        for done, (query, decided) in enumerate(self.decisions):
+            tell("deciding", done, len(self.decisions))
+            has = set(query.columns)
+            rows = decided.selectExpr(*(
+                f"CAST({_q(column) if column in has else 'NULL'} AS {kind}) AS {_q(column)}"
+                for column, kind in columns.items()
+            ))
+            if self.refused:
+                assert self.refusals is not None
+                rows = rows.join(self.refusals.select(CASE).distinct(), CASE, "left_anti").select(*map(_q, columns))
+            _write(rows, location)
+        tell("summing up", 0, 1)
+        table = "written"
+        session.read.parquet(location).createOrReplaceTempView(table)
+        [(cases,)] = session.sql(f"SELECT count(*) FROM {table}").collect()
+        written = Written(Path(unfinished.path), table, cases, criteria)
+        return (lambda query: [tuple(row) for row in session.sql(query).collect()]), written
+
+    def write_rejects(self, unfinished: Folder, path: str) -> None:
+        """Write every problem of the cases put aside, as CSV or Parquet."""
+        assert self.refusals is not None
+        rows = self.refusals
+        if self.cases.rejects is not None:
+            rows = self.cases.rejects.unionAll(rows)
+        rows = rows.select(*REJECT_COLUMNS)
+        if path.lower().endswith(".parquet"):
+            _write(rows, unfinished.location)
+        else:
+            # Quotes are doubled, as everyone else reads them.
+            rows.write.csv(unfinished.location, header=True, escape='"', quoteAll=True)
+
+
+def _write(rows: DataFrame, location: str) -> None:
+    rows.write.mode("append").parquet(location, compression="zstd")
+
+
+def _sentences(relation: Any) -> Callable[..., str]:
+    def says(*values: Any) -> str:
+        from policy_kb.explain.written import sentence
+
+        return sentence(relation, values)
+
+    return says
+
