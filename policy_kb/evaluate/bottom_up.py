@@ -16,7 +16,7 @@ from typing import Any
 
 from policy_kb.check.safety import bound_variables, outer_variables
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assignment, in_order, lifted, named_wildcards
-from policy_kb.evaluate.values import COMPARE, aggregated, call
+from policy_kb.expressions import COMPARE, aggregated, call
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 

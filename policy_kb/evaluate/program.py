@@ -6,8 +6,9 @@ from itertools import groupby
 
 from policy_kb.check.checked import CheckedProgram, constants
 from policy_kb.evaluate.bottom_up import BottomUp
-from policy_kb.evaluate.plain import Engine, EvaluationStopped, PlainProgram, PlainRule, Row, Rows, plain_program
+from policy_kb.evaluate.plain import Engine, PlainProgram, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
+from policy_kb.expressions import EvaluationStopped
 
 MOST_ROWS_FOR_PYDATALOG = 10_000
 """pyDatalog takes about a quarter of a millisecond for every row that a literal matches."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from policy_kb.explain.checker import check
+
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.check.program import check_program
 from policy_kb.evaluate.bottom_up import BottomUp
@@ -14,7 +16,6 @@ from policy_kb.evaluate.known import evaluate_known
 from policy_kb.evaluate.model import Model, given_rows, model_of
 from policy_kb.evaluate.plain import Rows
 from policy_kb.evaluate.worlds import double
-from policy_kb.explain.checker import check
 from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.missing import open_points
 from policy_kb.explain.proof import Claim, Node, OpenPoint

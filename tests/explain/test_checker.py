@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from policy_kb.explain.checker import ProofRefused, check
+from policy_kb.explain.statuses import Statuses
 
 from policy_kb.diagnostics import Refused
-from policy_kb.explain.checker import ProofRefused, check
 from policy_kb.explain.proof import Claim, Doubted, Given, Refuted
-from policy_kb.explain.statuses import Statuses
 from tests.evaluate.running import check_text
 from tests.explain.mutations import ANSWERS, KINDS, mutants
 from tests.explain.running import Explained, explain_alemtuzumab, explain_text, explained
