@@ -15,12 +15,14 @@ from policy_kb.audit.walk import ROOT, Unsound, compare, entries, fields, mappin
 from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, paragraphs
 from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
+from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
 from policy_kb.explain.proof import Claim
 from policy_kb.explain.written import sentence
 from policy_kb.load.documents import Document
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Constant
 from policy_kb.report.wording import number_order, reason
+from policy_kb.source import Span
 
 FIELDS = ("case", "source", "policy", "title", "revised", "phase", "decision", "reason", "criteria", "approval",
           "missing", "notices", "readings", "explanation", "rules", "facts")
@@ -34,6 +36,14 @@ def check(book: RuleBook, document: Document, readings: Mapping[str, str], said:
     """Refuse a determination of a case that is not exactly what the rules give for it, under the readings of the rule
     files but for those given here. Raises Unsound at the first wrong step, CaseRefused for a case that cannot be read.
     """
+    try:
+        _check(book, document, readings, said)
+    except RecursionError:
+        message = "the rules depend on each other too deeply to be audited"
+        raise RulesRefused([Diagnostic(Kind.UNREADABLE, Span(book.program.entry, 1), message)]) from None
+
+
+def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said: object) -> None:
     found = mapping(said, ROOT)
     fields(found, {}, ROOT, (*FIELDS, SENSITIVITY) if SENSITIVITY in found else FIELDS)
     compare(found["policy"], book.policy, (ROOT, "policy"))
