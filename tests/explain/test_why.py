@@ -24,7 +24,7 @@ from policy_kb.explain.proof import (
 )
 from policy_kb.explain.written import NO_VALUE
 from policy_kb.source import Span
-from tests.explain.mutations import records
+from tests.explain.running import records
 from tests.explain.running import CASE, Explained, explain_alemtuzumab, explain_text
 
 VISIT = '@[ask("When were the visits?")]\n.decl visit(case: Case, day: number)\n.input visit\n'
