@@ -147,7 +147,8 @@ def _log(
             are_sound = are_sound and result["sound"]
             say(f"entry {line.entry['entry']}: {_in_words(result)}")
             replayed += [{"entry": line.entry["entry"], **result}] if with_json else []
-    say(f"{entries} entries" + (", unbroken" if not problems else f", of which the first {unbroken} are unbroken"))
+    number = "1 entry" if entries == 1 else f"{entries} entries"
+    say(f"{number}; unbroken from the start: {unbroken}" if problems else f"{number}, unbroken")
     if torn and not problems:
         say(f"torn lines, vouched for by the entry after them: {', '.join(map(str, torn))}")
     say(f"head: {last}")

@@ -221,11 +221,16 @@ def determination_schema() -> Mapping[str, Any]:
         "rules": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
         "facts": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     }
+    change = {"reading": text, "choice": text, "decision": fields["decision"]}
+    sensitivity = {
+        "type": "array",
+        "items": {"type": "object", "properties": change, "required": list(change), "additionalProperties": False},
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Determination",
         "type": "object",
-        "properties": fields,
+        "properties": {**fields, "sensitivity": sensitivity},
         "required": list(fields),
         "additionalProperties": False,
     }

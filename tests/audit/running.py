@@ -58,8 +58,11 @@ def book_of(entry: Path) -> RuleBook:
     return read_rules(entry)
 
 
+ALEMTUZUMAB = KB / "alemtuzumab.dl"
+
+
 def decided(
-    case: Mapping[str, object] | Document, readings: Mapping[str, str] | None = None, entry: Path = KB / "alemtuzumab.dl"
+    case: Mapping[str, object] | Document, readings: Mapping[str, str] | None = None, entry: Path = ALEMTUZUMAB
 ) -> Audited:
     """The determination of a case, written and read as JSON. Raises Refused for a case that is refused."""
     document = case if isinstance(case, Document) else parse_document(case)

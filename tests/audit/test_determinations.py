@@ -42,7 +42,9 @@ def test_the_determination_of_every_scenario_is_accepted(entry) -> None:
         decided(document, readings, entry).check()
 
 
-def test_every_determination_of_a_random_program_is_accepted(effort: int, rate: Callable[[str, int, int], None]) -> None:
+def test_every_determination_of_a_random_program_is_accepted(
+    effort: int, rate: Callable[[str, int, int], None]
+) -> None:
     decisions: Counter[str] = Counter()
     for seed in range(100 * effort):
         one = random_decided(seed)

@@ -87,7 +87,8 @@ def test_every_entry_that_is_edited_removed_exchanged_repeated_or_put_in_is_foun
         return problems(path)
 
     for place in range(len(lines)):
-        assert broken([*lines[:place], lines[place].replace(b'"met"', b'"not met"'), *lines[place + 1 :]])[0][0] == place + 1
+        edited = lines[place].replace(b'"met"', b'"not met"')
+        assert broken([*lines[:place], edited, *lines[place + 1 :]])[0][0] == place + 1
         assert broken([*lines[: place + 1], *lines[place:]])[0][0] == place + 2
         assert broken([*lines[:place], b"{}\n", *lines[place:]])[0][0] == place + 1
         assert broken([*lines[:place], b"\n", *lines[place:]])[0][0] == place + 1
@@ -114,7 +115,7 @@ def test_an_entry_that_is_edited_with_its_hash_is_found_by_the_next_one(tmp_path
         assert [line.entry["hash"] for line in check_log(path)][-1] != json.loads(lines[3])["hash"] or place < 3
 
 
-def test_a_write_that_is_cut_off_anywhere_leaves_the_entries_before_valid_and_the_next_one_follows_them(tmp_path) -> None:
+def test_a_write_that_is_cut_off_anywhere_leaves_the_entries_before_it_valid_and_is_gone_on_from(tmp_path) -> None:
     path = tmp_path / "log"
     lines = filled(path, 3)
     before, last = b"".join(lines[:2]), lines[2]

@@ -8,7 +8,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-
 from policy_kb.audit.places import Places
 from policy_kb.audit.proofs import Explanations, Json
 from policy_kb.audit.statuses import Bodies, Statuses, Table
