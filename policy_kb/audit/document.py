@@ -18,7 +18,7 @@ from policy_kb.diagnostics import Diagnostic, Kind, Refused, quoted
 from policy_kb.load.documents import LONGEST_LINE
 from policy_kb.source import Span, read_text
 
-DEEPEST = 400
+DEEPEST = 800
 """Mappings and lists inside each other; an explanation of the policies at hand needs about fifty."""
 
 _STRING = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 Path = tuple[str | int, ...]
 Json = dict[str, Any]
 Change = Callable[[Any, random.Random], Any]
+
+Places = list[tuple[Path, Any]]
 
 ANSWERS = ("met", "not met", "needs information")
 WORDS = {
@@ -35,18 +38,26 @@ def mutants(said: Json, source: random.Random, most: int) -> Iterator[tuple[str,
     for path, part in places:
         for kind, change in changes(path, part):
             kinds.setdefault(kind, []).append((path, change))
-    for kind, change in _EXCHANGES.items():
-        kinds[kind] = [((), lambda whole, source, change=change: change(whole, places, source))]
+    for kind, exchange in _EXCHANGES.items():
+        kinds[kind] = [((), partial(_exchange, exchange, places))]
     names = sorted(kinds)
     source.shuffle(names)
     for kind in names:
         if most == 0:
             return
         path, change = source.choice(kinds[kind])
-        mutant = with_change(said, path, lambda part, change=change: change(part, source))
+        mutant = with_change(said, path, partial(_changed, change, source))
         if mutant is not None and mutant != said:
             most -= 1
             yield kind, mutant
+
+
+def _exchange(change: Callable[..., Any], places: Places, whole: Json, source: random.Random) -> Any:
+    return change(whole, places, source)
+
+
+def _changed(change: Change, source: random.Random, part: Any) -> Any:
+    return change(part, source)
 
 
 def parts(said: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -162,9 +173,6 @@ def _other_file(part: str, source: random.Random) -> str:
 
 
 # parts in the place of others
-
-
-Places = list[tuple[Path, Any]]
 
 
 def _nodes(places: Places) -> Places:
