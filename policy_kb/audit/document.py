@@ -1,8 +1,8 @@
 """JSON of unknown origin -> plain data, or a refusal that says why.
 
 Refused: what is no JSON, a key given twice, `NaN` and infinities, numbers beyond what a float holds or of more digits
-than are read, text that is half a character; lists and mappings nested more than `DEEPEST` deep; a file of one
-determination of more than `LONGEST_FILE` bytes, a line of more than `LONGEST_LINE`.
+than are read, text that is half a character; lists and mappings nested more than `DEEPEST` deep; a determination of
+more than `LONGEST` bytes. A file may have any number of them, one a line.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, quoted
-from policy_kb.load.documents import LONGEST_LINE
-from policy_kb.source import Span, read_text
+from policy_kb.source import LONGEST_FILE, Span, read_text
+
+LONGEST = LONGEST_FILE
+"""Bytes of one determination, and of one entry of a log."""
 
 DEEPEST = 800
 """Mappings and lists inside each other; an explanation of the policies at hand needs about fifty."""
@@ -92,7 +94,7 @@ def refused(source: str, line: int, message: str, hint: str | None = None, kind:
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their numbers and their ends, one in memory at a time; the last one of a file that a
-    write was cut off in has no end. Refused: what is no regular file, and a line of more than `LONGEST_LINE` bytes."""
+    write was cut off in has no end. Refused: what is no regular file, and a line of more than `LONGEST` bytes."""
     source = str(path)
     try:
         if not path.exists():
@@ -102,10 +104,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             raise refused(source, 1, "not a regular file", hint, Kind.UNREADABLE)
         with path.open("rb") as file:
             number = 0
-            while raw := file.readline(LONGEST_LINE + 1):
+            while raw := file.readline(LONGEST + 1):
                 number += 1
-                if len(raw) > LONGEST_LINE:
-                    message = f"the line has more than {LONGEST_LINE // 2**20} MiB"
+                if len(raw) > LONGEST:
+                    message = f"the line has more than {LONGEST // 2**20} MiB"
                     raise refused(source, number, message, "one determination a line", Kind.UNREADABLE)
                 yield number, raw
     except (OSError, ValueError) as problem:

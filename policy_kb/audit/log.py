@@ -33,9 +33,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from policy_kb.audit.document import NotJson, parse_json, read_lines, refused
+from policy_kb.audit.document import LONGEST, NotJson, parse_json, read_lines, refused
 from policy_kb.diagnostics import Kind, Refused
-from policy_kb.load.documents import LONGEST_LINE
 from policy_kb.record import record
 
 START = "sha256:" + 64 * "0"
@@ -106,8 +105,8 @@ def append(path: Path, determination: Mapping[str, Any], readings: Mapping[str, 
         }
         entry["hash"] = hash_of(entry)
         line = canonical(entry) + b"\n"
-        if len(line) > LONGEST_LINE:
-            raise refused(str(path), 1, f"not recorded: the entry has more than {LONGEST_LINE // 2**20} MiB")
+        if len(line) > LONGEST - 100:  # what closes a torn line has room
+            raise refused(str(path), 1, f"not recorded: the entry has more than {LONGEST // 2**20} MiB")
         try:
             _write(file, closing + line)
             os.fsync(file)
@@ -198,7 +197,7 @@ def _end(file: int, size: int, source: str) -> tuple[Entry | None, bytes, bytes]
             torn = line + torn
         if start == 0:
             return None, closing, torn
-        if window > 4 * LONGEST_LINE:
+        if window > 2 * LONGEST:
             raise refused(source, 1, "not recorded: the log has no entry near its end", "is it a log?")
         window *= 4
 
@@ -232,7 +231,7 @@ def check_log(path: Path) -> Iterator[Line]:
     chain = _Chain()
     for number, raw in read_lines(path):
         if raw.endswith(CLOSED):
-            chain.torn.append((number, raw))
+            chain.take(number, raw)
         elif raw.endswith(b"\n"):
             yield from chain.entry(number, raw[:-1])
         elif (entry := _whole_entry(raw)) is not None:
@@ -251,20 +250,31 @@ class _Chain:
     def __init__(self) -> None:
         self.next: int | None = 1
         self.previous: str | None = START
-        self.torn: list[tuple[int, bytes]] = []
+        self.torn: list[int] = []
+        self.digest = hashlib.sha256()
+
+    def take(self, number: int, raw: bytes) -> None:
+        """A torn line, which the next entry has to vouch for."""
+        self.torn.append(number)
+        self.digest.update(raw)
+
+    def taken(self) -> tuple[list[int], str | None]:
+        """The torn lines behind the last entry, and their hash."""
+        torn, between = self.torn, f"sha256:{self.digest.hexdigest()}" if self.torn else None
+        self.torn, self.digest = [], hashlib.sha256()
+        return torn, between
 
     def entry(self, number: int, text: bytes) -> Iterator[Line]:
-        torn, self.torn = self.torn, []
+        torn, between = self.taken()
         try:
             entry = entry_of(text)
         except NotJson as problem:
             self.next = self.previous = None
-            yield from (Line(line, None, _NOT_VOUCHED, True) for line, _ in torn)
+            yield from (Line(line, None, _NOT_VOUCHED, True) for line in torn)
             yield Line(number, None, f"this is no entry: {problem.message}")
             return
-        between = _sha256(b"".join(raw for _, raw in torn)) if torn else None
         is_vouched = entry["torn"] == between
-        yield from (Line(line, None, None if is_vouched else _NOT_VOUCHED, True) for line, _ in torn)
+        yield from (Line(line, None, None if is_vouched else _NOT_VOUCHED, True) for line in torn)
         yield Line(number, entry, self.problem(entry, between))
         self.next, self.previous = entry["entry"] + 1, entry["hash"]
 
@@ -282,8 +292,8 @@ class _Chain:
 
     def rest(self) -> Iterator[Line]:
         """Torn lines at the end of the log."""
-        torn, self.torn = self.torn, []
-        yield from (Line(line, None, _NEVER_RECORDED, True) for line, _ in torn)
+        torn, _ = self.taken()
+        yield from (Line(line, None, _NEVER_RECORDED, True) for line in torn)
 
 
 _NEVER_RECORDED = "this line is torn: its write was cut off, it was never recorded"

@@ -36,6 +36,24 @@ def entries(path: Path) -> list[int]:
     return [line.entry["entry"] for line in check_log(path) if line.entry is not None]
 
 
+PIECES = [b"{}\n", b" #torn\n", b'{"determination":{', b"x", b"\n"]
+
+
+@given(st.binary() | st.lists(st.sampled_from(PIECES)).map(b"".join))
+def test_any_bytes_are_no_log_and_break_nothing(tmp_path_factory, raw: bytes) -> None:
+    path = tmp_path_factory.mktemp("log") / "log"
+    path.write_bytes(raw)
+    assert entries(path) == []
+    assert bool(problems(path)) == bool(raw)
+    try:
+        assert append(path, {"case": "A-1"}, {})["entry"] == 1
+    except Refused:
+        assert path.read_bytes() == raw
+    else:
+        assert path.read_bytes().startswith(raw)
+        assert problems(path) == []
+
+
 def test_entries_are_chained_from_the_first_one_on(tmp_path) -> None:
     path = tmp_path / "log"
     filled(path, 3)
