@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from policy_kb.commands import INPUT_REFUSED, show_refusal
 from policy_kb.commands._options import as_json, cases, policy, readings, readings_of, sensitivity, styled, width
-
-if TYPE_CHECKING:
-    from policy_kb.audit.log import Entry
 
 
 @click.command(short_help="The decision, and one line per criterion.")
@@ -56,7 +52,7 @@ def command(
     was_refused = False
     is_single = len(cases) == 1 and cases[0].suffix.lower() not in (".ndjson", ".jsonl")
     style = styled()
-    recorded: list[Entry] = []
+    recorded: list[tuple[int, str]] = []
     if log is not None:
         context.call_on_close(lambda: _say_recorded(log, recorded))
     for path in cases:
@@ -85,7 +81,8 @@ def command(
                 if log is not None:
                     from policy_kb.audit.log import append
 
-                    recorded.append(append(log, whole, chosen))
+                    entry = append(log, whole, chosen)
+                    recorded.append((entry["entry"], entry["hash"]))
                 decisions.append(determination.decision)
                 if with_json:
                     import json
@@ -119,9 +116,9 @@ def command(
         context.exit(EXIT_CODES[decisions[0]])
 
 
-def _say_recorded(log: Path, entries: list[Entry]) -> None:
+def _say_recorded(log: Path, recorded: list[tuple[int, str]]) -> None:
     """What was recorded, on standard error: also where a later case could not be."""
-    if entries:
-        first, last = entries[0]["entry"], entries[-1]["entry"]
-        which = f"entry {last}" if len(entries) == 1 else f"entries {first} to {last}"
-        click.echo(f"recorded: {which} of {log}, head {entries[-1]['hash']}", err=True)
+    if recorded:
+        last, head = recorded[-1]
+        which = f"entry {last}" if len(recorded) == 1 else f"{len(recorded)} entries, the last is entry {last}"
+        click.echo(f"recorded: {which} of {log}, head {head}", err=True)

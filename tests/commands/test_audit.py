@@ -191,7 +191,7 @@ def test_what_was_recorded_is_said_with_the_head(tmp_path) -> None:
     log = tmp_path / "decisions.log"
     said = call("decide", YES, ASKS, "--record", log).stderr
     head = json.loads(log.read_text().splitlines()[-1])["hash"]
-    assert said == f"recorded: entries 1 to 2 of {log}, head {head}\n"
+    assert said == f"recorded: 2 entries, the last is entry 2 of {log}, head {head}\n"
     assert call("audit", log, "--head", head).exit_code == 0
     call("decide", YES, "--record", log)
     assert call("audit", log, "--head", head).exit_code == 0
