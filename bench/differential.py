@@ -2,7 +2,7 @@
 
     python -m bench.differential --seconds 600 --seed 1
 
-pyDatalog, DuckDB (its rows and its decisions), clingo on small domains, random worlds and the checker of proofs are
+pyDatalog, DuckDB (its rows and its decisions), clingo on small domains, random worlds and the audit of proofs are
 compared with the bottom-up engine. Whatever disagrees is made as small as it goes and printed as a regression test,
 ready for a folder of `tests/regressions/`. Program number N of a seed is always the same one.
 """

@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import CheckedProgram, Criterion, Phase, Relation, Rule, paragraphs
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, given_rows, model_of
-from policy_kb.evaluate.plain import Engine, EvaluationStopped, Rows
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused
+from policy_kb.evaluate.model import Model, given_rows, model_of
+from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.evaluate.worlds import Worlds
+from policy_kb.expressions import EvaluationStopped
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Value
 from policy_kb.record import field, record
-from policy_kb.source import Span, real_path
+from policy_kb.source import Span
 
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Explanation, OpenPoint
@@ -45,6 +47,7 @@ def parse_and_check(entry: Path) -> Rules:
     from policy_kb.check.constants import check_constants
     from policy_kb.check.program import check_program
     from policy_kb.evaluate.known import evaluate_known
+    from policy_kb.load.digest import digest_of_files
     from policy_kb.load.tables import read_table
     from policy_kb.parse.includes import parse_program
 
@@ -70,29 +73,6 @@ def parse_and_check(entry: Path) -> Rules:
     if problems:
         raise RulesRefused(problems)
     return Rules(program, tables, known, digest_of_files(program))
-
-
-def digest_of_files(program: CheckedProgram) -> str:
-    """`sha256:` of the rule files' texts and of the tables they name, by file name relative to the entry's folder."""
-    import hashlib
-
-    files = {name: text.encode() for name, text in program.files.items()}
-    for table in program.tables:
-        path = Path(table.folder) / table.filename
-        if not program.relations[table.relation].is_case and path.exists():
-            files[str(path)] = path.read_bytes()
-    folder = real_path(Path(program.entry)).parent
-    whole = hashlib.sha256()
-    named = {_relative(Path(name), folder): content for name, content in files.items()}
-    for name, content in sorted(named.items()):
-        whole.update(f"{name}\0{len(content)}\0".encode() + content)
-    return f"sha256:{whole.hexdigest()}"
-
-
-def _relative(path: Path, folder: Path) -> str:
-    import os
-
-    return Path(os.path.relpath(real_path(path), folder)).as_posix()
 
 
 def worlds_of(rules: Rules, phase: Phase) -> Worlds:
@@ -229,7 +209,7 @@ def report(
     decision = decision_of(phase, model)
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
     missing = explanation.missing if explanation else _questions(rules, known, phase, facts, model)
-    granted = next((row for row in known.get("approval", ()) if row[0] == phase.name), None)
+    granted = min((row for row in known.get("approval", ()) if row[0] == phase.name), default=None)
     approval = Approval(int(granted[1]), str(granted[2]), int(granted[3])) if granted and decision == MET else None
     return determination(decision, reason(decision, phase.name, criteria, len(missing)), criteria, approval, missing)
 
@@ -246,18 +226,6 @@ def _questions(rules: Rules, known: Rows, phase: Phase, facts: Facts, model: Mod
 
 def checked_readings(rules: Rules, readings: Mapping[str, str]) -> dict[str, str]:
     """Readings a reader asks for. Refused: a name the policy does not have, a choice it does not allow."""
-    from policy_kb.check.constants import choices
+    from policy_kb.check import constants
 
-    allowed = choices(rules.known)
-    problems = []
-    for name, choice in readings.items():
-        place = Span(f"--reading {name}={choice}", 1)
-        if name not in allowed:
-            hint = did_you_mean(name, allowed) or (f"the readings are {listed(allowed, 'and')}" if allowed else None)
-            problems.append(Diagnostic(Kind.BAD_READING, place, f"the policy has no reading `{name}`", hint))
-        elif choice not in allowed[name]:
-            hint = did_you_mean(choice, allowed[name]) or f"its choices are {listed(allowed[name], 'and')}"
-            problems.append(Diagnostic(Kind.BAD_READING, place, f"`{choice}` is no choice of `{name}`", hint))
-    if problems:
-        raise CaseRefused(problems)
-    return dict(readings)
+    return constants.checked_readings(rules.known, readings)

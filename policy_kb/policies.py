@@ -14,9 +14,10 @@ from policy_kb import pipeline
 from policy_kb.check.checked import Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
 from policy_kb.evaluate.plain import Engine, Rows
+from policy_kb.installed import policy_files
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
-from policy_kb.source import Span, display_name, real_path, rules_folder
+from policy_kb.source import Span, display_name, real_path
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -31,11 +32,6 @@ rows with each other, which are then as many pairs."""
 
 _FORMAT = f"1 {sys.version_info[:2]}"
 """Part of every cache entry's key: what another version of this program or of Python wrote is never read."""
-
-
-def policy_files() -> list[Path]:
-    """The entry file of every policy: the rule files directly in `kb/`."""
-    return sorted(rules_folder().glob("*.dl"))
 
 
 @record

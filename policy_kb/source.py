@@ -31,13 +31,6 @@ class Span:
         return f"{self.file}:{self.line}"
 
 
-def rules_folder() -> Path:
-    """The folder with the policies: `kb/` of a checkout, or the copy inside an installed package."""
-    here = Path(__file__).resolve().parent
-    beside = here.parent / "kb"
-    return beside if beside.is_dir() else here / "kb"
-
-
 def real_path(path: Path) -> Path:
     """The absolute path with all links followed; where links lead to each other, as far as they can be."""
     return Path(os.path.realpath(path))

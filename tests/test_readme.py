@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from policy_kb.commands import program
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-CONSOLE = re.findall(r"```console\n\$ (policy-kb .*)\n((?:.*\n)*?)```", README)
+CONSOLE = re.findall(r"```console\n(\$ (?:.*\n)*?)```", README)
+"""Blocks of commands, each behind `$` and before what it prints; `...` in it stands for anything."""
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +24,21 @@ def _in_the_checkout(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
 
 
-@pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command for command, _ in CONSOLE])
-def test_a_command_of_the_readme_prints_what_the_readme_says(command, output):
-    result = CliRunner().invoke(program, shlex.split(command)[1:])
-    assert result.stdout == output
+@pytest.mark.parametrize("block", CONSOLE, ids=[block.partition("\n")[0] for block in CONSOLE])
+def test_the_commands_of_the_readme_print_what_the_readme_says(block, tmp_path, monkeypatch):
+    (tmp_path / "kb").symlink_to(ROOT / "kb")
+    monkeypatch.chdir(tmp_path)
+    for command, expected in re.findall(r"\$ (.*)\n((?:(?!\$ ).*\n)*)", block):
+        command, _, file = command.partition(" > ")
+        name, *arguments = shlex.split(command)
+        if name == "policy-kb":
+            output = CliRunner().invoke(program, arguments).output
+        else:
+            output = subprocess.run([name, *arguments], capture_output=True, text=True, check=True).stdout
+        if file:
+            Path(file).write_text(output)
+            output = ""
+        assert re.fullmatch(re.escape(expected).replace(r"\.\.\.", ".*"), output), output
 
 
 def test_the_readme_shows_commands():

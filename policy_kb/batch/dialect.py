@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from policy_kb import dates
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.evaluate.values import compiled_pattern
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.expressions import compiled_pattern
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE

@@ -6,8 +6,7 @@ from typing import Any
 
 from policy_kb.batch.dialect import DUCKDB
 from policy_kb.batch.sql import Script
-from policy_kb.evaluate.plain import EvaluationStopped
-from policy_kb.evaluate.values import COMPARE, call
+from policy_kb.expressions import COMPARE, EvaluationStopped, call
 from policy_kb.source import Span
 
 _NOWHERE = Span("", 1)

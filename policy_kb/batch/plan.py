@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from policy_kb import pipeline
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
 from policy_kb.batch.shape import CASE, Shape, given_table
 from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
 from policy_kb.batch.sql import BITS, Compiler, Script, Step, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.evaluate.plain import PlainRule, Rows
 from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible
 from policy_kb.parse import tree

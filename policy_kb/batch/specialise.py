@@ -23,9 +23,9 @@ from policy_kb.check.safety import needs
 from policy_kb.check.strata import dependencies, stratify
 from policy_kb.diagnostics import Refused
 from policy_kb.evaluate.bottom_up import BottomUp
-from policy_kb.evaluate.plain import EvaluationStopped, PlainRule, Row, Rows, plain_program
-from policy_kb.evaluate.values import COMPARE, call
+from policy_kb.evaluate.plain import PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.worlds import CASE, certain, open_, possible
+from policy_kb.expressions import COMPARE, EvaluationStopped, call
 from policy_kb.parse import tree
 from policy_kb.parse.tree import (
     Aggregate,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from policy_kb.answers import NOT_MET
 from policy_kb.batch.dialect import DECISIONS, DUCKDB, DuckDB
 from policy_kb.batch.results import Written
 from policy_kb.check.checked import CheckedProgram
-from policy_kb.evaluate.model import NOT_MET
 from policy_kb.record import record
 from policy_kb.report.summary import criterion_sentences, wrapped
 

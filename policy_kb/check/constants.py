@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from policy_kb.check.checked import Attribute, CheckedProgram, Domain
 from policy_kb.check.declarations import Report, atoms_in, calls_of
 from policy_kb.dates import BadDate, parse_date
-from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.patterns import NotRegular, pattern_of
@@ -124,6 +124,23 @@ def choices(known: Known) -> dict[str, list[str]]:
             if choice not in allowed:
                 allowed.append(str(choice))
     return result
+
+
+def checked_readings(known: Known, readings: Mapping[str, str]) -> dict[str, str]:
+    """Readings a reader asks for. Refused: a name the policy does not have, a choice it does not allow."""
+    allowed = choices(known)
+    problems = []
+    for name, choice in readings.items():
+        place = Span(f"--reading {name}={choice}", 1)
+        if name not in allowed:
+            hint = did_you_mean(name, allowed) or (f"the readings are {listed(allowed, 'and')}" if allowed else None)
+            problems.append(Diagnostic(Kind.BAD_READING, place, f"the policy has no reading `{name}`", hint))
+        elif choice not in allowed[name]:
+            hint = did_you_mean(choice, allowed[name]) or f"its choices are {listed(allowed[name], 'and')}"
+            problems.append(Diagnostic(Kind.BAD_READING, place, f"`{choice}` is no choice of `{name}`", hint))
+    if problems:
+        raise CaseRefused(problems)
+    return dict(readings)
 
 
 def _check_readings(program: CheckedProgram, known: Known, report: Report) -> None:

@@ -25,8 +25,9 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
       policy-kb check kb/alemtuzumab.dl
     """
     from policy_kb.diagnostics import Diagnostic, Refused
+    from policy_kb.installed import rules_folder
     from policy_kb.pipeline import parse_and_check
-    from policy_kb.source import display_name, rules_folder
+    from policy_kb.source import display_name
 
     if path is None:
         path = rules_folder()

@@ -15,11 +15,13 @@ from policy_kb.commands._options import as_json, cases, policy, readings, readin
 @policy
 @readings
 @sensitivity
+@click.option("--record", "log", metavar="LOG", type=click.Path(path_type=Path),
+              help="Append each determination, explanation included, to a log that `audit` can check.")
 @as_json
 @click.pass_context
 def command(
     context: click.Context, cases: tuple[Path, ...], policy: str | None, reading: tuple[str, ...],
-    with_sensitivity: bool, with_json: bool,
+    with_sensitivity: bool, log: Path | None, with_json: bool,
 ) -> None:
     """Decide each CASE: whether the criteria of its guideline are met, not met, or need information.
 
@@ -28,6 +30,9 @@ def command(
 
     Exit code for one case: 0 met, 4 not met, 5 needs information, 6 not applicable, 1 refused; for several cases 0, or
     1 if one was refused.
+
+    With --record a decision is printed once it is on the disk; where it cannot be recorded the command stops. What was
+    recorded, and the hash of the last entry, is said on standard error: `audit LOG --head HASH` looks for it.
 
     \b
     Example:
@@ -47,6 +52,9 @@ def command(
     was_refused = False
     is_single = len(cases) == 1 and cases[0].suffix.lower() not in (".ndjson", ".jsonl")
     style = styled()
+    recorded: list[tuple[int, str]] = []
+    if log is not None:
+        context.call_on_close(lambda: _say_recorded(log, recorded))
     for path in cases:
         is_empty = True
         try:
@@ -56,16 +64,13 @@ def command(
                     name, span = named(document)
                     check_distinct([(name, span)] if name is not None else [], seen)
                     found = policies.for_document(document)
-                    determination = found.determine(document, chosen, with_explanation=with_json)
+                    determination = found.determine(document, chosen, with_explanation=with_json or log is not None)
                     changes = found.sensitivity(document, chosen, determination.decision) if with_sensitivity else []
                 except CaseRefused as refused:
                     was_refused = True
                     show_refusal(refused)
                     continue
-                decisions.append(determination.decision)
-                if with_json:
-                    import json
-
+                if with_json or log is not None:
                     from policy_kb.report.as_json import as_dict
 
                     whole = as_dict(determination)
@@ -73,6 +78,15 @@ def command(
                         whole["sensitivity"] = [
                             {"reading": name, "choice": choice, "decision": other} for name, choice, other in changes
                         ]
+                if log is not None:
+                    from policy_kb.audit.log import append
+
+                    entry = append(log, whole, chosen)
+                    recorded.append((entry["entry"], entry["hash"]))
+                decisions.append(determination.decision)
+                if with_json:
+                    import json
+
                     click.echo(json.dumps(whole, ensure_ascii=False))
                 elif is_single:
                     from policy_kb.report.summary import (
@@ -100,3 +114,11 @@ def command(
         context.exit(INPUT_REFUSED)
     if is_single and decisions:
         context.exit(EXIT_CODES[decisions[0]])
+
+
+def _say_recorded(log: Path, recorded: list[tuple[int, str]]) -> None:
+    """What was recorded, on standard error: also where a later case could not be."""
+    if recorded:
+        last, head = recorded[-1]
+        which = f"entry {last}" if len(recorded) == 1 else f"{len(recorded)} entries, the last is entry {last}"
+        click.echo(f"recorded: {which} of {log}, head {head}", err=True)

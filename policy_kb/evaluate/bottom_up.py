@@ -26,7 +26,7 @@ from policy_kb.evaluate.plain import (
     lifted,
     named_wildcards,
 )
-from policy_kb.evaluate.values import COMPARE, aggregated, call
+from policy_kb.expressions import COMPARE, aggregated, call
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 

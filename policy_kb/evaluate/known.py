@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from policy_kb.check.checked import CheckedProgram, constants
 from policy_kb.evaluate.bottom_up import BottomUp
-from policy_kb.evaluate.plain import EvaluationStopped, PlainRule, Row, Rows, plain_program
+from policy_kb.evaluate.plain import PlainRule, Row, Rows, plain_program
+from policy_kb.expressions import EvaluationStopped
 
 
 def evaluate_known(

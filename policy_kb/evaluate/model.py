@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 
+from policy_kb.answers import answered
 from policy_kb.check.checked import Rule
 from policy_kb.evaluate.plain import Row, Rows
 from policy_kb.evaluate.worlds import CASE, Worlds, certain, fired, open_, possible
 from policy_kb.load.facts import Facts
 from policy_kb.record import record
-
-MET, NOT_MET, NEEDS_INFORMATION = "met", "not met", "needs information"
-
 
 
 @record
@@ -33,10 +31,6 @@ class Model:
     def answer(self, relation: str) -> str:
         """Whether the relation has a row for the case: `met`, `not met` or `needs information`."""
         return answered(bool(self.certain[relation]), bool(self.possible[relation]) or relation in self.open)
-
-
-def answered(is_certain: bool, is_possible: bool) -> str:
-    return MET if is_certain else NEEDS_INFORMATION if is_possible else NOT_MET
 
 
 def given_rows(worlds: Worlds, facts: Facts) -> dict[str, set[Row]]:

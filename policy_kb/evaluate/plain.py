@@ -9,11 +9,11 @@ from typing import Protocol
 
 from policy_kb.check.safety import needs
 from policy_kb.check.strata import dependencies, stratify
-from policy_kb.diagnostics import Diagnostic, Kind, Refused
+from policy_kb.diagnostics import Kind
+from policy_kb.expressions import EvaluationStopped
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Comparison, Literal, Value
 from policy_kb.record import record
-from policy_kb.source import Span
 
 Row = tuple[Value, ...]
 Rows = Mapping[str, AbstractSet[Row]]
@@ -73,21 +73,6 @@ class Engine(Protocol):
     def evaluate(self, given: Rows) -> dict[str, set[Row]]:
         """All rows of all relations, given ones included."""
         ...
-
-
-class EvaluationStopped(Refused):
-    """A value that does not exist: a division by zero, a text that is no number, a date beyond the calendar."""
-
-    kind = Kind.ARITHMETIC
-    hint = "derive the rows for which there is a value first, in a relation of their own"
-
-    def __init__(self, span: Span, message: str, excerpt: str | None = None):
-        super().__init__([Diagnostic(self.kind, span, message, self.hint, excerpt=excerpt)])
-        self.span, self.message = span, message
-
-    def in_files(self, files: Mapping[str, str]) -> EvaluationStopped:
-        """The same with the source line; `files` are the program's texts."""
-        return type(self)(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
 
 
 class TooManyRows(EvaluationStopped):

@@ -7,8 +7,9 @@ from math import prod
 
 from policy_kb.check.checked import CheckedProgram, constants
 from policy_kb.evaluate.bottom_up import BottomUp
-from policy_kb.evaluate.plain import Engine, EvaluationStopped, PlainProgram, PlainRule, Row, Rows, plain_program
+from policy_kb.evaluate.plain import Engine, PlainProgram, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
+from policy_kb.expressions import EvaluationStopped
 from policy_kb.parse.tree import Atom
 
 MOST_ROWS_FOR_PYDATALOG = 10_000

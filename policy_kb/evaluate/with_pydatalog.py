@@ -20,7 +20,7 @@ from pyDatalog import pyEngine
 
 from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, named_wildcards
-from policy_kb.evaluate.values import COMPARE, aggregated, value_of
+from policy_kb.expressions import COMPARE, aggregated, value_of
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 

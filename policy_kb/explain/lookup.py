@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, answered
 from policy_kb.check.cases import counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.safety import bound_variables, outer_variables
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, answered
-from policy_kb.evaluate.plain import EvaluationStopped, Rows, named_wildcards
-from policy_kb.evaluate.values import COMPARE, aggregated, call
+from policy_kb.evaluate.model import Model
+from policy_kb.evaluate.plain import Rows, named_wildcards
 from policy_kb.explain.proof import HEAD, Bindings, Claim
+from policy_kb.expressions import COMPARE, EvaluationStopped, aggregated, call
 from policy_kb.load.facts import Facts
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value

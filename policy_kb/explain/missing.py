@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from policy_kb.answers import MET, NEEDS_INFORMATION
 from policy_kb.check.checked import Criterion, Rule, paragraphs
-from policy_kb.dates import format_date
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION
 from policy_kb.explain.lookup import Lookup, Row
 from policy_kb.explain.proof import Claim, OpenPoint
-from policy_kb.explain.written import sentence
+from policy_kb.explain.written import doubt_question, waiting_question
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
-
-_MOST_ROWS = 5
 
 Numbers = tuple[str, ...]
 
@@ -45,21 +42,10 @@ class _Search:
         """The question: for uncertain rows which they are, for a relation that is always open what is waited for."""
         declared = self.program.relations[relation]
         if why == "uncertain":
-            rows = sorted(self.doubtful[relation])
-            says = "; that ".join(sentence(declared, row) for row in rows[:_MOST_ROWS])
-            more = f"; and {len(rows) - _MOST_ROWS} more of the kind" if len(rows) > _MOST_ROWS else ""
-            return f"Is it certain that {says}{more}?"
+            return doubt_question(declared, self.doubtful[relation])
         if why != declared.always_open:
             return ask
-        wanted = ", ".join(
-            "/".join(
-                format_date(value) if attribute.is_date and isinstance(value, int) else str(value)
-                for value, attribute in zip(claim.values[1:], declared.attributes[1:], strict=True)
-            )
-            for claim in self.wanted.get(relation, ())
-            if None not in claim.values
-        )
-        return f"{ask} ({wanted})" if wanted else ask
+        return waiting_question(declared, ask, (claim.values for claim in self.wanted.get(relation, ())))
 
     def visit(self, claim: Claim, numbers: Numbers) -> None:
         """`claim` is possible and not certain."""

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Criterion, Rule, constants
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count
 from policy_kb.explain.proof import (
     Absent,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +12,9 @@ from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
 _PLACE = re.compile(r"\{([^{}]*)\}")
+
+_MOST_ROWS = 5
+"""Rows that a question names; of others it says how many there are."""
 
 NO_VALUE = "no value"
 """What stands for the value of an expression that has none: the least of no rows, a division by zero."""
@@ -37,6 +41,32 @@ def sentence(relation: Relation, values: Sequence[Value | None]) -> str:
         return _PLACE.sub(lambda match: by_name[match.group(1)], relation.sentence)
     others = [by_name[attribute.name] for attribute in relation.attributes[relation.is_case :]]
     return f"{relation.name.replace('_', ' ')}{': ' if others else ''}{', '.join(others)}"
+
+
+def doubt_question(relation: Relation, rows: Iterable[tuple[Value, ...]]) -> str:
+    """The question that uncertain rows put."""
+    all_rows = sorted(rows)
+    says = "; that ".join(sentence(relation, row) for row in all_rows[:_MOST_ROWS])
+    more = f"; and {len(all_rows) - _MOST_ROWS} more of the kind" if len(all_rows) > _MOST_ROWS else ""
+    return f"Is it certain that {says}{more}?"
+
+
+def waiting_question(relation: Relation, ask: str, wanted: Iterable[Sequence[Value | None]]) -> str:
+    """The question that a relation puts of which more can always come, with the values that are waited for."""
+    values = ", ".join(
+        "/".join(
+            format_date(value) if attribute.is_date and isinstance(value, int) else str(value)
+            for value, attribute in zip(one[1:], relation.attributes[1:], strict=True)
+        )
+        for one in wanted
+        if None not in one
+    )
+    return f"{ask} ({values})" if values else ask
+
+
+def json_value(value: Value | None) -> Value | None:
+    """A value as JSON holds it, which has no infinity and no NaN: they are text, `inf`, `-inf` and `nan`."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) -> str:

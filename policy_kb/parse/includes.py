@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
+from policy_kb.installed import rules_folder
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
-from policy_kb.source import LONGEST_RULES, Span, display_name, read_text, real_path, rules_folder
+from policy_kb.source import LONGEST_RULES, Span, display_name, read_text, real_path
 
 _DEEPEST = 50
 

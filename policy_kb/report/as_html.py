@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.report import wording
 from policy_kb.report.as_text import Item, Tree, closing
 from policy_kb.report.determination import Determination

@@ -29,6 +29,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
+from policy_kb.explain.written import json_value
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
 from policy_kb.source import Span
@@ -41,6 +42,7 @@ def as_dict(determination: Determination) -> Json:
     phase, approval, explanation = determination.phase, determination.approval, determination.explanation
     return {
         "case": determination.case,
+        "source": determination.source,
         "policy": phase.policy,
         "title": phase.title,
         "revised": phase.revised,
@@ -114,7 +116,7 @@ class Proofs:
                     "of": [self.claim(claim) for claim in node.of],
                     "without": [self.claim(claim) for claim in node.without],
                     "where": [
-                        {"left": condition.left, "operator": condition.operator, "right": condition.right}
+                        {"left": condition.left, "operator": condition.operator, "right": json_value(condition.right)}
                         for condition in node.conditions
                     ],
                     "rows": [
@@ -153,15 +155,15 @@ class Proofs:
     def claim(self, claim: Claim) -> Json:
         return {
             "relation": claim.relation,
-            "values": list(claim.values),
+            "values": [json_value(value) for value in claim.values],
             "says": wording.of(claim, self.program.relations),
         }
 
     def side(self, side: Side) -> Json:
-        return {"written": side.written, "value": side.value}
+        return {"written": side.written, "value": json_value(side.value)}
 
     def bindings(self, bindings: Bindings) -> Json:
-        return {name: value for name, value in bindings if not name.startswith("#")}
+        return {name: json_value(value) for name, value in bindings if not name.startswith("#")}
 
     def rule(self, number: int) -> Json:
         rule = self.program.rules[number]
@@ -189,6 +191,7 @@ def determination_schema() -> Mapping[str, Any]:
     answer = {"enum": ["met", "not met", "needs information"]}
     fields: dict[str, Any] = {
         "case": text,
+        "source": text,
         "policy": text,
         "title": text,
         "revised": {"type": "string", "format": "date"},
@@ -218,11 +221,16 @@ def determination_schema() -> Mapping[str, Any]:
         "rules": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
         "facts": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     }
+    change = {"reading": text, "choice": text, "decision": fields["decision"]}
+    sensitivity = {
+        "type": "array",
+        "items": {"type": "object", "properties": change, "required": list(change), "additionalProperties": False},
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Determination",
         "type": "object",
-        "properties": fields,
+        "properties": {**fields, "sensitivity": sensitivity},
         "required": list(fields),
         "additionalProperties": False,
     }

@@ -12,8 +12,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePath
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Criterion, Rule, paragraphs
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.explain.proof import (
     Absent,
     Attempt,

@@ -6,8 +6,8 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import CheckedProgram, Phase, paragraphs
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_kb.diagnostics import RulesRefused
-from policy_kb.evaluate.plain import EvaluationStopped
 from policy_kb.evaluate.program import evaluate_program
+from policy_kb.expressions import EvaluationStopped
 from tests.evaluate.running import check_text
 from tests.strategies.plain_programs import plain_programs
 

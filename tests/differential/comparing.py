@@ -1,7 +1,7 @@
 """One program and its cases, put to every engine and to the laws; whoever does not agree is named.
 
 The bottom-up engine is the one the others are compared with: pyDatalog, DuckDB (every row of every relation, and the
-decisions of a batch), clingo on small domains, the program as written in random worlds, and the checker of proofs.
+decisions of a batch), clingo on small domains, the program as written in random worlds, and the audit of proofs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from policy_kb import pipeline
+from policy_kb.answers import NEEDS_INFORMATION
+from policy_kb.audit.walk import Unsound
 from policy_kb.batch.functions import register, run
 from policy_kb.batch.plan import decisions
 from policy_kb.batch.shape import given_table
@@ -19,18 +21,16 @@ from policy_kb.batch.specialise import STOPPED
 from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.check.declarations import expressions_in
 from policy_kb.diagnostics import CaseRefused
-from policy_kb.evaluate.model import NEEDS_INFORMATION, Model
-from policy_kb.evaluate.plain import EvaluationStopped
-from policy_kb.explain.checker import ProofRefused, check
+from policy_kb.evaluate.model import Model
 from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.missing import open_points
-from policy_kb.explain.proof import Claim
-from policy_kb.explain.why import Explainer
+from policy_kb.expressions import EvaluationStopped
 from policy_kb.load.facts import Facts
 from policy_kb.parse import tree
 from tests.batch.running import DIALECT, expected, models, prepare
 from tests.evaluate.exactness import is_promised
 from tests.evaluate.running import Policy, check_text, contradictions, some_world
+from tests.explain.running import Explained
 from tests.strategies.cases import Document, RandomDraw
 from tests.strategies.programs import DATE, NUMBER, SYMBOL, UNSEEN, VALUES, Input, RandomProgram
 
@@ -251,16 +251,13 @@ def _worlds(subject: Subject, source: random.Random) -> Said:
 
 
 def _proofs(subject: Subject, source: random.Random) -> Said:
-    """Whether the checker accepts the explanation of every relation."""
+    """Whether the audit accepts the explanation of every relation."""
     program, known = subject.policy.program, subject.policy.known
     for _, facts, model in subject.decided:
-        lookup = Lookup(program, known, facts, model)
-        explainer = Explainer(lookup)
         for name in model.certain:
-            claim = Claim(name, (facts.case, *[None] * (program.relations[name].arity - 1)))
             try:
-                check(program, known, facts, claim, lookup.answer(claim), explainer.explain(claim))
-            except ProofRefused as refused:
+                Explained(program, known, facts, model, name).check()
+            except Unsound as refused:
                 yield f"the explanation of {name} is refused: {refused}", facts.case
 
 
@@ -270,7 +267,7 @@ ASKED: Mapping[str, Callable[[Subject, random.Random], Said]] = {
     "DuckDB's decisions": _duckdb_decisions,
     "clingo": _clingo,
     "random worlds": _worlds,
-    "the checker of proofs": _proofs,
+    "the audit": _proofs,
 }
 """Who is compared with the bottom-up engine, or whose law its models obey."""
 

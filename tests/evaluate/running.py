@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
+from policy_kb.answers import MET, NOT_MET
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.program import check_program
 from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.known import evaluate_known
-from policy_kb.evaluate.model import MET, NOT_MET, Model, given_rows, model_of
+from policy_kb.evaluate.model import Model, given_rows, model_of
 from policy_kb.evaluate.plain import Engine, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
 from policy_kb.evaluate.worlds import double

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.program import check_program
-from policy_kb.evaluate.model import MET, NEEDS_INFORMATION, NOT_MET, Model, given_rows, model_of
-from policy_kb.evaluate.plain import EvaluationStopped
+from policy_kb.evaluate.model import Model, given_rows, model_of
+from policy_kb.expressions import EvaluationStopped
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.includes import parse_program
 from policy_kb.parse.tree import Program, Rule

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
+from policy_kb.audit.places import Places
+from policy_kb.audit.proofs import Explanations, Json
+from policy_kb.audit.statuses import Bodies, Statuses, Table
+from policy_kb.audit.walk import ROOT
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.check.program import check_program
 from policy_kb.evaluate.bottom_up import BottomUp
@@ -14,7 +19,6 @@ from policy_kb.evaluate.known import evaluate_known
 from policy_kb.evaluate.model import Model, given_rows, model_of
 from policy_kb.evaluate.plain import Rows
 from policy_kb.evaluate.worlds import double
-from policy_kb.explain.checker import check
 from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.missing import open_points
 from policy_kb.explain.proof import Claim, Node, OpenPoint
@@ -25,6 +29,8 @@ from policy_kb.load.facts import Facts
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Program, Value
 from policy_kb.policies import load_policy
+from policy_kb.report.as_json import Proofs
+from policy_kb.source import Span
 
 PREAMBLE = """
 .type Case <: symbol
@@ -72,11 +78,46 @@ class Explained:
     def missing(self) -> tuple[OpenPoint, ...]:
         return open_points(self.lookup, self.root, self.phase)
 
-    def check(self, node: Node | None = None, answer: str | None = None, claim: Claim | None = None) -> None:
-        """Check the explanation of the root, or of another claim, or what stands in its place."""
+    @cached_property
+    def statuses(self) -> Statuses:
+        """What the audit finds of the case."""
+        tables = {name: Table(set(rows)) for name, rows in self.known.items()}
+        return Statuses(_bodies(self.program), tables, self.facts)
+
+    def said(self, claim: Claim | None = None) -> Json:
+        """The explanation of the root, or of another claim, as JSON."""
+        return Proofs(self.program).node(self.explainer.explain(claim or self.claim(self.root)))
+
+    def check(self, said: Json | None = None, claim: Claim | None = None) -> None:
+        """Audit the explanation of the root, or of another claim, or what stands in its place."""
         claim = claim or self.claim(self.root)
-        node = node or self.explainer.explain(claim)
-        check(self.program, self.known, self.facts, claim, answer or self.lookup.answer(claim), node)
+        assert self.statuses.answer_for(claim) == self.lookup.answer(claim)
+        places = Places(self.program, self.facts.source, self.facts.source, ROOT)
+        Explanations(self.statuses, self.facts, places).claim(claim, said or self.said(claim), ROOT)
+
+
+_prepared: dict[int, tuple[CheckedProgram, Bodies]] = {}
+
+
+def _bodies(program: CheckedProgram) -> Bodies:
+    """A program as the audit reads it; kept, since tests explain many cases of one program."""
+    if id(program) not in _prepared:
+        _prepared[id(program)] = program, Bodies(program)
+    return _prepared[id(program)][1]
+
+
+def records(root: Node) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every record below a node, a shared one once, with the way to it."""
+    seen: set[int] = set()
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while waiting:
+        path, found = waiting.pop()
+        if type(found) is tuple:
+            waiting += [((*path, place), part) for place, part in enumerate(found)]
+        elif is_dataclass(found) and not isinstance(found, Span) and id(found) not in seen:
+            seen.add(id(found))
+            yield path, found
+            waiting += [((*path, part.name), getattr(found, part.name)) for part in fields(found)]
 
 
 def explained(program: CheckedProgram, document: Mapping[str, object], root: str) -> Explained:

@@ -24,8 +24,7 @@ from policy_kb.explain.proof import (
 )
 from policy_kb.explain.written import NO_VALUE
 from policy_kb.source import Span
-from tests.explain.mutations import records
-from tests.explain.running import CASE, Explained, explain_alemtuzumab, explain_text
+from tests.explain.running import CASE, Explained, explain_alemtuzumab, explain_text, records
 
 VISIT = '@[ask("When were the visits?")]\n.decl visit(case: Case, day: number)\n.input visit\n'
 TEST = '@[ask("Which tests were done?")]\n.decl tested(case: Case, what: symbol, result: symbol)\n.input tested\n'

@@ -25,7 +25,8 @@ from unittest.mock import patch
 from policy_kb import commands, policies
 from policy_kb.commands import INPUT_REFUSED, RULES_REFUSED
 from policy_kb.evaluate import bottom_up
-from policy_kb.source import real_path, rules_folder
+from policy_kb.installed import policy_files, rules_folder
+from policy_kb.source import real_path
 
 T = TypeVar("T")
 
@@ -244,7 +245,7 @@ def policies_loaded_once() -> Iterator[None]:
         return own(real) if real.parent == rules_folder() else read(path)
 
     def policy(found: Any) -> policies.Policy:
-        if id(found) not in made and found.program.entry not in map(str, policies.policy_files()):
+        if id(found) not in made and found.program.entry not in map(str, policy_files()):
             return make(found)
         return made.setdefault(id(found), made.get(id(found)) or make(found))
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from policy_kb.answers import NEEDS_INFORMATION
 from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.known import evaluate_known
-from policy_kb.evaluate.model import NEEDS_INFORMATION, Model, given_rows, model_of
+from policy_kb.evaluate.model import Model, given_rows, model_of
 from policy_kb.evaluate.plain import Row, Rows
 from policy_kb.pipeline import Rules, parse_and_check
 from tests.evaluate.exactness import occurrences

@@ -10,12 +10,27 @@ from functools import lru_cache
 from typing import Any
 
 from policy_kb import dates
-from policy_kb.evaluate.plain import EvaluationStopped
+from policy_kb.diagnostics import Diagnostic, Kind, Refused
 from policy_kb.parse.tree import Call, Constant, Expression, Value, Variable
 from policy_kb.patterns import NotRegular, Pattern, pattern_of
 from policy_kb.source import Span
 
 Bindings = Mapping[str, Value]
+
+
+class EvaluationStopped(Refused):
+    """A value that does not exist: a division by zero, a text that is no number, a date beyond the calendar."""
+
+    kind = Kind.ARITHMETIC
+    hint = "derive the rows for which there is a value first, in a relation of their own"
+
+    def __init__(self, span: Span, message: str, excerpt: str | None = None):
+        super().__init__([Diagnostic(self.kind, span, message, self.hint, excerpt=excerpt)])
+        self.span, self.message = span, message
+
+    def in_files(self, files: Mapping[str, str]) -> EvaluationStopped:
+        """The same with the source line; `files` are the program's texts."""
+        return type(self)(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
 
 
 def wrapped(number: int) -> int:

@@ -1,4 +1,4 @@
-"""The checker's second opinion: which rows of each relation of a case are certain, which possible, and what is open.
+"""The audit's own reading: which rows of each relation of a case are certain, which possible, and what is open.
 
 Worked out rule by rule, as written, from the facts of the case. Recursion ends, because no relation of a
 case depends on itself. It is slow and plain where an engine is fast.
@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.cases import counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.safety import bound_variables, outer_variables
 from policy_kb.diagnostics import Refused
-from policy_kb.evaluate.values import COMPARE, aggregated, call
 from policy_kb.explain.proof import HEAD, Claim
+from policy_kb.expressions import COMPARE, aggregated, call
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import (
     Aggregate,
@@ -33,8 +34,6 @@ from policy_kb.parse.tree import (
     Wildcard,
     aggregates,
 )
-
-MET, NOT_MET, NEEDS_INFORMATION = "met", "not met", "needs information"
 
 Row = tuple[Value, ...]
 Values = Mapping[str, Value]
@@ -87,18 +86,17 @@ class Status:
     is_open: bool
 
 
-class Statuses:
-    def __init__(self, program: CheckedProgram, known: Mapping[str, Any], facts: Facts):
-        self.program, self.known, self.facts = program, known, facts
-        self.found: dict[str, Status] = {}
+class Bodies:
+    """The rules of a program as the audit reads them; the same for every case."""
+
+    def __init__(self, program: CheckedProgram):
+        self.program = program
         self.insides: dict[int, Inside] = {}
-        self.counts: dict[tuple[int, tuple[Any, ...]], tuple[set[Any], set[Any], bool]] = {}
-        self.bodies: dict[int, Parts] = {}
+        self.parts: dict[int, Parts] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in program.rules:
-            if program.relations[rule.head.relation].is_case:
-                self.rules.setdefault(rule.head.relation, []).append(rule)
-                self.bodies[rule.number] = self._parts(rule.body)
+            self.rules.setdefault(rule.head.relation, []).append(rule)
+            self.parts[rule.number] = self._parts(rule.body)
 
     def _parts(self, body: tuple[Literal, ...]) -> Parts:
         for aggregate in (aggregate for literal in body for aggregate in aggregates(literal)):
@@ -106,6 +104,38 @@ class Statuses:
             shared = outer_variables(aggregate, body)
             self.insides[id(aggregate)] = Inside(self._parts(inner), shared, bound_variables(inner))
         return tuple(Part(place, literal, self.needs(literal)) for place, literal in enumerate(body))
+
+    def needs(self, node: Expression | Literal) -> frozenset[str]:
+        """The variables that must be bound before a part of a rule can be read."""
+        match node:
+            case Variable(name=name):
+                return frozenset((name,))
+            case Aggregate():
+                return self.insides[id(node)].shared
+            case Negation(atom=atom):
+                return self.needs(atom)
+            case Call() | Atom() | Comparison():
+                return frozenset().union(*map(self.needs, sides(node)))
+        return frozenset()
+
+    def count_in(self, literal: Literal) -> Aggregate | None:
+        """The count over what the case says that a literal compares."""
+        if isinstance(literal, Comparison):
+            for side in (literal.left, literal.right):
+                if isinstance(side, Aggregate) and counts_case_rows(literal, self.program.relations):
+                    return side
+        return None
+
+
+class Statuses:
+    """The relations of one case: `known` are the rows of those that speak of no case."""
+
+    def __init__(self, bodies: Bodies, known: Mapping[str, Table], facts: Facts | None):
+        self.program, self.known, self.facts = bodies.program, known, facts
+        self.rules, self.bodies, self.insides = bodies.rules, bodies.parts, bodies.insides
+        self.needs, self.count_in = bodies.needs, bodies.count_in
+        self.found: dict[str, Status] = {}
+        self.counts: dict[tuple[int, tuple[Any, ...]], tuple[set[Any], set[Any], bool]] = {}
 
     # statuses
 
@@ -118,8 +148,9 @@ class Statuses:
     def _status(self, relation: str) -> Status:
         declared = self.program.relations[relation]
         if not declared.is_case:
-            table = Table(set(self.known.get(relation, ())))
+            table = self.known.get(relation) or Table(set())
             return Status(table, table, False)
+        assert self.facts is not None
         if declared.is_input:
             given = self.facts.rows[relation]
             certain = {row.values for row in given if not row.is_uncertain}
@@ -130,15 +161,15 @@ class Statuses:
             assert isinstance(head[0], Variable)
             case = {head[0].name: self.facts.case}
             if rule.possible is None:
-                certain |= {self._row(head, found) for found in self.solve(body, case, True)}
+                certain |= {self.row(head, found) for found in self.solve(body, case, True)}
             for found in self.solve(body, case, False):
                 if self.needs(rule.head) <= found.keys():
-                    possible.add(self._row(head, found))
+                    possible.add(self.row(head, found))
                 else:
                     is_open = True
         return Status(Table(certain), Table(possible), is_open)
 
-    def _row(self, head: tuple[Expression, ...], found: Values) -> Row:
+    def row(self, head: tuple[Expression, ...], found: Values) -> Row:
         return tuple(value for argument in head if (value := self.value(argument, found)) is not None)
 
     def answer_for(self, claim: Claim) -> str:
@@ -148,19 +179,6 @@ class Statuses:
         return NEEDS_INFORMATION if status.is_open or status.possible.matching(claim) else NOT_MET
 
     # expressions
-
-    def needs(self, node: Expression | Literal) -> frozenset[str]:
-        """The variables that must be bound before a part of a rule can be read."""
-        match node:
-            case Variable(name=name):
-                return frozenset((name,))
-            case Aggregate():
-                return self.insides[id(node)].shared
-            case Negation(atom=atom):
-                return self.needs(atom)
-            case Call() | Atom() | Comparison():
-                return frozenset().union(*map(self.needs, _sides(node)))
-        return frozenset()
 
     def value(self, expression: Expression, values: Values) -> Value | None:
         """The value of an expression; None where it has none, or waits for a variable."""
@@ -187,7 +205,7 @@ class Statuses:
     def without_value(self, literal: Literal, values: Values) -> Expression | None:
         """The first expression of a literal that has no value although it waits for none."""
         count = self.count_in(literal)
-        for side in _sides(literal):
+        for side in sides(literal):
             is_computed = isinstance(side, Call | Aggregate) and side is not count
             if is_computed and self.value(side, values) is None and self.needs(side) <= values.keys():
                 return side
@@ -237,14 +255,6 @@ class Statuses:
             for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
                 if isinstance(one, Variable) and one.name not in values and self.needs(other) <= values.keys():
                     return one.name, other
-        return None
-
-    def count_in(self, literal: Literal) -> Aggregate | None:
-        """The count over what the case says that a literal compares."""
-        if isinstance(literal, Comparison):
-            for side in (literal.left, literal.right):
-                if isinstance(side, Aggregate) and counts_case_rows(literal, self.program.relations):
-                    return side
         return None
 
     def count(self, count: Aggregate, values: Values) -> tuple[set[Any], set[Any], bool]:
@@ -307,7 +317,7 @@ class Statuses:
         atoms = [part for part in parts if isinstance(part.literal, Atom)]
         computed = (
             part for part in atoms
-            if all(self.needs(a) <= values.keys() for a in _sides(part.literal) if isinstance(a, Call | Aggregate))
+            if all(self.needs(a) <= values.keys() for a in sides(part.literal) if isinstance(a, Call | Aggregate))
         )
         return next(computed, atoms[0] if atoms else None)
 
@@ -404,7 +414,7 @@ def _compared(operator: str, least: int, most: float, bound: Value | None) -> st
     return MET if is_certain else NEEDS_INFORMATION if is_possible else NOT_MET
 
 
-def _sides(node: Expression | Literal) -> tuple[Expression, ...]:
+def sides(node: Expression | Literal) -> tuple[Expression, ...]:
     """The expressions that a part of a rule is made of."""
     match node:
         case Comparison(left=left, right=right):

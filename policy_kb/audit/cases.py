@@ -1,0 +1,60 @@
+"""Finds the case of a determination in case files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, quoted
+from policy_kb.load.cases import check_distinct, named
+from policy_kb.load.documents import Document, read_documents
+from policy_kb.source import Span
+
+
+class CaseFiles:
+    """The cases of some files by name. Each file is read once, and kept. `paths` are the
+    files to look in; where there are none, each determination's own file is."""
+
+    def __init__(self, paths: Iterable[Path] = ()):
+        self.paths = tuple(paths)
+        self._read: dict[tuple[Path, ...], dict[str, Document]] = {}
+
+    def find(self, name: object, source: object) -> Document:
+        """The case of this name. Raises Refused where there is none, or none that can be read."""
+        paths = self.paths
+        if not paths:
+            paths = (Path(source if isinstance(source, str) else ""),)
+            if not paths[0].is_file():
+                message = f"the determination's case file {quoted(source)} is not there"
+                raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span("--case", 1), message, "name it with --case")])
+        if paths not in self._read:
+            self._read[paths] = _cases(paths)
+        cases = self._read[paths]
+        # Of one case there is no doubt which is meant: that it has another name is then what is wrong.
+        found = next(iter(cases.values())) if len(cases) == 1 else cases.get(name) if isinstance(name, str) else None
+        if found is None:
+            where = ", ".join(map(str, paths))
+            message = f"the case file has no case {quoted(name)}"
+            raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(where, 1), message, "name the file that has it")])
+        return found
+
+
+def _cases(paths: tuple[Path, ...]) -> dict[str, Document]:
+    """The cases of files by name. A case without a name is refused, and so is a name that stands twice."""
+    found: dict[str, Document] = {}
+    seen: dict[str, Span] = {}
+    problems: list[Diagnostic] = []
+    for path in paths:
+        for document in read_documents(path):
+            name, span = named(document)
+            if name is None:
+                problems += document.problems or [Diagnostic(Kind.MISSING_RELATION, span, "the case has no name")]
+                continue
+            try:
+                check_distinct([(name, span)], seen)
+            except Refused as refused:
+                problems += refused.diagnostics
+            found[name] = document
+    if problems:
+        raise CaseRefused(problems)
+    return found

@@ -1,0 +1,211 @@
+"""Checks every field of a determination: see `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.audit.places import Places
+from policy_kb.audit.proofs import Explanations
+from policy_kb.audit.questions import questions
+from policy_kb.audit.rules import RuleBook
+from policy_kb.audit.statuses import Statuses, Table
+from policy_kb.audit.walk import ROOT, Unsound, compare, entries, fields, mapping, shown
+from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, paragraphs
+from policy_kb.check.constants import choices
+from policy_kb.check.declarations import atoms_in
+from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
+from policy_kb.explain.proof import Claim
+from policy_kb.explain.written import sentence
+from policy_kb.load.documents import Document
+from policy_kb.load.facts import Facts
+from policy_kb.parse.tree import Constant
+from policy_kb.report.wording import number_order, reason
+from policy_kb.source import Span
+
+FIELDS = ("case", "source", "policy", "title", "revised", "phase", "decision", "reason", "criteria", "approval",
+          "missing", "notices", "readings", "explanation", "rules", "facts")
+SENSITIVITY = "sensitivity"
+"""Stands in a determination made with `--sensitivity`."""
+
+NOT_APPLICABLE = "not applicable"
+
+
+def check(book: RuleBook, document: Document, readings: Mapping[str, str], said: object) -> None:
+    """Refuse a determination of a case that is not exactly what the rules give for it, under the readings of the rule
+    files but for those given here. Raises Unsound at the first wrong step, CaseRefused for a case that cannot be read.
+    """
+    try:
+        _check(book, document, readings, said)
+    except RecursionError:
+        message = "the rules depend on each other too deeply to be audited"
+        raise RulesRefused([Diagnostic(Kind.UNREADABLE, Span(book.program.entry, 1), message)]) from None
+
+
+def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said: object) -> None:
+    found = mapping(said, ROOT)
+    fields(found, {}, ROOT, (*FIELDS, SENSITIVITY) if SENSITIVITY in found else FIELDS)
+    compare(found["policy"], book.policy, (ROOT, "policy"))
+    compare(found["rules"], book.digest, (ROOT, "rules"), "it was decided by other rule files")
+    facts = book.reader.read(document)
+    compare(found["case"], facts.case, (ROOT, "case"))
+    compare(found["facts"], facts.digest, (ROOT, "facts"), "the case says something else")
+    known = book.known(readings)
+    _readings_in_force(found["readings"], known)
+    places = Places(book.program, facts.source, found["source"], (ROOT, "source"))
+    statuses = Statuses(book.bodies, known, facts)
+    phase = _phase(statuses, facts)
+    decision = _decision(statuses, phase, facts)
+    compare(found["title"], phase.title, (ROOT, "title"))
+    compare(found["revised"], phase.revised, (ROOT, "revised"))
+    compare(found["phase"], phase.name, (ROOT, "phase"))
+    compare(found["decision"], decision, (ROOT, "decision"))
+    is_applicable = decision != NOT_APPLICABLE
+    criteria = _criteria(statuses, phase, facts) if is_applicable else {}
+    missing = questions(statuses, facts, phase.root, phase.name) if is_applicable else []
+    compare(found["criteria"], criteria, (ROOT, "criteria"))
+    compare(found["missing"], missing, (ROOT, "missing"))
+    if is_applicable:
+        why = reason(decision, phase.name, criteria, len(missing))
+    else:
+        relation = book.program.relations[_ELSEWHERE]
+        why = "; ".join(sentence(relation, (facts.case, whose)) for whose in _texts(statuses, _ELSEWHERE))
+    compare(found["reason"], why, (ROOT, "reason"))
+    compare(found["approval"], _approval(known, phase) if decision == MET else None, (ROOT, "approval"))
+    compare(found["notices"], _texts(statuses, "notice"), (ROOT, "notices"))
+    used = _explanation(found["explanation"], statuses, facts, phase, places, is_applicable=is_applicable)
+    compare(found["readings"], used, (ROOT, "readings"))
+    if SENSITIVITY in found:
+        compare(found[SENSITIVITY], _sensitivity(book, facts, phase, readings, decision), (ROOT, SENSITIVITY))
+
+
+def _explanation(
+    said: object, statuses: Statuses, facts: Facts, phase: Phase, places: Places, *, is_applicable: bool
+) -> dict[str, str]:
+    """Refuse an explanation of anything but the decision; gives the readings it relies on."""
+    where = (ROOT, "explanation")
+    explanations = Explanations(statuses, facts, places)
+    node = dict(mapping(said, where))
+    if "parts" not in node:
+        fields(node, {}, where, (*node, "parts"))
+    parts = node.pop("parts")
+    if not is_applicable:
+        explanations.claim(Claim(_ELSEWHERE, (facts.case, None)), node, where)
+        entries(parts, 0, (where, "parts"))
+        return {}
+    root = Claim(phase.root, (facts.case,))
+    explanations.claim(root, node, where)
+    used = _readings(statuses.program, statuses.known, explanations.shown)
+    explanations.parts(root, parts, (where, "parts"))
+    return used
+
+
+_ELSEWHERE = "not_applicable"
+
+
+def _texts(statuses: Statuses, relation: str) -> list[str]:
+    """What the certain rows of a relation say, in order; a policy may do without the relation."""
+    if relation not in statuses.program.relations:
+        return []
+    return sorted(str(row[1]) for row in statuses.status(relation).certain.rows)
+
+
+def _phase(statuses: Statuses, facts: Facts) -> Phase:
+    """The phase that the case asks for. A case that would have been refused has no determination."""
+    program = statuses.program
+    (request,) = facts.rows["request"]
+    drug, name = str(request.values[1]), str(request.values[2])
+    covered = {str(row[0]) for row in statuses.known["covers"].rows} if "covers" in statuses.known else set()
+    phase = next((one for one in program.phases if one.name == name), None)
+    if phase is None or (covered and drug not in covered):
+        what = f"the drug {shown(drug)}" if phase is not None else f"the phase {shown(name)}"
+        raise Unsound(ROOT, "it decides a case", f"the policy does not know {what}: the case has to be refused")
+    for relation in program.relations.values():
+        if relation.is_refusal and statuses.status(relation.name).possible.rows:
+            row = min(statuses.status(relation.name).possible.rows)
+            raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {sentence(relation, row)}")
+    return phase
+
+
+def _decision(statuses: Statuses, phase: Phase, facts: Facts) -> str:
+    if _texts(statuses, _ELSEWHERE):
+        return NOT_APPLICABLE
+    return statuses.answer_for(Claim(phase.root, (facts.case,)))
+
+
+def _criteria(statuses: Statuses, phase: Phase, facts: Facts) -> dict[str, str]:
+    """The best answer that a relation or a rule gives for each paragraph of the phase, in the guideline's order."""
+    answers: dict[str, set[str]] = {}
+    for relation in statuses.program.relations.values():
+        for number in paragraphs(relation.criteria, phase.name):
+            answers.setdefault(number, set()).add(_any_row(statuses, relation, facts))
+    for rule in statuses.program.rules:
+        for number in paragraphs(rule.criteria, phase.name):
+            answers.setdefault(number, set()).add(_body(statuses, rule, facts))
+    in_order = sorted(answers, key=number_order)
+    return {n: next(a for a in (MET, NEEDS_INFORMATION, NOT_MET) if a in answers[n]) for n in in_order}
+
+
+def _any_row(statuses: Statuses, relation: Relation, facts: Facts) -> str:
+    return statuses.answer_for(Claim(relation.name, (facts.case,) + (None,) * (relation.arity - 1)))
+
+
+def _body(statuses: Statuses, rule: Rule, facts: Facts) -> str:
+    """The answer for the body of a rule, whatever its head."""
+    begun = statuses.begin(rule, Claim(rule.head.relation, (facts.case,) + (None,) * (len(rule.head.arguments) - 1)))
+    assert begun is not None
+    if rule.possible is None and any(True for _ in statuses.solve(begun[1], begun[0], True)):
+        return MET
+    return NEEDS_INFORMATION if any(True for _ in statuses.solve(begun[1], begun[0], False)) else NOT_MET
+
+
+def _approval(known: Mapping[str, Table], phase: Phase) -> dict[str, Any] | None:
+    rows = known["approval"].rows if "approval" in known else set()
+    granted = min((row for row in rows if row[0] == phase.name), default=None)
+    return None if granted is None else {"doses": granted[1], "code": granted[2], "units": granted[3]}
+
+
+def _in_force(known: Mapping[str, Table]) -> dict[str, str]:
+    rows = known["reading"].rows if "reading" in known else set()
+    return {str(name): str(choice) for name, choice in rows}
+
+
+def _readings_in_force(said: object, known: Mapping[str, Table]) -> None:
+    """Refuse a reading other than that of this audit before anything that rests on it."""
+    where = (ROOT, "readings")
+    in_force = _in_force(known)
+    for name, choice in mapping(said, where).items():
+        if name in in_force and choice != in_force[name]:
+            hint = f"audit with `--reading {name}={choice}` what was decided with it"
+            compare(choice, in_force[name], (where, name), hint if isinstance(choice, str) else None)
+
+
+def _readings(program: CheckedProgram, known: Mapping[str, Table], shown_rules: Iterable[int]) -> dict[str, str]:
+    """The readings that rules ask for, themselves or through known relations, each with the choice in force."""
+    in_force = _in_force(known)
+    used: set[str] = set()
+    seen: set[str] = set()
+    waiting = [program.rules[number] for number in shown_rules]
+    while waiting:
+        for atom in (atom for literal in waiting.pop().body for atom in atoms_in(literal)):
+            if atom.relation == "reading" and isinstance(atom.arguments[0], Constant):
+                used.add(str(atom.arguments[0].value))
+            elif not program.relations[atom.relation].is_case and atom.relation not in seen:
+                seen.add(atom.relation)
+                waiting += program.rules_for(atom.relation)
+    return {name: in_force[name] for name in sorted(used & in_force.keys())}
+
+
+def _sensitivity(
+    book: RuleBook, facts: Facts, phase: Phase, readings: Mapping[str, str], decision: str
+) -> list[dict[str, str]]:
+    """The readings with an alternative that would change the decision."""
+    changes = []
+    for name, allowed in choices({name: table.rows for name, table in book.known(readings).items()}).items():
+        for choice in allowed[1:]:
+            statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
+            other = _decision(statuses, phase, facts)
+            if other != decision:
+                changes.append({"reading": name, "choice": choice, "decision": other})
+    return changes

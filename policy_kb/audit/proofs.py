@@ -1,0 +1,426 @@
+"""Checks an explanation, as the JSON of a determination has it, against the rules as written and the facts of the case.
+
+Explanations are canonical: a claim has exactly one. The audit walks an explanation and works out at every part what
+has to stand there (`statuses`), so that a missing rule, branch or row is found as surely as a wrong value. It goes only
+where the rules lead: however a document is nested, the walk is no deeper than the rules are.
+
+Nodes are numbered in the order in which they stand. A claim that is explained again stands as `{"see": N}`, N being the
+`id` of the node that explains it, earlier in the document and in full: so no explanation can rest on itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.audit.places import Places
+from policy_kb.audit.statuses import Part, Parts, Row, Statuses, Values, read_count
+from policy_kb.audit.walk import Unsound, Where, compare, entries, fields, mapping, shown
+from policy_kb.check.checked import Rule, constants
+from policy_kb.explain.proof import HEAD, Claim
+from policy_kb.explain.written import NO_VALUE, json_value, sentence, written
+from policy_kb.expressions import COMPARE
+from policy_kb.load.facts import Facts
+from policy_kb.parse.tree import (
+    MIRRORED,
+    Atom,
+    Comparison,
+    Expression,
+    Literal,
+    Negation,
+    Truth,
+    names,
+)
+from policy_kb.source import Span
+
+Json = dict[str, Any]
+_STEP = ("literal", "negated", "answer")
+
+
+class Explanations:
+    """The explanation of one case. `shown` are the numbers of the rules that what was walked so far rests on."""
+
+    def __init__(self, statuses: Statuses, facts: Facts, places: Places):
+        self.statuses, self.facts, self.places, self.program = statuses, facts, places, statuses.program
+        self.shown: set[int] = set()
+        self.numbers: dict[tuple[str, Claim], int] = {}
+        self.nodes = 0
+        self.read_from = {(row.relation, row.values): row.span for rows in facts.rows.values() for row in rows}
+        self.written_at: dict[tuple[str, Row], Span] = {}
+        for atom, span in self.program.facts:
+            self.written_at.setdefault((atom.relation, constants(atom)), span)
+
+    # nodes
+
+    def node(
+        self, said: object, key: tuple[str, Claim] | None, expected: Json, where: Where, parts: Collection[str] = ()
+    ) -> Json | None:
+        """The node that stands here in full, or None where it has to be a reference to where it does. `key` is what
+        nodes are shared by; one without a key stands wherever it is needed."""
+        number = self.numbers.get(key) if key is not None else None
+        if number is not None:
+            fields(said, {"see": number}, where)
+            return None
+        if isinstance(said, dict) and "see" in said:
+            raise Unsound((where, "see"), f"it refers to {shown(said['see'])}",
+                          "this has to stand here in full: nothing before explains it")
+        self.nodes += 1
+        if key is not None:
+            self.numbers[key] = self.nodes
+        return fields(said, {"kind": expected["kind"], "id": self.nodes, **expected}, where, parts)
+
+    def stating(self, claim: Claim) -> Json:
+        """The fields that state a claim."""
+        return {
+            "relation": claim.relation,
+            "values": [json_value(value) for value in claim.values],
+            "says": sentence(self.program.relations[claim.relation], claim.values),
+        }
+
+    def claim(self, claim: Claim, said: object, where: Where) -> None:
+        """The node explains the claim: by its first certain row; or as open or absent."""
+        status, declared = self.statuses.status(claim.relation), self.program.relations[claim.relation]
+        certain = status.certain.matching(claim)
+        if certain and (declared.is_input or not declared.is_case):
+            self.given(claim.relation, certain[0], said, where)
+        elif certain:
+            self.proof(Claim(claim.relation, certain[0]), said, where)
+        elif not declared.is_case:
+            self.absent(claim, None, said, where, is_known=True)
+        elif not declared.is_input:
+            is_doubted = status.is_open or bool(status.possible.matching(claim))
+            self.attempts(claim, "doubted" if is_doubted else "refuted", said, where)
+        elif status.is_open:
+            self.open(claim, said, where)
+        elif possible := status.possible.matching(claim):
+            self.given(claim.relation, possible[0], said, where)
+        else:
+            self.absent(claim, self.facts.stated.get(claim.relation), said, where)
+
+    def row(self, relation: str, row: Row, said: object, where: Where) -> None:
+        """The node explains a possible row."""
+        declared = self.program.relations[relation]
+        if declared.is_case and declared.is_input:
+            self.given(relation, row, said, where)
+        else:
+            self.claim(Claim(relation, row), said, where)
+
+    def given(self, relation: str, row: Row, said: object, where: Where) -> None:
+        """A row of the case or a known fact, with its place: of what table files and rules give, theirs."""
+        claim, is_known = Claim(relation, row), not self.program.relations[relation].is_case
+        span = self.written_at.get((relation, row)) if is_known else self.read_from.get((relation, row))
+        if span is None and is_known:
+            tables = (Span(f"{t.folder}/{t.filename}", 0) for t in self.program.tables if t.relation == relation)
+            span = next(tables, None) or next((rule.span for rule in self.program.rules_for(relation)), None)
+        is_certain = is_known or row in self.statuses.status(relation).certain.rows
+        expected = {"kind": "given", **self.stating(claim), "known": is_known, "certain": is_certain}
+        node = self.node(said, ("given", claim), expected, where, ("at",))
+        if node is not None:
+            self.places.check(node["at"], span, (where, "at"))
+
+    def absent(
+        self, claim: Claim, span: Span | None, said: object, where: Where, *, is_known: bool = False
+    ) -> None:
+        expected = {"kind": "absent", **self.stating(claim), "known": is_known}
+        node = self.node(said, ("absent", claim), expected, where, ("at", "instead"))
+        if node is not None:
+            self.places.check(node["at"], span, (where, "at"))
+            there = (where, "instead")
+            rows = self.instead(claim)
+            for number, part in enumerate(entries(node["instead"], len(rows), there)):
+                self.given(claim.relation, rows[number], part, (there, number))
+
+    def instead(self, claim: Claim) -> list[Row]:
+        """The rows that stand where the claim has none: all of the case, or known ones with the same first value."""
+        is_case = self.program.relations[claim.relation].is_case
+        others = len(claim.values) - 1
+        if (not is_case and others < 1) or claim.values[:1] in ((), (None,)) or claim.values[1:] == (None,) * others:
+            return []
+        wider = Claim(claim.relation, claim.values[:1] + (None,) * others)
+        return self.statuses.status(claim.relation).possible.matching(wider)
+
+    def open(self, claim: Claim, said: object, where: Where, *, is_shared: bool = True) -> None:
+        expected = {"kind": "open", **self.stating(claim), "why": self.facts.open[claim.relation]}
+        self.node(said, ("open", claim) if is_shared else None, expected, where)
+
+    def proof(self, claim: Claim, said: object, where: Where) -> None:
+        """The first rule that gives the claim for certain, with a step for every literal."""
+        for rule in self.statuses.rules[claim.relation]:
+            begun = self.statuses.begin(rule, claim) if rule.possible is None else None
+            found = next(self.statuses.solve(begun[1], begun[0], True), None) if begun is not None else None
+            if found is not None:
+                break
+        else:
+            raise AssertionError(f"no rule gives {claim} for certain")
+        expected = {"kind": "rule", **self.stating(claim), **self.criteria(rule), "bindings": _bindings(found.items())}
+        node = self.node(said, ("claim", claim), expected, where, ("rule", "children"))
+        if node is not None:
+            self.rule(rule, node["rule"], (where, "rule"))
+            parts = self.statuses.bodies[rule.number]
+            self.steps(rule, [(part, MET, None) for part in parts], found, node["children"], (where, "children"))
+
+    def attempts(self, claim: Claim, kind: str, said: object, where: Where) -> None:
+        """An attempt for every rule the head of which fits, none of which gives the claim for certain."""
+        node = self.node(said, ("claim", claim), {"kind": kind, **self.stating(claim)}, where, ("attempts",))
+        if node is None:
+            return
+        begun = [(rule, self.statuses.begin(rule, claim)) for rule in self.statuses.rules.get(claim.relation, ())]
+        fitting = [(rule, *start) for rule, start in begun if start is not None]
+        there = (where, "attempts")
+        tried = entries(node["attempts"], len(fitting), there)
+        for number, ((rule, values, parts), attempt) in enumerate(zip(fitting, tried, strict=True)):
+            self.attempt(rule, values, parts, attempt, (there, number))
+
+    # attempts
+
+    def criteria(self, rule: Rule) -> Json:
+        return {"criteria": [str(criterion) for criterion in rule.criteria]}
+
+    def rule(self, rule: Rule, said: object, where: Where) -> None:
+        self.shown.add(rule.number)
+        self.places.check(said, rule.span, where)
+
+    def attempt(
+        self, rule: Rule, start: Values, parts: Parts, said: object, where: Where, *, is_open: bool = False
+    ) -> None:
+        """What becomes of a body: exactly the steps that have to stand there. `is_open`: behind an atom that is open,
+        where nothing is certain."""
+        statuses = self.statuses
+        values = statuses.determined(start, parts)
+        is_possible = any(True for _ in statuses.solve(parts, values, False))
+        ready = [(part, statuses.answer(part, values)) for part in parts if statuses.can_answer(part, values)]
+        failing = [part.literal for part, answer in ready if answer == NOT_MET]
+        waiting = tuple(part for part in parts if not statuses.can_answer(part, values))
+        branch = None if failing else statuses.next_atom(waiting, values)
+        is_certain = rule.possible is None and branch is None and all(answer == MET for _, answer in ready)
+        answer = NOT_MET if not is_possible else MET if is_certain and not is_open else NEEDS_INFORMATION
+        expected: Json = {"answer": answer, **self.criteria(rule), "bindings": _bindings(values.items())}
+        if rule.possible and is_possible:
+            expected["settles"] = rule.doc
+        node = fields(said, expected, where, ("rule", "children"))
+        self.rule(rule, node["rule"], (where, "rule"))
+        shown: list[tuple[Part, str, Row | None]] = []
+        for part, answer in ready:
+            if is_possible or answer == NOT_MET or self.gives_what_fails(part.literal, failing):
+                shown += self.with_rows_against(part, answer, values)
+        there = (where, "children")
+        steps = entries(node["children"], len(shown) + (branch is not None), there)
+        self.steps(rule, shown, values, steps[: len(shown)], there)
+        if branch is not None:
+            rest = tuple(part for part in waiting if part is not branch)
+            self.branch(rule, branch, values, rest, steps[-1], (there, len(shown)), is_possible=is_possible)
+
+    def gives_what_fails(self, literal: Literal, failing: list[Literal]) -> bool:
+        """Whether an atom about the case binds a variable of a literal that fails and does not speak of the case."""
+        if not isinstance(literal, Atom) or not self.program.relations[literal.relation].is_case:
+            return False
+        own = names(literal) - names(literal.arguments[0])
+        return any(not own.isdisjoint(names(other)) for other in failing if not self.is_about_case(other))
+
+    def is_about_case(self, literal: Literal) -> bool:
+        atom = literal.atom if isinstance(literal, Negation) else literal
+        return isinstance(atom, Atom) and self.program.relations[atom.relation].is_case
+
+    def with_rows_against(self, part: Part, answer: str, values: Values) -> list[tuple[Part, str, Row | None]]:
+        """The steps of a literal: one, or one for every row that stands against a negated literal."""
+        literal = part.literal
+        rows: list[Row] = []
+        if answer == NOT_MET and isinstance(literal, Negation):
+            claim = self.statuses.claim_of(literal.atom, values)
+            if self.statuses.without_value(literal, values) is None:
+                rows = self.statuses.status(claim.relation).certain.matching(claim)
+        return [(part, answer, row) for row in rows] or [(part, answer, None)]
+
+    def branch(
+        self, rule: Rule, part: Part, values: Values, rest: Parts, said: object, where: Where, *, is_possible: bool
+    ) -> None:
+        """Every possible row that an atom can stand for and what becomes of the rest; and that where it is open."""
+        answer = NEEDS_INFORMATION if is_possible else NOT_MET
+        step = _step(said, part.place, answer, False, where)
+        atom = part.literal
+        assert isinstance(atom, Atom)
+        claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
+        closed: Json = {} if status.is_open else {"open": None, "otherwise": None}
+        parts = ("rows", "open", "otherwise") if status.is_open else ("rows",)
+        node = self.node(step, None, {"kind": "rows", **self.stating(claim), **closed}, where, parts)
+        assert node is not None
+        found = list(self.statuses.rows_for(atom, part.place, values, certain=False))
+        there = (where, "rows")
+        rows = entries(node["rows"], len(found), there)
+        for number, (row, extended, more) in enumerate(found):
+            here = (there, number)
+            pair = fields(rows[number], {}, here, ("row", "then"))
+            self.row(atom.relation, row, pair["row"], (here, "row"))
+            after = tuple(sorted((*rest, *more), key=lambda other: other.place))
+            self.attempt(rule, extended, after, pair["then"], (here, "then"))
+        if status.is_open:
+            self.open_relation(claim, node["open"], (where, "open"))
+            self.attempt(rule, values, rest, node["otherwise"], (where, "otherwise"), is_open=True)
+
+    def open_relation(self, claim: Claim, said: object, where: Where) -> None:
+        """Why a relation is open: the case says so, or every value of a derived one is doubted, whichever rows of it
+        are certain."""
+        if self.program.relations[claim.relation].is_input:
+            self.open(claim, said, where, is_shared=False)
+        else:
+            wide = Claim(claim.relation, claim.values[:1] + (None,) * (len(claim.values) - 1))
+            self.attempts(wide, "doubted", said, where)
+
+    # literals
+
+    def steps(
+        self, rule: Rule, expected: list[tuple[Part, str, Row | None]], values: Values, said: object, where: Where
+    ) -> None:
+        """A step for each literal with its answer, explained by a row that stands against it where one is given."""
+        for number, step in enumerate(entries(said, len(expected), where)):
+            part, answer, against = expected[number]
+            here = (where, number)
+            node = _step(step, part.place, answer, isinstance(part.literal, Negation), here)
+            if against is not None:
+                assert isinstance(part.literal, Negation)
+                self.row(part.literal.atom.relation, against, node, here)
+            else:
+                self.literal(rule, part.literal, answer, values, node, here)
+
+    def literal(
+        self, rule: Rule, literal: Literal, answer: str, values: Values, said: object, where: Where
+    ) -> None:
+        statuses = self.statuses
+        nothing = statuses.without_value(literal, values)
+        if nothing is not None and not (isinstance(literal, Atom) and answer != NOT_MET):
+            sides = _side(written(nothing, values), NO_VALUE), _side("a value", "a value")
+            self.compared("=", *sides, False, said, where)
+        elif isinstance(literal, Atom | Negation):
+            atom = literal.atom if isinstance(literal, Negation) else literal
+            self.claim(statuses.claim_of(atom, values), said, where)
+        elif isinstance(literal, Truth):
+            word = str(literal.value).lower()
+            self.compared("=", _side("true", "true"), _side(word, word), literal.value, said, where)
+        elif statuses.count_in(literal) is not None:
+            self.counted(rule, literal, values, said, where)
+        else:
+            one, other = statuses.value(literal.left, values), statuses.value(literal.right, values)
+            assert one is not None
+            assert other is not None
+            left, right = self.side(literal.left, values), self.side(literal.right, values)
+            self.compared(literal.operator, left, right, COMPARE[literal.operator](one, other), said, where)
+
+    def compared(self, operator: str, left: Json, right: Json, holds: bool, said: object, where: Where) -> None:
+        expected = {"kind": "compared", "operator": operator, "left": left, "right": right, "holds": holds}
+        self.node(said, None, expected, where)
+
+    def side(self, expression: Expression, values: Values) -> Json:
+        return _side(written(expression, values), json_value(self.statuses.value(expression, values)))
+
+    def counted(self, rule: Rule, comparison: Comparison, values: Values, said: object, where: Where) -> None:
+        """The rows counted, all of them, with the proofs of their atoms; what is counted; what closes it. The answer
+        is that of the step."""
+        count, operator, bound = read_count(comparison)
+        inner = [part.literal for part in self.statuses.insides[id(count)].parts]
+        atoms = [literal for literal in inner if isinstance(literal, Atom)]
+        certain, possible, is_open = self.statuses.count(count, values)
+        without = (self.statuses.claim_of(one.atom, values) for one in inner if isinstance(one, Negation))
+        expected = {
+            "kind": "counted",
+            "operator": operator,
+            "least": len(certain),
+            "most": None if is_open else len(possible),
+            "bound": self.side(bound, values),
+            "of": [self.stating(self.statuses.claim_of(atom, values)) for atom in atoms],
+            "without": [self.stating(claim) for claim in without],
+            "where": [self.condition(one, values) for one in inner if isinstance(one, Comparison)],
+        }
+        node = self.node(said, None, expected, where, ("rows", "closed", "open"))
+        assert node is not None
+        there = (where, "rows")
+        for number, (row, part) in enumerate(
+            zip(sorted(possible), entries(node["rows"], len(possible), there), strict=True)
+        ):
+            here = (there, number)
+            pair = fields(part, {"values": _bindings(row), "certain": row in certain}, here, ("because",))
+            claims = [self.statuses.claim_of(atom, {**values, **dict(row)}) for atom in atoms]
+            rows = [(one.relation, self.statuses.status(one.relation).possible.matching(one)) for one in claims]
+            proved = [(relation, found[0]) for relation, found in rows if found]
+            because = (here, "because")
+            for place, proof in enumerate(entries(pair["because"], len(proved), because)):
+                self.row(*proved[place], proof, (because, place))
+        self.closing(atoms, values, node, where)
+
+    def closing(self, atoms: list[Atom], values: Values, node: Json, where: Where) -> None:
+        """What closes the relations counted, or what they are open because of."""
+        closed: list[Claim] = []
+        open_inputs: dict[str, None] = {}
+        for atom in atoms:
+            relation = self.program.relations[atom.relation]
+            if self.statuses.status(atom.relation).is_open:
+                open_inputs |= self.open_inputs(atom.relation)
+            elif relation.is_case and relation.is_input:
+                closed.append(self.statuses.claim_of(atom, values))
+        there = (where, "closed")
+        for number, part in enumerate(entries(node["closed"], len(closed), there)):
+            claim = closed[number]
+            expected = {"kind": "absent", **self.stating(claim), "known": False, "instead": []}
+            absent = self.node(part, None, expected, (there, number), ("at",))
+            assert absent is not None
+            self.places.check(absent["at"], self.facts.stated.get(claim.relation), ((there, number), "at"))
+        there = (where, "open")
+        names_of_open = list(open_inputs)
+        for number, part in enumerate(entries(node["open"], len(names_of_open), there)):
+            name = names_of_open[number]
+            any_row = Claim(name, (self.facts.case,) + (None,) * (self.program.relations[name].arity - 1))
+            self.open(any_row, part, (there, number), is_shared=False)
+
+    def open_inputs(self, relation: str) -> dict[str, None]:
+        """The open inputs because of which a relation is open."""
+        if self.program.relations[relation].is_input:
+            return {relation: None}
+        body = (literal for rule in self.statuses.rules[relation] for literal in rule.body)
+        atoms = [literal.relation for literal in body if isinstance(literal, Atom)]
+        return {name: None for atom in atoms if self.statuses.status(atom).is_open for name in self.open_inputs(atom)}
+
+    def condition(self, comparison: Comparison, values: Values) -> Json:
+        left, operator, right = comparison.left, comparison.operator, comparison.right
+        if names(left) <= values.keys() and operator in MIRRORED:
+            left, operator, right = right, MIRRORED[operator], left
+        value = self.statuses.value(right, values)
+        return {
+            "left": written(left), "operator": operator, "right": written(right) if value is None else json_value(value)
+        }
+
+    # the rules of the root
+
+    def parts(self, root: Claim, said: object, where: Where) -> None:
+        """Every literal of the root's rules that can be answered by itself, whether it holds or not."""
+        begun = [(rule, self.statuses.begin(rule, root)) for rule in self.statuses.rules.get(root.relation, ())]
+        fitting = [(rule, *start) for rule, start in begun if start is not None]
+        for number, part in enumerate(entries(said, len(fitting), where)):
+            rule, start, body = fitting[number]
+            here = (where, number)
+            node = fields(part, self.criteria(rule), here, ("rule", "children"))
+            self.rule(rule, node["rule"], (here, "rule"))
+            values = self.statuses.determined(start, body)
+            steps: list[tuple[Part, str, Row | None]] = []
+            for one in body:
+                if self.statuses.can_answer(one, values):
+                    steps += self.with_rows_against(one, self.statuses.answer(one, values), values)
+            self.steps(rule, steps, values, node["children"], (here, "children"))
+
+
+def _step(said: object, place: int, answer: str, is_negated: bool, where: Where) -> Json:
+    """The node of a step, whose own fields are right. `place` is `HEAD` for what the head computes."""
+    assert place >= HEAD
+    step = mapping(said, where)
+    for key, expected in zip(_STEP, (place, is_negated, answer), strict=True):
+        compare(step.get(key), expected, (where, key))
+    return {key: value for key, value in step.items() if key not in _STEP}
+
+
+def _side(as_written: str, value: object) -> Json:
+    return {"written": as_written, "value": value}
+
+
+def _bindings(bindings: Iterable[tuple[str, Any]]) -> Json:
+    """The values of variables by name, without those that the rule writes as `_`."""
+    return {name: json_value(value) for name, value in sorted(bindings) if not name.startswith("#")}
+

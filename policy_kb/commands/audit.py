@@ -1,0 +1,168 @@
+"""`policy-kb audit`: whether a determination is what the rules give for its case, and a log what was appended to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from policy_kb.commands import INPUT_REFUSED
+from policy_kb.commands._options import as_json, print_json, readings, readings_of
+
+if TYPE_CHECKING:
+    from policy_kb.audit.cases import CaseFiles
+    from policy_kb.audit.rules import Shelf
+
+Json = dict[str, Any]
+
+
+@click.command(short_help="Check a determination, or a log of determinations, independently.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--case", "cases", multiple=True, metavar="CASE", type=click.Path(path_type=Path),
+              help="The case file; may be repeated. Default: the file that the determination names.")
+@click.option("--rules", metavar="PATH", type=click.Path(path_type=Path),
+              help="The policy's rule file, or a folder with policies. Default: the policies there are.")
+@readings
+@click.option("--log", "with_log", is_flag=True, help="FILE is a log, however it begins.")
+@click.option("--head", metavar="HASH", help="The hash of an entry that the log has to have, from `decide --record`.")
+@as_json
+@click.pass_context
+def command(
+    context: click.Context, file: Path, cases: tuple[Path, ...], rules: Path | None, reading: tuple[str, ...],
+    with_log: bool, head: str | None, with_json: bool,
+) -> None:
+    """Check the determinations in FILE, as `decide --json` and `explain --json` write them, one or many: replay their
+    explanations against the case and the rule files, without the programs that made them. Every field is checked; the
+    first wrong step is shown. A determination made with --reading is audited with the same --reading.
+
+    If FILE is a log (`decide --record`), check that no entry was edited, removed, moved or put in; with --case, its
+    determinations too. That its end was cut off shows only with --head.
+
+    Exit code: 0 sound, 1 not sound or not to be read.
+
+    \b
+    Examples:
+      policy-kb decide --json case.yaml > determination.json
+      policy-kb audit determination.json --case case.yaml
+      policy-kb audit decisions.log --head sha256:...
+    """
+    from policy_kb.audit.cases import CaseFiles
+    from policy_kb.audit.log import is_hash, is_log
+    from policy_kb.audit.rules import Shelf
+
+    chosen = readings_of(reading)
+    if head is not None and not is_hash(head):
+        raise click.BadParameter("it is `sha256:` and 64 hexadecimal digits", param_hint="--head")
+    shelf, files = Shelf(rules), CaseFiles(cases)
+    if with_log or is_log(file):
+        result = _log(file, shelf, files if cases else None, chosen, head, with_json)
+    elif head is not None:
+        raise click.UsageError("--head is for a log; with --log, FILE is one")
+    else:
+        result = _determinations(file, shelf, files, chosen, with_json)
+    if with_json:
+        print_json(result)
+    if not result["sound"]:
+        context.exit(INPUT_REFUSED)
+
+
+def _determinations(file: Path, shelf: Shelf, files: CaseFiles, chosen: Mapping[str, str], with_json: bool) -> Json:
+    from policy_kb.audit.document import read_determinations
+
+    found: list[Json] = []
+    are_sound = True
+    for line, said in read_determinations(file):
+        result = _audited(file, line, said, shelf, files, chosen)
+        are_sound = are_sound and result["sound"]
+        if with_json:
+            found.append(result)
+        else:
+            click.echo(_in_words(result))
+    return {"sound": are_sound, "determinations": found}
+
+
+def _audited(
+    file: Path, line: int, said: object, shelf: Shelf, files: CaseFiles, chosen: Mapping[str, str]
+) -> Json:
+    """What the audit says of one determination. Refused: what is none, and a case or rules that cannot be read."""
+    from policy_kb.audit.determination import FIELDS, check
+    from policy_kb.audit.document import refused
+    from policy_kb.audit.walk import ROOT, Unsound, shown
+
+    if not isinstance(said, dict) or not {"case", "policy", "explanation"} & said.keys():
+        raise refused(str(file), line, "this is no determination", "`policy-kb decide --json` writes them")
+    result: Json = {"line": line, "case": said.get("case"), "decision": said.get("decision"), "sound": True}
+    try:
+        for key in FIELDS[:3]:
+            if not isinstance(said.get(key), str):
+                raise Unsound((ROOT, key), f"it says {shown(said.get(key))}", "it has to be text")
+        check(shelf.book(said["policy"]), files.find(said["case"], said["source"]), chosen, said)
+    except Unsound as wrong:
+        result |= {"sound": False, "where": wrong.where, "says": wrong.said, "expected": wrong.expected,
+                   "hint": wrong.hint}
+    return result
+
+
+def _in_words(result: Json) -> str:
+    from policy_kb.diagnostics import escaped
+
+    case, decision = escaped(str(result["case"]), 100), escaped(str(result["decision"]), 100)
+    if result["sound"]:
+        return f"sound: {case}: {decision}"
+    hint = f"\n  help: {result['hint']}" if result["hint"] else ""
+    return f"not sound: {case}: {decision}\n  {result['where']}: {result['says']}; {result['expected']}{hint}"
+
+
+def _log(
+    file: Path, shelf: Shelf, files: CaseFiles | None, chosen: Mapping[str, str], head: str | None, with_json: bool
+) -> Json:
+    """What the audit says of a log, line by line unless it is to be JSON; `files`: its determinations are replayed."""
+    from policy_kb.audit.log import START, check_log
+
+    def say(text: str) -> None:
+        if not with_json:
+            click.echo(text)
+
+    last, entries, unbroken = START, 0, 0
+    has_head = head in (None, START)
+    problems: list[Json] = []
+    torn: list[int] = []
+    replayed: list[Json] = []
+    are_sound = True
+    for line in check_log(file):
+        if line.is_torn:
+            torn.append(line.number)
+        if line.problem is not None:
+            problems.append({"line": line.number, "problem": line.problem})
+            say(f"line {line.number}: {line.problem}")
+        if line.entry is None:
+            continue
+        entries, last = entries + 1, line.entry["hash"]
+        unbroken = unbroken if problems else entries
+        has_head = has_head or last == head
+        if files is not None:
+            result = _replayed(file, line.number, line.entry, shelf, files, chosen)
+            are_sound = are_sound and result["sound"]
+            say(f"entry {line.entry['entry']}: {_in_words(result)}")
+            replayed += [{"entry": line.entry["entry"], **result}] if with_json else []
+    number = "1 entry" if entries == 1 else f"{entries} entries"
+    say(f"{number}; unbroken from the start: {unbroken}" if problems else f"{number}, unbroken")
+    if torn and not problems:
+        say(f"torn lines, vouched for by the entry after them: {', '.join(map(str, torn))}")
+    say(f"head: {last}")
+    if not has_head:
+        say(f"no entry has the hash {head}: the end of the log was cut off or written anew")
+    return {
+        "sound": are_sound and has_head and not problems, "entries": entries, "unbroken": unbroken, "head": last,
+        "has_head_given": None if head is None else has_head, "problems": problems, "torn": torn,
+        "determinations": replayed,
+    }
+
+
+def _replayed(
+    file: Path, line: int, entry: Mapping[str, Any], shelf: Shelf, files: CaseFiles, chosen: Mapping[str, str]
+) -> Json:
+    """As `_audited`, under the readings that the entry was made with."""
+    return _audited(file, line, entry["determination"], shelf, files, {**entry["readings"], **chosen})

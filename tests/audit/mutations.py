@@ -1,0 +1,308 @@
+"""Every kind of change that can be made to a determination: what the audit must refuse.
+
+A mutant differs from the determination at one place. The kinds are found, not listed: every field of every sort of part
+is changed, left out, emptied, put in twice or exchanged; and some parts take the place of others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+Path = tuple[str | int, ...]
+Json = dict[str, Any]
+Change = Callable[[Any, random.Random], Any]
+
+Places = list[tuple[Path, Any]]
+
+ANSWERS = ("met", "not met", "needs information")
+WORDS = {
+    "answer": ANSWERS,
+    "decision": (*ANSWERS, "not applicable"),
+    "why": ("not stated", "incomplete", "uncertain", "document", "judgement"),
+    "operator": ("=", "!=", "<", "<=", ">", ">="),
+    "kind": ("given", "absent", "open", "compared", "counted", "rule", "refuted", "doubted", "rows"),
+}
+"""Fields that say one of a few words."""
+
+_LEFT_OUT, _NULL = object(), object()
+"""What a change gives for a part to be left out, and for the value `null`; None: the change cannot be made."""
+
+
+def mutants(said: Json, source: random.Random, most: int) -> Iterator[tuple[str, Json]]:
+    """Some mutants, each of another kind, in random order."""
+    places = list(parts(said))
+    kinds: dict[str, list[tuple[Path, Change]]] = {}
+    for path, part in places:
+        for kind, change in changes(path, part):
+            kinds.setdefault(kind, []).append((path, change))
+    for kind, exchange in _EXCHANGES.items():
+        kinds[kind] = [((), partial(_exchange, exchange, places))]
+    names = sorted(kinds)
+    source.shuffle(names)
+    for kind in names:
+        if most == 0:
+            return
+        path, change = source.choice(kinds[kind])
+        mutant = with_change(said, path, partial(_changed, change, source))
+        if mutant is not None and mutant != said:
+            most -= 1
+            yield kind, mutant
+
+
+def _exchange(change: Callable[..., Any], places: Places, whole: Json, source: random.Random) -> Any:
+    return change(whole, places, source)
+
+
+def _changed(change: Change, source: random.Random, part: Any) -> Any:
+    return change(part, source)
+
+
+def parts(said: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every part of a determination with the way to it."""
+    waiting: list[tuple[Path, Any]] = [(path, said)]
+    while waiting:
+        path, part = waiting.pop()
+        yield path, part
+        if isinstance(part, dict):
+            waiting += [((*path, key), value) for key, value in part.items()]
+        elif isinstance(part, list):
+            waiting += [((*path, number), value) for number, value in enumerate(part)]
+
+
+def with_change(said: Any, path: Path, change: Callable[[Any], Any]) -> Any:
+    """The determination in which a part is changed; None where it cannot be."""
+    if not path:
+        return change(said)
+    changed = with_change(said[path[0]], path[1:], change)
+    if changed is None:
+        return None
+    copy = said.copy()
+    if changed is _LEFT_OUT:
+        del copy[path[0]]
+    else:
+        copy[path[0]] = None if changed is _NULL else changed
+    return copy
+
+
+def changes(path: Path, part: Any) -> Iterator[tuple[str, Change]]:
+    """The changes of one part, each with the name of its kind."""
+    if not path:
+        yield "a field put in: determination", lambda part, source: {**part, "note": "x"}
+        return
+    name = _name(path)
+    yield f"left out: {name}", lambda part, source: _LEFT_OUT
+    yield f"of another sort: {name}", lambda part, source: [part] if isinstance(part, dict) else {"x": part}
+    if isinstance(part, dict):
+        yield f"a field put in: {name}", lambda part, source: {**part, "x": 1}
+        yield f"emptied: {name}", lambda part, source: {} if part else None
+    elif isinstance(part, list):
+        yield f"emptied: {name}", lambda part, source: [] if part else None
+        yield f"an entry twice: {name}", _twice
+        yield f"entries exchanged: {name}", _exchanged
+        yield f"an entry put in: {name}", lambda part, source: [*part, "x"]
+    elif path[-1] in ("at", "rule") and isinstance(part, str):
+        yield f"the line: {name}", _other_line
+        yield f"the file: {name}", _other_file
+    elif path[-1] in WORDS:
+        words = WORDS[str(path[-1])]
+        yield f"changed: {name}", lambda part, source: source.choice([word for word in words if word != part])
+        yield f"no such word: {name}", lambda part, source: f"{part} "
+    else:
+        yield f"changed: {name}", other
+    if part is not None:
+        yield f"nothing said: {name}", lambda part, source: _NULL
+    if isinstance(part, bool):
+        yield f"text for a truth: {name}", lambda part, source: str(part).lower()
+
+
+def other(value: Any, source: random.Random) -> Any:
+    """Another value of the same sort."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + source.choice((1, -1, 1000))
+        case float():
+            return value + 0.5
+        case str() if value.startswith("sha256:"):
+            place = source.randrange(7, len(value))
+            return value[:place] + ("0" if value[place] != "0" else "1") + value[place + 1 :]
+        case str():
+            return source.choice((f"{value}x", value[:-1] or "x", value.swapcase() if value.isascii() else f"x{value}"))
+        case None:
+            return source.choice((3, "x", False))
+    raise AssertionError(value)
+
+
+def _name(path: Path) -> str:
+    """The sort of part at the end of a way: fields by their names, entries by that of their list."""
+    *above, last = path
+    if isinstance(last, int):
+        return f"an entry of {_name(tuple(above))}"
+    names = [step for step in above if isinstance(step, str)]
+    return f"{names[-1]}.{last}" if names else str(last)
+
+
+def _twice(part: list[Any], source: random.Random) -> Any:
+    if not part:
+        return None
+    place = source.randrange(len(part))
+    return [*part[: place + 1], *part[place:]]
+
+
+def _exchanged(part: list[Any], source: random.Random) -> Any:
+    if len(part) < 2:
+        return None
+    one, another = source.sample(range(len(part)), 2)
+    copy = part.copy()
+    copy[one], copy[another] = copy[another], copy[one]
+    return copy
+
+
+def _other_line(part: str, source: random.Random) -> str:
+    file, colon, line = part.rpartition(":")
+    return f"{file}:{int(line) + source.choice((1, 2, 10))}" if colon and line.isdigit() else f"{part}:1"
+
+
+def _other_file(part: str, source: random.Random) -> str:
+    folder, slash, name = part.rpartition("/")
+    return f"{folder}{slash}x{name}"
+
+
+# parts in the place of others
+
+
+def _nodes(places: Places) -> Places:
+    return [(path, part) for path, part in places if isinstance(part, dict) and {"id", "kind"} <= part.keys() and path]
+
+
+def _beside(node: Json) -> Json:
+    """What a step says beside its node."""
+    return {key: node[key] for key in ("literal", "negated", "answer") if key in node and "literal" in node}
+
+
+def _two_nodes(whole: Json, places: Places, source: random.Random) -> Any:
+    """Two nodes, neither inside the other, exchange their places."""
+    nodes = _nodes(places)
+    if len(nodes) < 2:
+        return None
+    (one, first), (another, second) = source.sample(nodes, 2)
+    if one[: len(another)] == another or another[: len(one)] == one:
+        return None
+    keys = ("literal", "negated", "parts")
+    kept = [{key: node[key] for key in keys if key in node} for node in (first, second)]
+    bare = [{key: value for key, value in node.items() if key not in keys} for node in (first, second)]
+    changed = with_change(whole, one, lambda part: {**bare[1], **kept[0]})
+    return with_change(changed, another, lambda part: {**bare[0], **kept[1]})
+
+
+def _referring(whole: Json, places: Places, source: random.Random, target: Callable[[int, Json], Any]) -> Any:
+    references = [(path, part) for path, part in places if isinstance(part, dict) and "see" in part]
+    if not references:
+        return None
+    path, part = source.choice(references)
+    return with_change(whole, path, lambda _: target(part["see"], part))
+
+
+def _see_elsewhere(whole: Json, places: Places, source: random.Random) -> Any:
+    ids = [node["id"] for _, node in _nodes(places)]
+    return _referring(whole, places, source, lambda see, part: {**part, "see": source.choice([*ids, 0, -1, 10**6])})
+
+
+def _see_in_full(whole: Json, places: Places, source: random.Random) -> Any:
+    full = {node["id"]: node for _, node in _nodes(places)}
+    full[1] = whole["explanation"]
+    return _referring(whole, places, source, lambda see, part: {
+        **{key: value for key, value in full[see].items() if key not in ("literal", "negated", "parts")},
+        **{key: value for key, value in part.items() if key != "see"},
+    })
+
+
+def _node_as_see(whole: Json, places: Places, source: random.Random) -> Any:
+    """A node is left out, as if it stood elsewhere; one that refers to itself is a cycle."""
+    nodes = _nodes(places)
+    if len(nodes) < 2:
+        return None
+    path, node = source.choice(nodes)
+    target = source.choice([node["id"], 1, source.choice(nodes)[1]["id"]])
+    return with_change(whole, path, lambda _: {**_beside(node), "see": target})
+
+
+def _of_kind(kinds: tuple[str, ...], change: Callable[[Json], Json]) -> Callable[..., Any]:
+    def changed(whole: Json, places: Places, source: random.Random) -> Any:
+        fitting = [(path, node) for path, node in _nodes(places) if node["kind"] in kinds]
+        if not fitting:
+            return None
+        path, _ = source.choice(fitting)
+        return with_change(whole, path, change)
+
+    return changed
+
+
+def _open_as_absent(node: Json) -> Json:
+    return {**{key: value for key, value in node.items() if key != "why"}, "kind": "absent", "at": None, "known": False,
+            "instead": []}
+
+
+def _doubt_as_refutation(node: Json) -> Json:
+    attempts = [attempt for attempt in node["attempts"] if attempt["answer"] == "not met"]
+    return {**node, "kind": "refuted", "attempts": attempts}
+
+
+def _proof_as_doubt(node: Json) -> Json:
+    attempt = {key: node[key] for key in ("rule", "criteria", "bindings", "children")}
+    kept = {key: value for key, value in node.items() if key not in attempt}
+    return {**kept, "kind": "doubted", "attempts": [{**attempt, "answer": "met"}]}
+
+
+def _without_open_branch(node: Json) -> Json:
+    return {**node, "open": None, "otherwise": None}
+
+
+def _branches_exchanged(node: Json) -> Json:
+    if len(node["rows"]) < 2:
+        return node
+    one, another, *rest = node["rows"]
+    return {**node, "rows": [{**one, "then": another["then"]}, {**another, "then": one["then"]}, *rest]}
+
+
+def _criterion(whole: Json, places: Places, source: random.Random) -> Any:
+    if not whole["criteria"]:
+        return {**whole, "criteria": {"1": "met"}}
+    number = source.choice(sorted(whole["criteria"]))
+    word = source.choice([answer for answer in ANSWERS if answer != whole["criteria"][number]])
+    return {**whole, "criteria": {**whole["criteria"], number: word}}
+
+
+def _with(key: str, entry: Any) -> Callable[..., Any]:
+    def changed(whole: Json, places: Places, source: random.Random) -> Any:
+        return {**whole, key: {**whole[key], **entry} if isinstance(whole[key], dict) else [*whole[key], entry]}
+
+    return changed
+
+
+_EXCHANGES: dict[str, Callable[..., Any]] = {
+    "two proofs exchanged": _two_nodes,
+    "a reference to another proof": _see_elsewhere,
+    "a proof in full instead of a reference": _see_in_full,
+    "a reference instead of a proof": _node_as_see,
+    "what is open is absent": _of_kind(("open",), _open_as_absent),
+    "a doubt is a refutation": _of_kind(("doubted",), _doubt_as_refutation),
+    "a refutation is a doubt": _of_kind(("refuted",), lambda node: {**node, "kind": "doubted"}),
+    "a proof is a doubt": _of_kind(("rule",), _proof_as_doubt),
+    "the open branch is left out": _of_kind(("rows",), _without_open_branch),
+    "what becomes of two rows exchanged": _of_kind(("rows",), _branches_exchanged),
+    "a criterion's answer": _criterion,
+    "a criterion put in": _with("criteria", {"99.z": "met"}),
+    "a reading put in": _with("readings", {"brand_trial": "counts"}),
+    "a notice put in": _with("notices", "the case is special"),
+    "something missing put in": _with(
+        "missing", {"relation": "relapse", "why": "not stated", "criteria": [], "ask": "Was there a relapse?"}
+    ),
+    "an approval of one dose more": lambda whole, places, source: {
+        **whole, "approval": {"doses": (whole["approval"] or {"doses": 0})["doses"] + 1, "code": "J0202", "units": 60}
+    },
+}
