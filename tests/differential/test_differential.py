@@ -11,7 +11,7 @@ pytest.importorskip("duckdb")
 pytest.importorskip("clingo")
 
 from bench.differential import run_trial, shown
-from policy_kb.evaluate.model import NEEDS_INFORMATION
+from policy_kb.answers import NEEDS_INFORMATION
 from tests.differential.comparing import ASKED, Subject
 from tests.differential.minimise import Example, minimised
 
