@@ -38,7 +38,7 @@ WORD_BITS = 62
 """Relations whose openness stands in one whole number."""
 _WORD = (1 << WORD_BITS) - 1
 
-_AT_A_TIME = 128
+_AT_A_TIME = 64
 """Lines that are decoded before their rows are taken apart: decoded, a line takes ten times its size, and should not
 leave the processor's cache."""
 
@@ -48,6 +48,7 @@ _LONGEST_REMEMBERED = 100
 
 _LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (LONGEST_VALUE + 1))
 _BYTE_ORDER = b"\xef\xbb\xbf"
+_FLAG = attrgetter(UNCERTAIN)
 _NO_SPAN = Span("", 1)
 _NAME = Attribute(CASE, "Case", "symbol")
 
@@ -136,12 +137,30 @@ def arrow_type(kind: str) -> pyarrow.DataType:
 # the rows of one relation
 
 
-class _Rows:
-    """The rows of one relation in a part of a file.
+class _Nodes(dict[bytes, int]):
+    """What lines say of a relation, each different text with a number."""
 
-    `field` is the type of what a line says of the relation: what is not of it may still be in another shape that is
-    accepted. `at` says which line each row stands in, counted from the part's first.
-    """
+    def __missing__(self, node: bytes) -> int:
+        number = self[node] = len(self)
+        return number
+
+
+@record
+class _Taken:
+    """What a part of a file says of a relation. Of each row: `at`, its line, counted from the part's first; `values` by
+    column; whether it is `uncertain`. Of each decoded line: how many keys it has there, whether it says anything of the
+    relation, and whether that is `odd`."""
+
+    at: numpy.ndarray
+    values: list[pyarrow.Array]
+    uncertain: numpy.ndarray
+    keys: numpy.ndarray
+    said: numpy.ndarray
+    odd: numpy.ndarray
+
+
+class _Rows:
+    """The rows of one relation in a part of a file. Lines that say the same of it are read once."""
 
     def __init__(self, number: int, relation: Relation, tables: Tables):
         import msgspec
@@ -153,13 +172,10 @@ class _Rows:
         self.may_be_empty = relation.is_closed or not self.is_single
         self.attributes = relation.attributes[1:]
         self.columns = [_Column(attribute, tables) for attribute in self.attributes]
-        self.node = attrgetter(f"r{number}")
-        self.at: list[numpy.ndarray] = []
-        self.uncertain: list[tuple[int, bool]] = []
-        """Of the rows that say so, the place and whether it may not hold."""
-        self.count = 0
+        self.nodes = _Nodes()
+        self.numbers: list[int] = []
         if self.is_truth:
-            self.field: Any = bool
+            self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(bool).decode
             return
         types = {"number": int, "float": float, "symbol": str}
         own = [str if column.is_text else types[column.kind] for column in self.columns]
@@ -169,75 +185,78 @@ class _Rows:
         renamed = {f"a{place}": attribute.name for place, attribute in enumerate(self.attributes)}
         self.row = msgspec.defstruct(f"Row{number}", fields, rename=renamed, forbid_unknown_fields=True, gc=False)
         self.values = [attrgetter(f"a{place}") for place in range(len(own))]
-        self.is_plain = len(own) == 1
-        one = self.row | own[0] if self.is_plain else self.row
-        self.field = list[one] | one  # type: ignore[valid-type]
+        one = self.row | own[0] if len(own) == 1 else self.row
+        self.decode = msgspec.json.Decoder(list[one] | one).decode  # type: ignore[valid-type]
 
-    def take(self, cases: Sequence[Any], at: numpy.ndarray, keys: numpy.ndarray, odd: set[int]) -> numpy.ndarray | None:
-        """Take up what decoded lines say; `at` are their places. `keys` counts the keys of each line, `odd` takes up
-        lines that say what is not accepted. Which lines say anything of the relation; None if all do."""
+    def take(self, nodes: Iterable[bytes]) -> None:
+        """Take up what the next lines say, in JSON; nothing where they do not mention the relation."""
+        self.numbers.extend(map(self.nodes.__getitem__, nodes))
+
+    def read(self, lines: numpy.ndarray) -> _Taken:
+        """Hand on what was taken up; `lines` are the places of the lines that were."""
         import numpy
+        import pyarrow
 
-        unset = self.unset
-        nodes = list(map(self.node, cases))
-        said = None
-        if unset in nodes:
-            said = numpy.array([node is not unset for node in nodes])
-        keys[at] += 1 if said is None else said
-        if self.is_truth:
-            places = [place for place, node in enumerate(nodes) if node is True]
-            self.at.append(at[places])
-            self.count += len(places)
-            return said
-        lists = [node if node.__class__ is list else () if node is unset else (node,) for node in nodes]
-        numbers = numpy.fromiter(map(len, lists), numpy.int64, len(lists))
-        if self.is_single:
-            wrong = numbers != 1
-            if self.may_be_empty:
-                wrong &= numbers != 0
-            elif said is not None:
-                wrong &= said
-            if wrong.any():
-                odd.update(at[wrong].tolist())
-        rows = list(chain.from_iterable(lists))
-        if not rows:
-            return said
-        self.at.append(numpy.repeat(at, numbers))
-        width = len(self.columns)
-        if self.is_plain and not {self.row}.issuperset(map(type, rows)):
-            of_key = numpy.array([row.__class__ is self.row for row in rows])
-            numpy.add.at(keys, self.at[-1][of_key], 1)
-            rows = [row if row.__class__ is self.row else self.row(row) for row in rows]
-        else:
-            keys[at] += numbers * width
-        for column, value in zip(self.columns, self.values, strict=True):
-            column.said.extend(map(value, rows))
-        if not self.is_single:
-            flags = [(place, row.uncertain) for place, row in enumerate(rows) if row.uncertain is not unset]
-            for place, flag in flags:
-                keys[self.at[-1][place]] += 1
-                self.uncertain.append((self.count + place, flag))
-        self.count += len(rows)
-        return said
-
-    def read(self, odd: set[int]) -> tuple[numpy.ndarray, list[pyarrow.Array], numpy.ndarray, list[numpy.ndarray]]:
-        """Hand on what was taken up: the lines, the values by column, which rows are uncertain, and numbers that tell
-        whether values are equal. Lines with a value that cannot be read become odd."""
-        import numpy
-
-        at = numpy.concatenate(self.at) if self.at else numpy.empty(0, numpy.int64)
-        uncertain = numpy.zeros(len(at), bool)
-        for place, flag in self.uncertain:
-            uncertain[place] = flag
+        found = list(map(self.rows_of, self.nodes))
+        numbers = numpy.array(self.numbers, numpy.int64)
+        rows = list(chain.from_iterable(rows for rows, _, _ in found))
+        size = numpy.array([len(rows) for rows, _, _ in found], numpy.int64)
+        keys = numpy.array([keys for _, keys, _ in found], numpy.int64)
+        odd = numpy.array([is_odd for _, _, is_odd in found], bool)
+        said = numpy.array([bool(node) for node in self.nodes], bool)
+        owner = numpy.repeat(numpy.arange(len(found)), size)
+        flags = [] if self.is_truth or self.is_single else list(map(_FLAG, rows))
+        uncertain = numpy.array([flag is True for flag in flags] or [False] * len(rows), bool)
         values, codes = [], []
-        for column in self.columns:
+        for column, value in zip(self.columns, self.values if not self.is_truth else (), strict=True):
+            column.said.extend(map(value, rows))
             array, same = column.read()
             if array.null_count:
-                odd.update(at[array.is_null().to_numpy(zero_copy_only=False)].tolist())
+                odd[owner[array.is_null().to_numpy(zero_copy_only=False)]] = True
             values.append(array)
             codes.append(same)
-        self.at, self.uncertain, self.count = [], [], 0
-        return at, values, uncertain, codes
+        if not self.is_truth and _has_twins(owner, codes):
+            # A row given twice is given once, certain where it is certain anywhere.
+            kept: dict[tuple[int, ...], int] = {}
+            for place, row in enumerate(zip(owner.tolist(), *(one.tolist() for one in codes), strict=True)):
+                first = kept.setdefault(row, place)
+                uncertain[first] &= uncertain[place]
+            places = numpy.array(list(kept.values()), numpy.int64)
+            owner, uncertain = owner[places], uncertain[places]
+            values = [one.take(pyarrow.array(places)) for one in values]
+            size = numpy.bincount(owner, minlength=len(found))
+        # The rows of each line: those of what it says.
+        starts, own = numpy.cumsum(size) - size, size[numbers]
+        offsets = numpy.repeat(starts[numbers] - (numpy.cumsum(own) - own), own)
+        places = offsets + numpy.arange(len(offsets))
+        taken = _Taken(
+            numpy.repeat(lines, own), [one.take(pyarrow.array(places)) for one in values], uncertain[places],
+            keys[numbers], said[numbers], odd[numbers],
+        )
+        self.nodes.clear()
+        self.numbers = []
+        return taken
+
+    def rows_of(self, node: bytes) -> tuple[list[Any], int, bool]:
+        """The rows of what a line says, how many keys that has, and whether it is odd."""
+        if not node:
+            return [], 0, False
+        try:
+            found = self.decode(node)
+        except (ValueError, RecursionError):
+            return [], 0, True
+        if self.is_truth:
+            return [None] * found, 1, False
+        rows = found if isinstance(found, list) else [found]
+        if self.is_single and len(rows) != 1 and (rows or not self.may_be_empty):
+            return [], 0, True
+        keys = 1
+        for place, row in enumerate(rows):
+            if row.__class__ is not self.row:
+                rows[place] = self.row(row)
+            else:
+                keys += len(self.columns) + (not self.is_single and _FLAG(row) is not self.unset)
+        return rows, keys, False
 
 
 def _has_twins(at: numpy.ndarray, codes: Iterable[numpy.ndarray]) -> bool:
@@ -287,14 +306,15 @@ class LineReader:
             (RECORD, Literal["complete"] | unset, msgspec.UNSET),
             (INCOMPLETE, list[str] | str | unset, msgspec.UNSET),
         ]
+        nothing = msgspec.Raw(b"")
         for number, (rows, relation) in enumerate(zip(self.rows, inputs, strict=True)):
             is_required = rows.is_single and not relation.is_closed
-            fields.append((f"r{number}", rows.field) if is_required
-                          else (f"r{number}", rows.field | unset, msgspec.UNSET))
+            fields.append((f"r{number}", msgspec.Raw) if is_required else (f"r{number}", msgspec.Raw, nothing))
         renamed = {"name": CASE, **{f"r{number}": rows.name for number, rows in enumerate(self.rows)}}
         case = msgspec.defstruct("Case", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True, gc=False)
         self.unset = msgspec.UNSET
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(case).decode
+        self.parts: Callable[[Any], tuple[Any, ...]] = msgspec.structs.astuple
 
     def read(self, block: bytes, first: int) -> Found:
         """What stands in whole lines, of which the first has the number `first`; all its lines have a number."""
@@ -325,16 +345,33 @@ class _Part:
         self.open = [0] * len(lines)
         self.incomplete = [0] * len(lines)
         self.keys = numpy.zeros(len(lines), numpy.int64)
+        self.is_complete = [False] * len(lines)
         self.blank: set[int] = set()
         self.odd: set[int] = set()
         self.refused: set[int] = set()
         self.rejected: list[tuple[str | None, int, str, str | None]] = []
         self.added: dict[str, list[tuple[int, tuple[Value, ...], bool]]] = {}
+        self.decoded: list[int] = []
 
     def found(self) -> Found:
+        import numpy
+
         for start in range(0, len(self.lines), _AT_A_TIME):
             self.decode(range(start, min(start + _AT_A_TIME, len(self.lines))))
-        taken = {rows.name: rows.read(self.odd) for rows in self.reader.rows}
+        places = numpy.array(self.decoded, numpy.int64)
+        taken = {rows.name: rows.read(places) for rows in self.reader.rows}
+        stated = numpy.zeros((len(self.reader.words), len(places)), numpy.int64)
+        for rows in self.reader.rows:
+            own = taken[rows.name]
+            self.keys[places] += own.keys
+            self.odd.update(places[own.odd].tolist())
+            word, bit = divmod(rows.bit.bit_length() - 1, WORD_BITS)
+            stated[word] |= own.said.astype(numpy.int64) << bit
+        for word, own_word in enumerate(stated):
+            may_be_open = self.reader.may_be_open >> word * WORD_BITS & _WORD
+            for number, bits in zip(self.decoded, (may_be_open & ~own_word).tolist(), strict=True):
+                if not self.is_complete[number]:
+                    self.open[number] |= bits << word * WORD_BITS
         for number in (self.colons != self.keys).nonzero()[0].tolist():
             if number not in self.odd and number not in self.blank and self.may_repeat(number):
                 self.odd.add(number)
@@ -343,38 +380,26 @@ class _Part:
         return self.as_tables(taken)
 
     def decode(self, numbers: range) -> None:
-        """Decode these lines, and take up their rows."""
-        import numpy
-
+        """Decode these lines, and take up what they say."""
         reader, lines = self.reader, self.lines
-        decode = reader.decode
-        cases, at = [], []
+        decode, parts = reader.decode, reader.parts
+        cases = []
         for number in numbers:
             line = lines[number]
             try:
                 if line[:1] != b"{" or len(line) > LONGEST_VALUE or b"\\" in line:
                     self.look_at(line)
-                cases.append(decode(line))
-                at.append(number)
+                case = parts(decode(line))
             except _Blank:
                 self.blank.add(number)
             except (Odd, ValueError, RecursionError):
                 self.odd.add(number)
-        if not cases:
-            return
-        places = numpy.array(at, numpy.int64)
-        stated: list[Any] = [0] * len(cases)
-        of_all = 0
-        for rows in reader.rows:
-            said = rows.take(cases, places, self.keys, self.odd)
-            if said is None:
-                of_all |= rows.bit
             else:
-                bit = rows.bit
-                for place in said.nonzero()[0].tolist():
-                    stated[place] |= bit
-        for number, case, own in zip(at, cases, stated, strict=True):
-            self.take(number, case, own | of_all)
+                self.take(number, *case[:3])
+                self.decoded.append(number)
+                cases.append(case[3:])
+        for rows, nodes in zip(reader.rows, zip(*cases, strict=True), strict=bool(cases)):
+            rows.take(map(bytes, nodes))
 
     def look_at(self, line: bytes) -> None:
         """Raise Odd or _Blank where a line must not be decoded."""
@@ -389,28 +414,24 @@ class _Part:
         if b"\\ud" in line or b"\\uD" in line:
             raise Odd
 
-    def take(self, number: int, case: Any, stated: int) -> None:
+    def take(self, number: int, name: str, record: Any, listed: Any) -> None:
         """Take up what a line says of the case as such."""
         reader, unset = self.reader, self.reader.unset
-        name = reader.name[case.name]
-        self.names[number] = None if name is None else str(name)
-        keys, incomplete, is_complete = 1, 0, reader.record_complete
-        if case.record is not unset:
-            keys += 1
-            is_complete = True
-        if case.incomplete is not unset:
-            keys += 1
-            for relation in [case.incomplete] if isinstance(case.incomplete, str) else case.incomplete:
+        if not (name.isascii() and name.isprintable() and name.strip() and len(name) <= LONGEST_VALUE):
+            if reader.name[name] is None:
+                self.odd.add(number)
+            name = str(reader.name[name])
+        self.names[number] = name
+        self.keys[number] += 1 + (record is not unset) + (listed is not unset)
+        self.is_complete[number] = reader.record_complete or record is not unset
+        if listed is not unset:
+            for relation in [listed] if isinstance(listed, str) else listed:
                 bit = reader.listable.get(relation)
                 if bit is None:
                     self.odd.add(number)
                 else:
-                    incomplete |= bit
-        if name is None:
-            self.odd.add(number)
-        self.keys[number] += keys
-        self.incomplete[number] = incomplete
-        self.open[number] = incomplete if is_complete else incomplete | reader.may_be_open & ~stated
+                    self.incomplete[number] |= bit
+            self.open[number] = self.incomplete[number]
 
     def may_repeat(self, number: int) -> bool:
         """Whether one of the keys of a line may stand there twice, which decoding does not tell.
@@ -447,7 +468,7 @@ class _Part:
         self.incomplete[number] = sum(bit for bit, why in reasons if why == INCOMPLETE)
         self.open[number] = sum(bit for bit, why in reasons if why != NOT_STATED or not reader.record_complete)
 
-    def as_tables(self, taken: dict[str, Any]) -> Found:
+    def as_tables(self, taken: dict[str, _Taken]) -> Found:
         import pyarrow
 
         numbers = range(len(self.lines))
@@ -461,7 +482,7 @@ class _Part:
                 cases[f"{state}{word}"] = pyarrow.array(bits, pyarrow.int64())
         rows = {}
         for relation in self.reader.rows:
-            at, values, uncertain = self.of_relation(relation, *taken[relation.name])
+            at, values, uncertain = self.of_relation(relation, taken[relation.name])
             if not len(at):
                 continue
             places = pyarrow.array(at)
@@ -474,30 +495,17 @@ class _Part:
             found = found.filter(names.is_valid())
         return Found(len(numbers) - len(self.blank), found, rows, rejections(self.rejected))
 
-    def of_relation(
-        self, relation: _Rows, at: numpy.ndarray, values: list[pyarrow.Array], uncertain: numpy.ndarray,
-        codes: list[numpy.ndarray],
-    ) -> tuple[Any, list[Any], Any]:
-        """The rows of a relation that are accepted, each once: with those of lines that were read as a case by itself.
-        """
+    def of_relation(self, relation: _Rows, taken: _Taken) -> tuple[Any, list[Any], Any]:
+        """The rows of a relation that are accepted: with those of lines that were read as a case by itself."""
         import numpy
         import pyarrow
 
+        at, values, uncertain = taken.at, taken.values, taken.uncertain
         if self.odd and len(at):
             kept = ~numpy.isin(at, numpy.array(list(self.odd)))
             if not kept.all():
-                at, uncertain, codes = at[kept], uncertain[kept], [one[kept] for one in codes]
+                at, uncertain = at[kept], uncertain[kept]
                 values = [one.filter(pyarrow.array(kept)) for one in values]
-        if _has_twins(at, codes):
-            # A row given twice is given once, certain where it is certain anywhere.
-            flags: dict[tuple[Any, ...], bool] = {}
-            columns = [one.to_pylist() for one in values]
-            for row, flag in zip(zip(at.tolist(), *columns, strict=True), uncertain.tolist(), strict=True):
-                flags[row] = flag and flags.get(row, True)
-            own = list(zip(*flags, strict=True))
-            at, uncertain = numpy.array(own[0], numpy.int64), numpy.array(list(flags.values()))
-            values = [pyarrow.array(one, arrow_type(column.kind))
-                      for one, column in zip(own[1:], relation.columns, strict=True)]
         added = self.added.get(relation.name)
         if added:
             at = numpy.concatenate([at, [number for number, _, _ in added]])
@@ -519,8 +527,8 @@ def _colons(block: bytes, lines: int) -> numpy.ndarray:
 
     signs = numpy.frombuffer(block, numpy.uint8)
     ends = (signs == ord("\n")).nonzero()[0][: lines - 1]
-    starts = numpy.concatenate([[0], ends + 1]).astype(numpy.int64)
-    return numpy.add.reduceat(signs == ord(":"), starts, dtype=numpy.int64)
+    places = (signs == ord(":")).nonzero()[0]
+    return numpy.diff(numpy.searchsorted(places, ends), prepend=0, append=len(places))
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> None:
