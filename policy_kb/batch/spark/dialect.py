@@ -26,6 +26,8 @@ SETTINGS = {
     "spark.sql.files.ignoreMissingFiles": "false",
     # Functions of this program are called seldom, and Arrow may not be installed.
     "spark.sql.execution.pythonUDF.arrow.enabled": "false",
+    # Of hundreds of columns that are computed from each other, this takes minutes and finds nothing.
+    "spark.sql.constraintPropagation.enabled": "false",
     # Tables are divided by case once, and stay so.
     "spark.sql.adaptive.enabled": "false",
 }
