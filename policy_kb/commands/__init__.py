@@ -14,6 +14,7 @@ import click
 from policy_kb.diagnostics import Refused, RulesRefused
 
 INPUT_REFUSED, RULES_REFUSED = 1, 3
+DEEPEST_CALLS = 8000
 PIPE_CLOSED = 141
 INTERRUPTED = 130
 """As a shell counts a program that a closed pipe, or a reader at the keyboard, ends."""
@@ -88,6 +89,8 @@ def main() -> None:
     """Run the command line; a reader who closes the pipe early is no error."""
     # Start-up makes many objects that stay: looking through them for garbage is a tenth of a short command's time.
     gc.set_threshold(100_000)
+    # An explanation goes as deep as relations rest on each other, some ten calls for each.
+    sys.setrecursionlimit(DEEPEST_CALLS)
     if sys.stdout is None or sys.stderr is None:
         sys.exit(INPUT_REFUSED)  # there is nowhere to answer
     try:
@@ -101,6 +104,10 @@ def main() -> None:
         sys.exit(wrong.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
+    except RecursionError:
+        click.echo("error: the rules rest on each other too deeply to be explained\n"
+                   "  = help: let fewer relations stand one upon the other: about 900 can", err=True)
+        sys.exit(RULES_REFUSED)
     except OSError as problem:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         click.echo(f"error: cannot write or read: {problem.strerror or problem}", err=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -228,3 +230,28 @@ def test_why_a_policy_does_not_apply_is_explained_by_the_record():
     output = call("explain", ELSEWHERE).stdout
     assert "the FEP guidelines apply" in output
     assert "+ the line of business is FEP  [line" in output
+
+
+@pytest.mark.parametrize(("relations", "code", "words"), [(400, 0, "criteria for first are met"), (2500, 3, "rest on each other")])
+def test_relations_may_rest_on_each_other_in_a_long_chain(
+    tmp_path: Path, relations: int, code: int, words: str
+) -> None:
+    """As deep as anyone writes rules, and beyond that without a traceback."""
+    links = "".join(
+        f"/// link {i} holds\n.decl r{i}(case: Case)\nr{i}(case) :- r{i - 1}(case).\n" for i in range(1, relations)
+    )
+    rules = tmp_path / "chain.dl"
+    rules.write_text(
+        ".type Case <: symbol\n@[single] .decl request(case: Case, drug: symbol, phase: symbol, received: number)\n"
+        ".input request\n/// it is so\n.decl given(case: Case)\n.input given\n"
+        f"/// link 0 holds\n.decl r0(case: Case)\nr0(case) :- given(case).\n{links}"
+        '/// decided\n@[policy("T-1", phase = "first", title = "A test", revised = "2025-07-15")]\n'
+        f'@[criterion("first 1")] .decl decided(case: Case)\ndecided(case) :- r{relations - 1}(case).\n'
+    )
+    case = tmp_path / "case.json"
+    case.write_text('{"case": "A", "request": {"drug": "d", "phase": "first", "received": 1}, "given": true}')
+    command = [sys.executable, "cli.py", "explain", str(case), "--policy", str(rules)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == code, done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
