@@ -28,7 +28,8 @@ SETTINGS = {
     "spark.sql.execution.pythonUDF.arrow.enabled": "false",
     # Of hundreds of columns that are computed from each other, this takes minutes and finds nothing.
     "spark.sql.constraintPropagation.enabled": "false",
-    # Tables are divided by case once, and stay so.
+    # Tables are divided by case once, and stay so: none is sent to all machines to be joined.
+    "spark.sql.autoBroadcastJoinThreshold": "-1",
     "spark.sql.adaptive.enabled": "false",
 }
 """Settings of a session that runs this SQL."""
