@@ -232,7 +232,9 @@ def test_why_a_policy_does_not_apply_is_explained_by_the_record():
     assert "+ the line of business is FEP  [line" in output
 
 
-@pytest.mark.parametrize(("relations", "code", "words"), [(400, 0, "criteria for first are met"), (2500, 3, "rest on each other")])
+@pytest.mark.parametrize(("relations", "code", "words"), [
+    (400, 0, "criteria for first are met"), (2500, 3, "rest on each other"),
+])
 def test_relations_may_rest_on_each_other_in_a_long_chain(
     tmp_path: Path, relations: int, code: int, words: str
 ) -> None:
