@@ -289,6 +289,8 @@ from pathlib import Path
 import duckdb
 from policy_kb.batch.results import write_results
 from policy_kb.diagnostics import CaseRefused
+# Who is started in the background inherits that an interrupt is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 how, path, select, criteria = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4].split("|")
 numbers = "range(3000000)" if how == "full" else "range(100000) a(j), range(1000000)"
 numbers = f"(SELECT i FROM {numbers} AS numbers(i))"
