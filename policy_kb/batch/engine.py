@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_kb import pipeline
-from policy_kb.batch.dialect import DUCKDB
-from policy_kb.batch.functions import register
+from policy_kb.batch.dialect import DUCKDB, DuckDB
+from policy_kb.batch.functions import make, register
 from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
@@ -153,7 +153,7 @@ class Run:
             as_before += 1
         del self.made[as_before:]
         for step in script.steps[as_before:]:
-            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_q(step.name)} AS {step.sql}")
+            make(self.connection, step)
             self.made.append(step)
 
     # the cases of a part
@@ -183,16 +183,10 @@ class Run:
         """Refuse the cases that no policy decides."""
         if not self.batch.shape[REQUEST].has_rows:
             return
-        conditions = []
-        for policy in self.policies:
-            drugs = ", ".join(_dialect.text(drug) for drug in sorted(policy.covers))
-            phases = ", ".join(_dialect.text(phase.name) for phase in policy.program.phases)
-            among = f'"drug" IN ({drugs}) AND ' if drugs else ""
-            conditions.append(f'({among}"phase" IN ({phases}))')
         self.connection.execute(
             f"""INSERT INTO main.batch_refused
             SELECT "case", 'request', NULL, 'no policy covers `' || "drug" || '` in the phase `' || "phase" || '`'
-            FROM main.{_q(given_table(REQUEST))} WHERE NOT ({' OR '.join(conditions)})"""
+            FROM main.{_q(given_table(REQUEST))} WHERE NOT ({covered(self.policies, _dialect)})"""
         )
 
     def check_requests(self, script: Script | None) -> None:
@@ -354,6 +348,17 @@ class Run:
     def refusal(self) -> CaseRefused:
         """The refusal of a batch with bad cases, the first hundred problems and what to do."""
         return refuse_batch(self.problems(), self.batch.cases, self.rejected(), self.batch.unnamed, self.path)
+
+
+def covered(policies: Sequence[Policy], dialect: DuckDB) -> str:
+    """The condition on a request that some policy decides it."""
+    conditions = []
+    for policy in policies:
+        drugs = ", ".join(dialect.text(drug) for drug in sorted(policy.covers))
+        phases = ", ".join(dialect.text(phase.name) for phase in policy.program.phases)
+        among = f"{dialect.quoted('drug')} IN ({drugs}) AND " if drugs else ""
+        conditions.append(f"({among}{dialect.quoted('phase')} IN ({phases}))")
+    return " OR ".join(conditions)
 
 
 def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed: int, path: Path) -> CaseRefused:

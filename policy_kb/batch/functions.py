@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policy_kb.batch.dialect import DUCKDB
-from policy_kb.batch.sql import Script
+from policy_kb.batch.sql import Script, Step
 from policy_kb.expressions import COMPARE, EvaluationStopped, call
 from policy_kb.source import Span
 
@@ -52,8 +52,12 @@ def register(connection: Any, sql: str) -> None:
                                        if name == "datalog_to_number" else "default")
 
 
+def make(connection: Any, step: Step) -> None:
+    """Make the table of a step."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {DUCKDB.quoted(step.name)} AS {step.sql}")
+
+
 def run(connection: Any, script: Script) -> None:
     """Make the tables of a script, in the order in which they read each other."""
-    quoted = DUCKDB.quoted
     for step in script.steps:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(step.name)} AS {step.sql}")
+        make(connection, step)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import numpy
     import pyarrow
 
-RECORD, COMPLETE = "record", "complete"
+RECORD = "record"
 LINE = "ndjson_line"
 
 WORD_BITS = 62

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policy_kb import pipeline
-from policy_kb.batch.engine import Progress, policies_of, refuse_batch, same_vocabulary
+from policy_kb.batch.engine import Progress, covered, policies_of, refuse_batch, same_vocabulary
 from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.results import Written
 from policy_kb.batch.shape import CASE, given_table
@@ -157,16 +157,10 @@ class _Work:
         self.refused = self.refusals.select(CASE).distinct().count()
 
     def uncovered(self) -> DataFrame:
-        conditions = []
-        for policy in self.policies:
-            drugs = ", ".join(SPARK.text(drug) for drug in sorted(policy.covers))
-            phases = ", ".join(SPARK.text(phase.name) for phase in policy.program.phases)
-            among = f"{_q('drug')} IN ({drugs}) AND " if drugs else ""
-            conditions.append(f"({among}{_q('phase')} IN ({phases}))")
         reason = f"concat('no policy covers `', {_q('drug')}, '` in the phase `', {_q('phase')}, '`')"
         return self.session.sql(
             f"SELECT {_CASE}, 'request' AS {_q('table')}, {reason} AS reason "
-            f"FROM {_q(given_table('request'))} WHERE NOT ({' OR '.join(conditions)})"
+            f"FROM {_q(given_table('request'))} WHERE NOT ({covered(self.policies, SPARK)})"
         )
 
     def prepare(self, policy: Policy, phase: Phase) -> list[DataFrame]:
