@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from policy_kb.batch.plan import Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.sql import GATHERED, Script, Step
-from policy_kb.check.checked import Phase
+from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.plain import Rows
 from policy_kb.load.cases import REQUEST
@@ -204,19 +205,26 @@ class Run:
 
     def refuse_by_rules(self) -> None:
         """Refuse the cases of the part that a rule of the vocabulary refuses."""
-        from policy_kb.evaluate.worlds import possible
         from policy_kb.explain.written import sentence
 
-        program = self.policies[0].program
-        known = self.known[self.policies[0].number]
-        for name, script in refusals(program, known, self.batch.shape, _dialect):
-            relation = next(one for one in program.relations.values() if possible(one.name) == name)
-            register(self.connection, script.text)
+        for relation, script in self.refusals:
             self.run(script)
             self.insert([
                 (str(case), relation.name, None, sentence(relation, (case, *values)))
                 for case, *values in self.rows(script.last)
             ])
+
+    @cached_property
+    def refusals(self) -> list[tuple[Relation, Script]]:
+        """The relations that refuse a case, each with the query for its rows; the same for all parts."""
+        from policy_kb.evaluate.worlds import possible
+
+        program = self.policies[0].program
+        relations = {possible(relation.name): relation for relation in program.relations.values()}
+        found = refusals(program, self.known[self.policies[0].number], self.batch.shape, _dialect)
+        for _, script in found:
+            register(self.connection, script.text)
+        return [(relations[name], script) for name, script in found]
 
     def refuse_stopped(self, query: Query) -> bool:
         """Refuse the cases of the part for which a value does not exist that the rules need; whether there are any."""
