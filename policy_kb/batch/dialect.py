@@ -46,6 +46,8 @@ class DuckDB:
     text_type, whole_type, float_type = "VARCHAR", "BIGINT", "DOUBLE"
     lists_by_number = True
     """Whether a list of few items is made once for each combination of them that occurs, not for each row."""
+    most_united: int | None = None
+    """Of how many queries a union is at most; None: of any number."""
 
     def quoted(self, name: str) -> Sql:
         return '"' + name.replace('"', '""') + '"'

@@ -303,6 +303,10 @@ class Run:
 
     def decide(self, output: Path, rejects: Path | None, progress: Progress | None) -> Outcome:
         """As `decide_batch`."""
+        with self.batch.reading(self.path):
+            return self.decided(output, rejects, progress)
+
+    def decided(self, output: Path, rejects: Path | None, progress: Progress | None) -> Outcome:
         from policy_kb.batch.results import write_results
 
         self.refuse_uncovered()

@@ -8,6 +8,7 @@ from typing import Any
 from policy_kb.batch.dialect import DUCKDB
 from policy_kb.batch.engine import is_lines, open_batch
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, given_table
+from policy_kb.batch.tables import REJECTED_TABLE
 from policy_kb.check.checked import Attribute
 from policy_kb.dates import format_date
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
@@ -40,16 +41,19 @@ def _in_lines(path: Path, case: str) -> Document | None:
 
 def _in_tables(policy: Policy, path: Path, case: str) -> Document | None:
     batch = open_batch([policy], path, False)
-    problems = [one for one in batch.problems if one.case == case]
-    if problems:
-        raise CaseRefused([
-            Diagnostic(Kind.REFUSED_ROW, Span(f"{path}/{one.table}", one.row or 1), one.reason, one.hint)
-            for one in problems
-        ])
-
     def rows(query: str) -> list[Any]:
-        return batch.connection.execute(query, [case]).fetchall()
+        with batch.reading(path):
+            return batch.connection.execute(query, [case]).fetchall()
 
+    if batch.rejected:
+        # Of the first problems there are hints.
+        hints = {(one.table, one.row, one.reason): one.hint for one in batch.problems}
+        problems = rows(f"SELECT * EXCLUDE ({_quoted(CASE)}) FROM {REJECTED_TABLE} WHERE {_quoted(CASE)} = ?")
+        if problems:
+            raise CaseRefused([
+                Diagnostic(Kind.REFUSED_ROW, Span(f"{path}/{table}", row or 1), reason, hints.get((table, row, reason)))
+                for table, row, reason in problems
+            ])
     document: dict[str, object] = {"case": case}
     reasons: dict[str, str | None] = {}
     some = [name for name, given in batch.shape.items() if given.openness is Openness.SOME]

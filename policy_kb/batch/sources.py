@@ -164,12 +164,14 @@ def reading(place: str) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.ParserException, duckdb.BinderException,
-            duckdb.CatalogException):
+    except (duckdb.InterruptException, duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
         raise
     except duckdb.Error as problem:
-        message = f"cannot be read: {first_line(problem)}"
-        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(place, 1), message, "write it anew")]) from None
+        message, hint = f"cannot be read: {first_line(problem)}", "write it anew"
+        if isinstance(problem, duckdb.OutOfMemoryException) or "No space left" in str(problem):
+            message = f"the memory or the disk is too small: {first_line(problem)}"
+            hint = "free some of it, or divide the batch"
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(place, 1), message, hint)]) from None
 
 
 def _place(path: Path) -> str:

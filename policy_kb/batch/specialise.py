@@ -26,6 +26,7 @@ from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.worlds import CASE, certain, open_, possible
 from policy_kb.expressions import COMPARE, EvaluationStopped, call
+from policy_kb.load.cases import is_single
 from policy_kb.parse import tree
 from policy_kb.parse.tree import (
     Aggregate,
@@ -48,6 +49,9 @@ MOST_UNFOLDED = 4
 
 MOST_COPIES = 64
 """A rule is not written out for more values than these."""
+
+MOST_JOINED_COPIES = 8
+"""The same of a rule that joins rows of a case: each copy is a join of its own, where one row by itself is one bit."""
 
 NUMBER_OF = "number of"
 """A call of this function counts how many of the flags that its arguments name are true."""
@@ -779,7 +783,7 @@ class _Specialiser:
             if (name, place) not in domains:
                 return None
             size *= len(domains[name, place])
-        if size > MOST_COPIES:
+        if size > (MOST_JOINED_COPIES if any(map(self._joins_rows, own)) else MOST_COPIES):
             return None
         result: list[PlainRule] = []
         rows: dict[Row, str] = {}
@@ -803,6 +807,23 @@ class _Specialiser:
                 return None
             result += copies
         return result
+
+    def _joins_rows(self, rule: PlainRule) -> bool:
+        """Whether a rule joins several rows of a case, once the values of its head are known."""
+        known = set(tree.names(rule.head))
+        groups: list[tuple[set[str], int]] = []
+        for literal in rule.body:
+            names = set(tree.names(literal)) - known
+            rows = sum(bool(atom.arguments) and not self._is_table(atom.relation)
+                       and not self._is_single(atom.relation) for atom in literal_atoms(literal))
+            joined = [group for group in groups if group[0] & names]
+            groups = [group for group in groups if not group[0] & names]
+            groups.append((names.union(*(group[0] for group in joined)), rows + sum(group[1] for group in joined)))
+        return any(rows > 1 for _, rows in groups)
+
+    def _is_single(self, name: str) -> bool:
+        relation = self.program.relations.get(name[:-1])
+        return relation is not None and relation.is_input and is_single(relation)
 
     def _instances(
         self, rule: PlainRule, names: Iterable[str], domains: Mapping[tuple[str, int], frozenset[Value]]

@@ -1044,7 +1044,7 @@ class Compiler:
         branches = [branch for grouped in self.passes.values() for branch in self.branches(grouped)]
         branches += [self.branch(part, "cases") for part in tested]
         if branches:
-            steps.append(self.gathered(GATHERED, branches))
+            steps += self.gathered(GATHERED, branches)
         self.bits = [name for branch in branches for name, _, _ in branch.bits]
         steps += [self.pass_step(grouped) for grouped in self.passes.values() if grouped.values]
         most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
@@ -1057,7 +1057,7 @@ class Compiler:
                 steps += [part.step(previous) for part in self.relations.values() if part.level == level]
                 tested = [part for part in self.parts.values() if part.level == level and not part.columns]
                 if tested:
-                    steps.append(self.gathered(f"joined_rows_{level}", [self.branch(p, previous) for p in tested]))
+                    steps += self.gathered(f"joined_rows_{level}", [self.branch(p, previous) for p in tested])
             steps += [part.step(previous) for part in joined]
             lines = self.wide_base() if level == 0 else ["SELECT w.*", f"FROM {previous} AS w"]
             columns = [f"       p{i}.{part.columns[0]} AS {self.q(part.name)}" for i, part in enumerate(joined)]
@@ -1137,28 +1137,51 @@ class Compiler:
             source += f"\nLEFT JOIN cases AS c ON c.{self.key} = r.{self.key}"
         return source
 
-    def gathered(self, name: str, branches: list[_Branch]) -> Step:
-        """One pass over all branches: each row sets bits of numbers, and one grouping by case gathers them."""
-        words = range(-(-sum(len(branch.bits) for branch in branches) // BITS))
-        selects = []
+    def gathered(self, name: str, branches: list[_Branch]) -> list[Step]:
+        """One pass over all branches: each row sets bits of numbers, and one grouping by case gathers them. Where a
+        database unites few queries at a time, each such part is gathered first."""
+        size = self.dialect.most_united or len(branches)
+        steps: list[Step] = []
+        parts: list[tuple[str, range]] = []
         number = 0
-        for branch in branches:
-            places = {number + i: bit for i, bit in enumerate(branch.bits)}
-            number += len(branch.bits)
-            lines = [f"SELECT {branch.key}"]
-            for word in words:
-                lines[-1] += ","
-                own = {place % BITS: bit for place, bit in places.items() if place // BITS == word}
-                if not own:
-                    lines.append(f"       CAST(0 AS BIGINT) AS word_{word}")
-                for i, (place, (_, condition, notes)) in enumerate(own.items()):
-                    lines.append(f"       -- {'; '.join(notes)}")
-                    value = f"CAST({1 << place} AS BIGINT)"
-                    chosen = value if condition == "TRUE" else (
-                        f"CASE WHEN {condition} THEN {value} ELSE CAST(0 AS BIGINT) END"
-                    )
-                    lines.append(f"       {chosen}{' |' if i < len(own) - 1 else f' AS word_{word}'}")
-            selects.append("\n".join([*lines, branch.source]))
+        for start in range(0, len(branches), size):
+            some = branches[start : start + size]
+            end = number + sum(len(branch.bits) for branch in some)
+            words = range(number // BITS, -(-end // BITS))
+            selects = []
+            for branch in some:
+                selects.append(self.bits_of(branch, number, words))
+                number += len(branch.bits)
+            part = name if len(branches) <= size else f"{name}_part_{len(steps) + 1}"
+            steps.append(self.grouped(part, selects, words))
+            parts.append((part, words))
+        if len(steps) > 1:
+            whole = range(-(-number // BITS))
+            steps.append(self.grouped(name, [
+                f"SELECT {', '.join([self.key, *(_word(word, word in words) for word in whole)])} FROM {part}"
+                for part, words in parts
+            ], whole))
+        return steps
+
+    def bits_of(self, branch: _Branch, number: int, words: range) -> Sql:
+        """The bits that the rows of a branch set, the first of which has this number."""
+        places = {number + i: bit for i, bit in enumerate(branch.bits)}
+        lines = [f"SELECT {branch.key}"]
+        for word in words:
+            lines[-1] += ","
+            own = {place % BITS: bit for place, bit in places.items() if place // BITS == word}
+            if not own:
+                lines.append(f"       {_word(word, False)}")
+            for i, (place, (_, condition, notes)) in enumerate(own.items()):
+                lines.append(f"       -- {'; '.join(notes)}")
+                value = f"CAST({1 << place} AS BIGINT)"
+                chosen = value if condition == "TRUE" else (
+                    f"CASE WHEN {condition} THEN {value} ELSE CAST(0 AS BIGINT) END"
+                )
+                lines.append(f"       {chosen}{' |' if i < len(own) - 1 else f' AS word_{word}'}")
+        return "\n".join([*lines, branch.source])
+
+    def grouped(self, name: str, selects: list[Sql], words: range) -> Step:
         gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)
         body = _indented("\nUNION ALL\n".join(selects))
         return Step(name, f"SELECT {self.key}, {gathered}\nFROM (\n{body}\n) AS bits\nGROUP BY {self.key}", ())
@@ -1222,6 +1245,11 @@ def _in_order(
     counts = [literal for literal in literals if counted_atom(literal) is not None]
     others = [literal for literal in literals if counted_atom(literal) is None]
     return [*in_order(others, frozenset(bound), literals if whole is None else whole), *counts]
+
+
+def _word(word: int, is_given: bool) -> Sql:
+    """A word of bits, all of them 0 where it is not given."""
+    return f"word_{word}" if is_given else f"CAST(0 AS BIGINT) AS word_{word}"
 
 
 def _with(layers: list[Sql], body: Sql) -> Sql:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,8 @@ class Batch:
     `cases` is the number of names of cases in all tables, `rejected` of those among them with a problem. Of `unnamed`
     rows nobody can say which case they belong to. `problems` are the first hundred, by table in the order of the
     declarations, row and column; all stand in the table `batch_rejected` (`case`, `table`, `row`, `reason`). That the
-    rows of the relations `unasked` are of cases with a request is still to be found out.
+    rows of the relations `unasked` are of cases with a request is still to be found out. `places` are those of the
+    tables that are read anew when cases are decided, by relation.
     """
 
     connection: DuckDBPyConnection
@@ -69,6 +70,22 @@ class Batch:
     unnamed: int
     problems: tuple[Problem, ...]
     unasked: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[None]:
+        """Refuse the batch at `path` where a table turns out to be unreadable only as its cases are decided. Raises
+        CaseRefused that names the table."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as problem:
+            for name, place in self.places.items():
+                with reading(place):
+                    self.connection.execute(f"SELECT max(hash(given)) FROM main.{_name(given_table(name))} AS given")
+            with reading(str(path)):
+                raise problem
 
 
 def read_tables(
@@ -196,7 +213,9 @@ class _Reader:
         cases, rejected = self.count_cases()
         shape = self.prepare(rejected)
         names = tuple(table.name for table in unasked)
-        return Batch(self.connection, shape, cases, rejected, unnamed, problems, names)
+        places = {name: table.source.place for name, table in self.tables.items() if name in shape
+                  and shape[name].has_rows}
+        return Batch(self.connection, shape, cases, rejected, unnamed, problems, names, places)
 
     # the tables as such
 

@@ -9,7 +9,7 @@ from policy_kb import pipeline
 from policy_kb.batch.plan import decisions, model_query
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
 from policy_kb.batch.spark.dialect import SPARK
-from policy_kb.batch.spark.functions import run
+from policy_kb.batch.spark.functions import keep, run
 from policy_kb.batch.spark.session import fresh
 from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.evaluate.plain import Rows
@@ -40,7 +40,7 @@ def prepare_spark(
         rows = new.sql(f"SELECT {columns} FROM (VALUES {values}) AS given({named}){where}")
         if partitions:
             rows = rows.repartition(partitions, CASE)
-        rows.createOrReplaceTempView(SPARK.quoted(table))
+        keep(rows).createOrReplaceTempView(SPARK.quoted(table))
 
     for relation in program.inputs():
         kinds = {attribute.name: SORTS[attribute.kind] for attribute in relation.attributes}
@@ -61,7 +61,7 @@ def decided(
     query = decisions(rules, known, phase, shape, SPARK)
     run(new, query.script)
     found = new.sql(query.script.last).collect()
-    return {row[1]: dict(zip(query.columns, row, strict=True)) for row in found}
+    return {row[CASE]: dict(zip(query.columns, row, strict=True)) for row in found}
 
 
 def models(

@@ -191,6 +191,38 @@ def test_any_case_of_a_batch_is_explained(tmp_path: Path, form: str) -> None:
     assert "there is no case `A-9`" in none.output
 
 
+def test_a_refused_case_is_explained_by_what_is_wrong_with_it(tmp_path: Path) -> None:
+    bad = [(f"B-{number}", "Lemtrada", "initiation", "2025-02-30") for number in range(150)]
+    source = folder(tmp_path / "cases", {"request": [("A-1", "Lemtrada", "initiation", "2025-09-02"), *bad]})
+    for case in ("B-3", "B-149"):  # of the first hundred problems, and behind them
+        refused = call("explain", "--from", source, "--case", case)
+        assert refused.exit_code == 1
+        assert "2025-02-30" in refused.output
+    assert call("explain", "--from", source, "--case", "A-1").exit_code != 1
+
+
+@pytest.mark.parametrize("relation", ["relapse", "therapy", "concurrent_therapy"])
+def test_a_table_that_turns_out_damaged_only_when_it_is_used_is_named(tmp_path: Path, relation: str) -> None:
+    """Nothing reads the names of cases before the decisions are made."""
+    rows = {"relapse": "DATE '2025-01-02' AS \"on\"", "concurrent_therapy": "'Avonex' AS product",
+            "therapy": "'Avonex' AS product, DATE '2021-01-02' AS started, DATE '2022-01-02' AS stopped"}
+    request = "'Lemtrada' AS drug, 'initiation' AS phase, DATE '2025-09-02' AS received"
+    (tmp_path / "cases").mkdir()
+    for name, columns in {"request": request, **rows}.items():
+        path = tmp_path / "cases" / f"{name}.parquet"
+        duckdb.connect().execute(
+            f"COPY (SELECT 'case-' || i AS \"case\", {columns} FROM range(9) AS t(i)) TO '{path}' "
+            "(COMPRESSION uncompressed)"
+        )
+    damaged = tmp_path / "cases" / f"{relation}.parquet"
+    damaged.write_bytes(damaged.read_bytes().replace(b"case-7", b"\xffase-7"))
+    refused = call("batch", tmp_path / "cases", "-o", tmp_path / "out.parquet")
+    assert refused.exit_code == 1, refused.exception
+    assert f"{relation}.parquet" in refused.output
+    assert "cannot be read" in refused.output
+    assert not (tmp_path / "out.parquet").exists()
+
+
 def test_the_sql_names_its_rules_and_runs_nowhere_else() -> None:
     printed = call("sql", "09-J2000-27", "initiation")
     assert printed.exit_code == 0

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from policy_kb import commands, policies
+from policy_kb.audit import rules as audit_rules
 from policy_kb.commands import INPUT_REFUSED, RULES_REFUSED
 from policy_kb.evaluate import bottom_up
 from policy_kb.installed import policy_files, rules_folder
@@ -39,8 +40,8 @@ MOST_SECONDS = 60.0
 MOST_MEMORY = 1024
 """MiB by which a command may make the process larger."""
 
-ANSWERS_IN_PART = ("decide", "check")
-"""Commands that answer for the inputs they can read, or sum up, where they refuse others."""
+ANSWERS_IN_PART = ("decide", "check", "audit")
+"""Commands that answer for the inputs they can read, or sum up, where they refuse others; `audit` answers with no."""
 
 OUTPUT_OPTIONS = ("-o", "--output", "--html", "--rejects", "-D", "--record")
 
@@ -176,7 +177,8 @@ def complaint(arguments: Sequence[str], done: Run) -> str | None:
     if done.memory > MOST_MEMORY:
         return f"{done.memory} MiB more memory"
     if done.code in REFUSALS:
-        if not done.errors.strip() and not (command == "check" and "--json" in arguments):
+        is_answer = command == "audit" or (command == "check" and "--json" in arguments)
+        if not done.errors.strip() and not (is_answer and done.output.strip()):
             return f"exit code {done.code}, and no reason is given"
         if done.output.strip() and command not in ANSWERS_IN_PART:
             return f"a result is printed although the input is refused: {done.output[:200]!r}"
@@ -249,7 +251,15 @@ def policies_loaded_once() -> Iterator[None]:
             return make(found)
         return made.setdefault(id(found), made.get(id(found)) or make(found))
 
-    with patch.object(policies, "_rules", rules), patch.object(policies, "Policy", policy):
+    read_book = audit_rules.read_rules
+    own_books = cache(read_book)
+
+    def book(entry: Path) -> Any:
+        real = real_path(entry)
+        return own_books(real) if real.parent == rules_folder() else read_book(entry)
+
+    with patch.object(policies, "_rules", rules), patch.object(policies, "Policy", policy), \
+            patch.object(audit_rules, "read_rules", book):
         yield
 
 

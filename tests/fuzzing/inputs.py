@@ -10,13 +10,20 @@ import json
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from policy_kb.audit.document import NotJson, parse_json
+from policy_kb.audit.log import append, hash_of
+from policy_kb.audit.walk import Unsound
+from policy_kb.load.documents import read_documents
+from tests.audit.mutations import parts, with_change
+from tests.audit.running import Audited, decided, random_decided
 from tests.fuzzing.behaving import attempted, complaint, misbehaviour, run_in, scratch
 from tests.strategies.cases import Draw, RandomDraw
 from tests.strategies.cases import build_case as build_alemtuzumab_case
@@ -29,7 +36,8 @@ RULE_TEXTS = [
                         *(ROOT / "tests/programs").rglob("*.dl")])
 ]
 PIECES = sorted({piece for text in RULE_TEXTS for piece in re.findall(r"\w+|\s|[^\w\s]{1,2}", text)})
-SCENARIOS = [path.read_bytes() for path in sorted((ROOT / "kb/alemtuzumab/scenarios").glob("*.yaml"))]
+SCENARIO_FILES = sorted((ROOT / "kb/alemtuzumab/scenarios").glob("*.yaml"))
+SCENARIOS = [path.read_bytes() for path in SCENARIO_FILES]
 
 WORDS: tuple[bytes, ...] = (
     *(word.encode() for word in (
@@ -430,6 +438,92 @@ def _compare(draw: Draw) -> Attempt:
     return Attempt("results", arguments, {old: results[old], f"new-{new}": content})
 
 
+# --- determinations and logs -----------------------------------------------------------------------------------------
+
+ODD_PARTS: tuple[object, ...] = (
+    None, True, False, 0, -1, 2**63, -(10**300), 10**4000, 1e308, -0.0, "", " ", "\0", "\x1b[2J", "\u202e", "x" * 5000,
+    "sha256:", "met", "kb/alemtuzumab.dl:1", "../../etc/passwd", "/dev/zero", "'; DROP TABLE x; --", "{}", [], {}, [[]],
+    ["x"], {"": None}, {"kind": "given"}, {"kind": "rule", "rule": "x:1"}, {"see": 0}, {"see": 10**9}, {"see": -1},
+)
+
+
+@cache
+def _determined() -> tuple[tuple[Audited, bytes | None], ...]:
+    """Determinations: of random programs, and of scenarios with the text of their case files."""
+    found: list[tuple[Audited, bytes | None]] = [(one, None) for one in map(random_decided, range(40)) if one]
+    for path in SCENARIO_FILES[:6]:
+        [document] = read_documents(path)
+        found.append((decided(document), path.read_bytes()))
+    return tuple(found)
+
+
+@cache
+def _log() -> bytes:
+    """A log of a few determinations."""
+    folder = scratch()
+    for one, _ in _determined()[:5]:
+        append(folder / "x.log", one.said, {})
+    return (folder / "x.log").read_bytes()
+
+
+def _with_odd_parts(draw: Draw, said: Any) -> Any:
+    """A determination with parts of it exchanged for what does not belong there, or moved to elsewhere."""
+    for _ in range(draw.pick((1, 1, 2, 4))):
+        path, _ = draw.pick(tuple(parts(said)))
+        _, other = draw.pick(tuple(parts(said)))
+        new = other if draw.chance(30) else deepcopy(draw.pick(ODD_PARTS))
+        if path and new is not None:
+            said = with_change(said, path, partial(_exchanged, new))
+    return said
+
+
+def _exchanged(new: object, _: object) -> object:
+    return new
+
+
+def _spoiled_json(draw: Draw, said: Any) -> bytes:
+    if draw.chance(70):
+        return json.dumps(_with_odd_parts(draw, said)).encode()
+    return noise(draw) if draw.chance(5) else spoiled(draw, json.dumps(said).encode())
+
+
+def _determinations(draw: Draw) -> Attempt:
+    one, _ = draw.pick(_determined())
+    text = _spoiled_json(draw, one.said)
+
+    def audit() -> None:
+        try:
+            said = parse_json(text.decode("utf-8", "replace"))
+            if isinstance(said, dict):
+                one.check(said)
+        except (NotJson, Unsound) as wrong:
+            str(wrong)
+
+    return Attempt("determinations", step=lambda: attempted(audit), text=text)
+
+
+def _audits(draw: Draw) -> Attempt:
+    one, case = draw.pick([(one, case) for one, case in _determined() if case is not None])
+    files = {"x.json": _spoiled_json(draw, one.said), "case.yaml": spoiled(draw, case) if draw.chance(20) else case}
+    return Attempt("audits", ("audit", "x.json", "--case", "case.yaml", *draw.pick(((), ("--json",)))), files)
+
+
+def _logs(draw: Draw) -> Attempt:
+    lines = _log().splitlines(keepends=True)
+    if draw.chance(50):
+        place = draw.integer(0, len(lines) - 1)
+        entry = _with_odd_parts(draw, json.loads(lines[place]))
+        if isinstance(entry, dict) and draw.chance(70):  # who edits an entry can give it its hash
+            with suppress(ValueError, TypeError, KeyError):
+                entry["hash"] = hash_of(entry)
+        lines[place] = json.dumps(entry).encode() + b"\n"
+    content = b"".join(lines)
+    if draw.chance(60):
+        content = spoiled(draw, content)
+    arguments = ("audit", "x.log", *draw.pick(((), ("--log",), ("--json", "--log"), ("--head", "sha256:" + "0" * 64))))
+    return Attempt("logs", arguments, {"x.log": content})
+
+
 # --- words of a command line -----------------------------------------------------------------------------------------
 
 QUERIES = (
@@ -493,10 +587,13 @@ KINDS: Mapping[str, tuple[Callable[[Draw], Attempt], float]] = MappingProxyType(
     "tables of run": (_run, 8),
     "command lines": (_command_line, 12),
     "query commands": (_query_command, 2),
-    "lines of batch": (_batch_lines, 0.2),
-    "tables of batch": (_batch_csv, 0.4),
-    "Parquet": (_batch_parquet, 0.4),
-    "databases": (_batch_database, 0.4),
-    "results": (_compare, 0.5),
+    "determinations": (_determinations, 40),
+    "audits": (_audits, 3),
+    "logs": (_logs, 12),
+    "lines of batch": (_batch_lines, 1),
+    "tables of batch": (_batch_csv, 3),
+    "Parquet": (_batch_parquet, 5),
+    "databases": (_batch_database, 2),
+    "results": (_compare, 2),
 })
 """Each kind with how many of a thousand inputs it is: the steps of the pipeline are tried most, being fast."""

@@ -63,7 +63,8 @@ def test_a_query_without_an_atom_is_refused_as_such(query: str, tmp_path: Path) 
 COMMANDS = (
     ("decide", "x{}"), ("decide", "x{}", "--json"), ("explain", "x{}"), ("query", "x{}", "therapy(_, _, _)"),
     ("check", "x{}"), ("run", "x{}"), ("about", "x{}"), ("batch", "x{}", "-o", "out.csv"),
-    ("compare", "x{}", "x{}"), ("explain", "--from", "x{}", "--case", "A"), ("decide", "case.yaml", "--policy", "x{}"),
+    ("compare", "x{}", "x{}"), ("explain", "--from", "x{}", "--case", "A"), ("audit", "x{}"), ("audit", "--log", "x{}"),
+    ("decide", "case.yaml", "--policy", "x{}"),
 )
 ENDINGS = ("", ".yaml", ".json", ".ndjson", ".dl", ".csv", ".parquet", ".duckdb")
 

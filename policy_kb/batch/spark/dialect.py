@@ -28,9 +28,15 @@ SETTINGS = {
     "spark.sql.execution.pythonUDF.arrow.enabled": "false",
     # Of hundreds of columns that are computed from each other, this takes minutes and finds nothing.
     "spark.sql.constraintPropagation.enabled": "false",
-    # Tables are divided by case once, and stay so: none is sent to all machines to be joined.
-    "spark.sql.autoBroadcastJoinThreshold": "-1",
+    # Tables are divided by case once, and stay so, whatever else is joined or grouped by; only the tables of a policy
+    # are small enough to be sent to all machines.
+    "spark.sql.requireAllClusterKeysForCoPartition": "false",
+    "spark.sql.unionOutputPartitioning": "true",
+    "spark.sql.autoBroadcastJoinThreshold": str(64 * 2**10),
+    "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     "spark.sql.adaptive.enabled": "false",
+    # Descriptions of plans, which nobody reads, are megabytes.
+    "spark.sql.maxPlanStringLength": "1000",
 }
 """Settings of a session that runs this SQL."""
 
@@ -40,11 +46,11 @@ TYPES = {"VARCHAR": "STRING"}
 _PLAIN_PATTERN = re.compile(
     r"(?:[A-Za-z0-9_ \-,:/;@#%=<>~'\"|^$.]|\\[dsw.\\\[\]()|*+?^$\-/]"
     r"|\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[_ ,:/.]|\\[dsw])+\]"
-    r"|\((?!\?)|\)(?![*+?{])|[*+?](?![*+?{])|\{[0-9]+(?:,[0-9]*)?\}(?![*+?{]))*",
+    r"|\((?!\?)|\)(?:\?(?![*+?{])|(?![*+?{]))|[*+?](?![*+?{])|\{[0-9]+(?:,[0-9]*)?\}(?![*+?{]))*",
     re.ASCII,
 )
-"""Regular expressions that Python and Java read the same way; a group is never repeated, for which Java calls itself
-once for each time."""
+"""Regular expressions that Python and Java read the same way; a group is there once or not at all, but never repeated,
+for which Java calls itself once for each time."""
 
 
 def text(value: str) -> Sql:
@@ -65,6 +71,8 @@ class Spark(DuckDB):
 
     text_type = TYPES["VARCHAR"]
     lists_by_number = False
+    # Spark tells each task of all queries of its union; these are as many tasks as the queries have parts together.
+    most_united = 12
 
     def quoted(self, value: str) -> Sql:
         return name(value)

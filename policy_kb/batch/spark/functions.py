@@ -35,15 +35,15 @@ def run(session: SparkSession, script: Script) -> None:
 
 
 def keep(rows: DataFrame) -> DataFrame:
-    """Keep rows once they are made, in memory and on the disks of the machines where that is short; or where Spark's
+    """Make rows and keep them, in memory and on the disks of the machines where that is short; or where Spark's
     configuration (`spark.checkpoint.dir`) says, so that they survive the loss of a machine.
 
-    What reads them knows nothing of how they were made: Spark plans a query with all that it rests on, which for steps
-    that rest on steps would be more each time.
+    What reads them knows nothing of how they were made: Spark plans a query, and tells each task, with all that it
+    rests on, which for steps that rest on steps would be more each time.
     """
     from pyspark import StorageLevel
 
     context = rows.sparkSession.sparkContext
     if context.getCheckpointDir() is not None:
-        return rows.checkpoint(eager=False)
-    return rows.localCheckpoint(eager=False, storageLevel=StorageLevel.MEMORY_AND_DISK)
+        return rows.checkpoint()
+    return rows.localCheckpoint(storageLevel=StorageLevel.MEMORY_AND_DISK)
