@@ -18,11 +18,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from policy_kb.batch.lines import LINE, WORD_BITS, Found, LineReader, kind_of, rejections
+from policy_kb.batch.lines import LINE, WORD_BITS, Found, LineReader, rejections
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
 from policy_kb.batch.tables import MOST_PROBLEMS, REJECTED_TABLE, Batch, Problem, connect
 from policy_kb.batch.values import DUCKDB
-from policy_kb.check.checked import CheckedProgram, Relation
+from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, quoted
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED, is_single
 from policy_kb.load.documents import LONGEST_LINE
@@ -38,6 +38,10 @@ BLOCK = 16 * 1024 * 1024
 """Bytes of the file that are read at a time, and the last line to its end."""
 
 MOST_WORKERS = 16
+
+_MOST_SHOWN = 1024 * 1024 * 1024
+"""Bytes of rows that the database reads where they are; of more rows all are inserted into tables of its own, which it
+can move to the disk."""
 
 _MOST_WAITING = 64 * 1024 * 1024
 """Bytes of rows that wait to be inserted together."""
@@ -264,7 +268,10 @@ class _Tables:
         self.connection = connection
         self.path = path
         self.read = 0
-        self.filled: dict[str, Relation] = {}
+        self.filled: dict[str, str] = {}
+        """Where the rows of a relation stand."""
+        self.made = {_CASES, _PROBLEMS}
+        self.has_inserted = False
         self.waiting: dict[str, list[pyarrow.Table]] = {}
         self.waiting_bytes = 0
         states = "".join(f", open{word} BIGINT, incomplete{word} BIGINT" for word in words)
@@ -281,6 +288,8 @@ class _Tables:
         self.connection.begin()
         try:
             yield
+            if not self.has_inserted:
+                self.show()
             self.insert()
             self.connection.commit()
         except BaseException:
@@ -295,13 +304,9 @@ class _Tables:
             name = relation.name
             if name not in found.rows:
                 continue
-            if name not in self.filled:
-                self.filled[name] = relation
-                columns = "".join(f", {_name(one.name)} {_TYPES[kind_of(one)]}" for one in relation.attributes[1:])
-                columns = f"{LINE} BIGINT, {_name(CASE)} VARCHAR{columns}, {UNCERTAIN} BOOLEAN"
-                self.create(given_table(name), columns)
-            self.wait(given_table(name), found.rows[name])
-        if self.waiting_bytes > _MOST_WAITING:
+            self.filled.setdefault(name, f"ndjson_rows_{name}")
+            self.wait(self.filled[name], found.rows[name])
+        if self.waiting_bytes > (_MOST_WAITING if self.has_inserted else _MOST_SHOWN):
             self.insert()
 
     def wait(self, table: str, rows: pyarrow.Table) -> None:
@@ -309,24 +314,35 @@ class _Tables:
             self.waiting.setdefault(table, []).append(rows)
             self.waiting_bytes += rows.nbytes
 
+    def show(self) -> None:
+        """Let the rows of the relations be read where they wait."""
+        import pyarrow
+
+        for name, table in self.filled.items():
+            self.filled[name] = f"ndjson_shown_{name}"
+            self.connection.register(self.filled[name], pyarrow.concat_tables(self.waiting.pop(table)))
+
     def insert(self) -> None:
         """Insert what waits: many rows at once, as an insertion of its own takes longer than a thousand rows."""
         import pyarrow
 
         for table, rows in self.waiting.items():
             self.connection.register(_PART, pyarrow.concat_tables(rows))
+            if table not in self.made:
+                self.made.add(table)
+                self.connection.execute(f"CREATE OR REPLACE TABLE {_name(table)} AS SELECT * FROM {_PART} LIMIT 0")
             self.connection.execute(f"INSERT INTO {_name(table)} SELECT * FROM {_PART}")
             self.connection.unregister(_PART)
         self.waiting.clear()
         self.waiting_bytes = 0
+        self.has_inserted = True
 
     def batch(self) -> Batch:
         if not self.read:
             hint = "write one case a line"
             problem = Diagnostic(Kind.BAD_DOCUMENT, Span(str(self.path), 1), "the file holds no case", hint)
             raise CaseRefused([problem])
-        self.reject_second_cases()
-        shape = self.prepare()
+        shape = self.prepare(self.reject_second_cases())
         case = _name(CASE)
         self.connection.execute(
             f"CREATE OR REPLACE TABLE {REJECTED_TABLE} AS SELECT {case}, {_text(self.path.name)} AS {_name('table')}, "
@@ -348,8 +364,8 @@ class _Tables:
     def rows(self, query: str) -> list[Any]:
         return self.connection.execute(query).fetchall()
 
-    def reject_second_cases(self) -> None:
-        """Remove every case with the name of an earlier one, whether or not that was accepted."""
+    def reject_second_cases(self) -> bool:
+        """Reject every case with the name of an earlier one, whether or not that was accepted; whether there is one."""
         case = _name(CASE)
         self.connection.execute(
             f"CREATE OR REPLACE TABLE {_SECOND} AS SELECT {LINE}, {case}, first FROM {_CASES} JOIN "
@@ -367,27 +383,25 @@ class _Tables:
             ]))
             last = second[-1][0]
             self.insert()
-        if last:
-            for table in (_CASES, *map(given_table, self.filled)):
-                self.connection.execute(
-                    f"DELETE FROM {_name(table)} WHERE {LINE} IN (SELECT {LINE} FROM {_SECOND})"
-                )
-        self.connection.execute(f"DROP TABLE {_SECOND}")
+        self.connection.execute(f"DELETE FROM {_CASES} WHERE {LINE} IN (SELECT {LINE} FROM {_SECOND})")
+        return bool(last)
 
-    def prepare(self) -> Shape:
-        """Give the tables the columns of the shape."""
+    def prepare(self, has_second: bool) -> Shape:
+        """Make the tables of the shape; `has_second`: without the cases that have the name of an earlier one."""
+        among = f" WHERE {LINE} NOT IN (SELECT {LINE} FROM {_SECOND})" if has_second else ""
         shape = {}
         openness = self.openness()
         for relation in self.inputs:
             name, has_uncertain = relation.name, False
             if name in self.filled:
-                table = _name(given_table(name))
-                [(has_uncertain,)] = self.rows(f"SELECT coalesce(bool_or({UNCERTAIN}), FALSE) FROM {table}")
-                self.connection.execute(f"ALTER TABLE {table} DROP COLUMN {LINE}")
-                if not has_uncertain:
-                    self.connection.execute(f"ALTER TABLE {table} DROP COLUMN {UNCERTAIN}")
+                rows = f"{_name(self.filled[name])}{among}"
+                [(has_uncertain,)] = self.rows(f"SELECT coalesce(bool_or({UNCERTAIN}), FALSE) FROM {rows}")
+                columns = [CASE, *(one.name for one in relation.attributes[1:]), *[UNCERTAIN] * has_uncertain]
+                self.connection.execute(
+                    f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {', '.join(map(_name, columns))} "
+                    f"FROM {rows}"
+                )
             shape[name] = Given(name in self.filled, has_uncertain, openness[name])
-        self.connection.execute(f"DROP VIEW IF EXISTS {OPEN_TABLE}")
         some = [number for number, one in enumerate(self.inputs) if openness[one.name] is Openness.SOME]
         if some:
             self.prepare_open(some)

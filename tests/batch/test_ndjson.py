@@ -401,6 +401,22 @@ def test_blank_lines_are_skipped_and_counted_as_lines(tmp_path: Path) -> None:
     assert batch.problems[0].hint
 
 
+@pytest.mark.parametrize("shown", [1, 300, 1 << 30])
+def test_rows_that_are_inserted_and_rows_that_are_not_say_the_same(
+    tmp_path: Path, connection: Any, monkeypatch: pytest.MonkeyPatch, shown: int
+) -> None:
+    monkeypatch.setattr(ndjson, "_MOST_SHOWN", shown)
+    monkeypatch.setattr(ndjson, "_MOST_WAITING", 1)
+    relapses = [[], ["2025-01-01"], [{"on": "2025-01-02", "uncertain": True}, "2025-03-04"]]
+    documents = [{"case": f"case-{number % 11}", "request": REQUEST, "relapse": relapses[number % 3]}
+                 for number in range(12)]
+    path = write(tmp_path / "cases.ndjson", *documents)
+    for _ in range(2):
+        batch = check(path, connection=connection, block=200)
+        assert batch is not None
+        assert (batch.cases, batch.rejected) == (12, 1)
+
+
 def test_two_cases_of_one_name(tmp_path: Path, connection: Any) -> None:
     case = {"request": REQUEST, "relapse": ["2025-01-01"]}
     documents = [
