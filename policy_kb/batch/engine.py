@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from policy_kb import pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
-from policy_kb.batch.plan import Query, all_cases, decisions, refusals
+from policy_kb.batch.plan import ANSWERS_TABLE, Query, all_cases, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
 from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import GATHERED, Script, Step
+from policy_kb.batch.sql import GATHERED, HAS_ROWS, Script, Step
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.plain import Rows
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from policy_kb.batch.results import Written
     from policy_kb.batch.tables import Batch, Problem
 
-PART = 1_000_000
-"""Cases that are decided at a time: what is held in memory does not grow with the number of cases."""
+PART = 10_000_000
+"""Cases that are decided at a time, if they have few flags: what is held in memory does not grow with the number of
+cases."""
+
+MOST_FLAGS = 2_500_000_000
+"""Flags of all cases that are decided at a time."""
 
 MEMORY = "6GiB"
 """What the database may hold before it moves tables to its folder of temporary files."""
@@ -37,6 +41,8 @@ MEMORY = "6GiB"
 _dialect = DUCKDB
 _q = _dialect.quoted
 _PARTS = "part_of_cases"
+_NUMBER = "0"
+"""The column with the number of a part, which no attribute has the name of."""
 
 
 @record
@@ -57,11 +63,11 @@ def is_lines(path: Path) -> bool:
 
 def open_batch(
     policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None,
-    leave_requests: bool = False,
+    folder: Path | None = None, leave_requests: bool = False,
 ) -> Batch:
     """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused.
 
-    `leave_requests` as in `read_tables`.
+    `folder` is for what the database does not hold in memory. `leave_requests` as in `read_tables`.
     """
     from policy_kb.batch.tables import connect, read_tables
 
@@ -70,6 +76,8 @@ def open_batch(
         same_vocabulary(first, other)
     connection = connect()
     connection.execute(f"SET memory_limit = '{MEMORY}'")
+    if folder is not None:
+        connection.execute(f"SET temp_directory = {_dialect.text(str(folder))}")
     if is_lines(path):
         from policy_kb.batch.ndjson import read_ndjson
 
@@ -84,21 +92,24 @@ def open_batch(
 
 
 def decide_batch(
-    policies: Sequence[Policy], path: Path, readings: Mapping[str, str], output: Path, *, record_complete: bool,
-    rejects: Path | None = None, progress: Progress | None = None,
+    policies: Sequence[Policy], path: Path, readings: Mapping[str, str], output: Path, folder: Path, *,
+    record_complete: bool, rejects: Path | None = None, progress: Progress | None = None,
 ) -> tuple[Outcome, DuckDBPyConnection]:
     """Read the input, decide all cases and write the result; with `rejects`, put those aside that cannot be decided,
-    and write there what is wrong with them. The outcome, and the database that has read the input.
+    and write there what is wrong with them. The outcome, and the database that has read the input; `folder` is empty,
+    and for what it does not hold in memory.
 
     Raises CaseRefused.
     """
+    def decided(leave_requests: bool) -> tuple[Outcome, DuckDBPyConnection]:
+        batch = open_batch(policies, path, record_complete, progress, folder, leave_requests)
+        return Run(policies, batch, path, readings, folder).decide(output, rejects, progress), batch.connection
+
     try:
-        batch = open_batch(policies, path, record_complete, progress, leave_requests=True)
-        return Run(policies, batch, path, readings).decide(output, rejects, progress), batch.connection
+        return decided(leave_requests=True)
     except _WithoutRequestError:
         # Rare: all is read again, and it is found out which rows these are.
-        batch = open_batch(policies, path, record_complete, progress)
-        return Run(policies, batch, path, readings).decide(output, rejects, progress), batch.connection
+        return decided(leave_requests=False)
 
 
 class _WithoutRequestError(Exception):
@@ -118,10 +129,12 @@ def same_vocabulary(one: Policy, other: Policy) -> None:
 
 
 class Run:
-    """The decisions of one batch."""
+    """The decisions of one batch. `folder` is for temporary files."""
 
-    def __init__(self, policies: Sequence[Policy], batch: Batch, path: Path, readings: Mapping[str, str]):
-        self.policies, self.batch, self.path = policies, batch, path
+    def __init__(
+        self, policies: Sequence[Policy], batch: Batch, path: Path, readings: Mapping[str, str], folder: Path
+    ):
+        self.policies, self.batch, self.path, self.folder = policies, batch, path, folder
         self.connection: DuckDBPyConnection = batch.connection
         self.known: dict[str, Rows] = {}
         self.queries: dict[tuple[str, str], Query] = {}
@@ -159,22 +172,45 @@ class Run:
 
     # the cases of a part
 
+    def divide(self, parts: int, progress: Progress | None) -> None:
+        """Write the cases to files, those of each part by themselves: to look for the cases of each part among all
+        would take longer the more parts there are."""
+        if parts == 1:
+            return
+        tables = [given_table(name) for name, given in self.batch.shape.items() if given.has_rows]
+        for done, table in enumerate(tables):
+            if progress is not None:
+                progress("dividing", done, len(tables))
+            self.connection.execute(
+                f"COPY (SELECT *, hash({_q(CASE)}) % {parts} AS {_q(_NUMBER)} FROM main.{_q(table)}) "
+                f"TO {_dialect.text(str(self.folder / table))} "
+                f"(FORMAT parquet, COMPRESSION lz4, PARTITION_BY ({_q(_NUMBER)}), OVERWRITE)"
+            )
+
+    def rows_of(self, table: str, part: int, parts: int) -> str:
+        """What stands after FROM for the rows of a part."""
+        if parts == 1:
+            return f"main.{_q(table)}"
+        files = sorted((self.folder / table / f"{_NUMBER}={part}").glob("*.parquet"))
+        if not files:
+            return f"main.{_q(table)} LIMIT 0"
+        listed = ", ".join(_dialect.text(str(file)) for file in files)
+        return f"read_parquet([{listed}], hive_partitioning = false)"
+
     def choose(self, part: int, parts: int) -> None:
         """Let the prepared tables show the cases of one part only, without those that were refused."""
         self.made.clear()
-        conditions = [f"hash({_q(CASE)}) % {parts} = {part}"] if parts > 1 else []
-        if self.refused():
-            conditions.append(f'{_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)')
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        where = f' WHERE {_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)' if self.refused() else ""
         for name, given in self.batch.shape.items():
             if not given.has_rows:
                 continue
             table = _q(given_table(name))
-            select = f"SELECT * FROM main.{table}{where}"
+            rows = f"(FROM {self.rows_of(given_table(name), part, parts)}) AS given"
+            select = f"SELECT * FROM {rows}{where}"
             if given.has_uncertain:
                 # A row given twice is given once, and certain if it is certain anywhere.
                 columns = ", ".join(map(_q, self.columns[name]))
-                select = (f"SELECT {columns}, bool_and({_q(UNCERTAIN)}) AS {_q(UNCERTAIN)} FROM main.{table}{where} "
+                select = (f"SELECT {columns}, bool_and({_q(UNCERTAIN)}) AS {_q(UNCERTAIN)} FROM {rows}{where} "
                           f"GROUP BY {columns}")
             self.connection.execute(f"CREATE OR REPLACE VIEW {_PARTS}.{table} AS {select}")
 
@@ -195,7 +231,11 @@ class Run:
         is enough to look at the cases once. Raises _WithoutRequestError."""
         gathers = script.gathers if script is not None else frozenset()
         tables = [given_table(name) for name in self.batch.unasked if name not in gathers]
-        tables += [GATHERED] if gathers.intersection(self.batch.unasked) else []
+        if gathers.intersection(self.batch.unasked):
+            # Where all cases are of one phase, each that has rows is among those decided.
+            of_cases = f"SELECT count(*) FROM {ANSWERS_TABLE} WHERE {_q(HAS_ROWS)}"
+            if self.one(f"SELECT count(*) FROM {GATHERED}") != self.one(of_cases):
+                tables.append(GATHERED)
         if not tables:
             return
         rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {_q(table)}" for table in tables)
@@ -312,7 +352,7 @@ class Run:
         self.refuse_uncovered()
         queries = [self.query(policy, phase) for policy, phase in self.phases()]
         criteria = list(dict.fromkeys(name for query in queries for name in query.columns if " " in name))
-        parts = self.parts()
+        parts = self.parts(max((query.script.width for query in queries), default=0))
         selects = self.selects(queries, parts, rejects is None, progress)
         is_one = parts == 1 and len(queries) == 1
         written = write_results(self.connection, list(selects) if is_one else selects, output, criteria)
@@ -320,8 +360,10 @@ class Run:
             self.write_rejects(rejects)
         return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
 
-    def parts(self) -> int:
-        return max(1, -(-(self.batch.cases - self.rejected()) // PART))
+    def parts(self, width: int) -> int:
+        """The number of parts in which cases of so many flags are decided."""
+        cases = self.batch.cases - self.rejected()
+        return max(1, -(-cases // min(PART, max(1, MOST_FLAGS // max(1, width)))))
 
     def selects(
         self, queries: Sequence[Query], parts: int, is_strict: bool, progress: Progress | None
@@ -331,6 +373,7 @@ class Run:
         Where it `is_strict`, a bad case ends this, but only when all cases have been looked at. Raises CaseRefused.
         """
         steps = parts * len(queries)
+        self.divide(parts, progress)
         if not queries:
             self.check_requests(None)
         for part in range(parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from policy_kb import pipeline
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
@@ -21,6 +22,9 @@ from policy_kb.report.determination import NOT_APPLICABLE
 
 NOTICES = certain("notice")
 POINT = ("relation", "why")
+
+
+ANSWERS_TABLE = "answers"
 
 
 @record
@@ -93,9 +97,9 @@ def decisions(
     listings = [_Listing("missing", items, [], POINT), _Listing("notices", notices, lists, ())]
     script = compiler.script(
         cases or all_cases(phase, dialect),
-        [*outputs, *(column for listing in listings for column in listing.codes())],
+        [*outputs, *(column for listing in listings for column in listing.codes())], tells_rows=True,
     )
-    steps = [*script.steps, Step("answers", script.last, ())]
+    steps = [*script.steps, Step(ANSWERS_TABLE, script.last, ())]
     columns = [f"a.{dialect.quoted(name)}" for name, _ in outputs]
     joins = []
     for listing in listings:
@@ -104,9 +108,9 @@ def decisions(
             steps.append(listing.step(word, dialect))
             table = listing.table(word)
             joins.append(f"JOIN {table} ON {table}.code = a.{table}")
-    last = "\n".join([f"SELECT {', '.join(columns)}", "FROM answers AS a", *joins])
+    last = "\n".join([f"SELECT {', '.join(columns)}", f"FROM {ANSWERS_TABLE} AS a", *joins])
     names = [*(name for name, _ in outputs), *(listing.name for listing in listings)]
-    return Query(Script(tuple(steps), last, script.gathers), tuple(names))
+    return Query(replace(script, steps=tuple(steps), last=last), tuple(names))
 
 
 @record
@@ -150,7 +154,7 @@ class _Listing:
     def step(self, word: int, dialect: DuckDB) -> Step:
         """The lists of the numbers that occur."""
         listed = self.of_code(word, "code", dialect)
-        codes = f"SELECT DISTINCT {self.table(word)} AS code FROM answers"
+        codes = f"SELECT DISTINCT {self.table(word)} AS code FROM {ANSWERS_TABLE}"
         return Step(self.table(word), f"SELECT code, {listed} AS found FROM ({codes}) AS codes", ())
 
     def value(self, dialect: DuckDB) -> Sql:

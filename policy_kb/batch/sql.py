@@ -168,11 +168,12 @@ class Step:
 @record
 class Script:
     """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
-    for every case that has a row of one of the relations `gathers`."""
+    for every case that has a row of one of the relations `gathers`. `width` is how many flags a case has in all."""
 
     steps: tuple[Step, ...]
     last: Sql
     gathers: frozenset[str] = frozenset()
+    width: int = 0
 
     @property
     def text(self) -> Sql:
@@ -180,6 +181,8 @@ class Script:
 
 
 GATHERED = "rows_of_cases"
+HAS_ROWS = "has rows"
+"""The column of the wide row, and of the table of answers, that is true where a case has a row of `GATHERED`."""
 
 BITS = 62
 """Conditions that one number of 64 bits holds."""
@@ -1033,10 +1036,11 @@ class Compiler:
         return [(why, f"({column} = {self.dialect.text(why)})") for why in (NOT_STATED, INCOMPLETE)]
 
     def script(
-        self, cases: Sql, outputs: list[tuple[str, Sql]], where: Truths = True, rows_of: str | None = None
+        self, cases: Sql, outputs: list[tuple[str, Sql]], where: Truths = True, rows_of: str | None = None,
+        tells_rows: bool = False,
     ) -> Script:
         """The whole script: `outputs` are the columns of its last query, over the wide rows, with the rows of one
-        relation if asked."""
+        relation if asked; `tells_rows`: and with `HAS_ROWS`, where there is such a column."""
         steps = [Step("cases", self.cases(cases), ())]
         steps += [part.step("cases") for part in self.relations.values() if part.level == 0]
         # What is true or false of rows, or of rows joined with each other, is found in one pass.
@@ -1078,6 +1082,8 @@ class Compiler:
                 previous = f"level_{level}"
                 steps.append(Step(previous, _with(layers, body), ()))
         layers.append(f"layer_{len(layers) + 1} AS (\n{_indented(body)}\n)")
+        if tells_rows and self.bits:
+            outputs = [*outputs, (HAS_ROWS, self.q(HAS_ROWS))]
         listed = ",\n       ".join(f"{sql} AS {self.q(name)}" for name, sql in outputs)
         ending = f"FROM layer_{len(layers)} AS w"
         if rows_of is not None:
@@ -1086,7 +1092,7 @@ class Compiler:
             ending += f"\nWHERE {'FALSE' if where is False else where}"
         last = _with(layers, f"SELECT {listed}\n{ending}")
         gathers = frozenset(grouped.relation for grouped in self.passes.values() if grouped.is_whole)
-        return Script(tuple(self.read_by(steps, last)), last, gathers)
+        return Script(tuple(self.read_by(steps, last)), last, gathers, len(self.bits) + len(self.layers))
 
     def of_word(self, alias: str, number: int) -> Sql:
         """Whether a case has the bit of this number."""
@@ -1225,6 +1231,7 @@ class Compiler:
             columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
             joins.append(f"LEFT JOIN {self.q(f'{grouped.relation} by case')} AS f{i} ON f{i}.{self.key} = c.{self.key}")
         if self.bits:
+            columns.append(f"(b.{self.key} IS NOT NULL) AS {self.q(HAS_ROWS)}")
             columns += [f"{self.of_word('b', number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
             joins.append(f"LEFT JOIN {GATHERED} AS b ON b.{self.key} = c.{self.key}")
         if self.is_open_read:

@@ -67,6 +67,8 @@ def _with_duckdb(
     policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
     readings: Mapping[str, str], progress: Progress | None,
 ) -> tuple[Summary, int]:
+    from tempfile import TemporaryDirectory
+
     from policy_kb.batch import needs_duckdb
 
     needs_duckdb()
@@ -80,11 +82,13 @@ def _with_duckdb(
     if aside is not None:
         check_output(aside, [path, target])
     policies = policies_of(Policies(policy))
-    outcome, connection = decide_batch(policies, path, readings, target, record_complete=record_complete,
-                                       rejects=aside, progress=progress)
     programs = {one.number: one.program for one in policies}
-    summary = summarise(connection, outcome.written, programs, read=outcome.cases,
-                        rejected=outcome.rejected if aside is not None else None)
+    with TemporaryDirectory(prefix="policy-kb-") as folder:
+        outcome, connection = decide_batch(policies, path, readings, target, Path(folder),
+                                           record_complete=record_complete, rejects=aside, progress=progress)
+        with connection:
+            summary = summarise(connection, outcome.written, programs, read=outcome.cases,
+                                rejected=outcome.rejected if aside is not None else None)
     return summary, outcome.unnamed
 
 
