@@ -26,6 +26,7 @@ from tests.batch.running import DIALECT, expected, prepare
 from tests.batch.test_laws import POLICY, of_phase, said, some_cases, told
 from tests.conftest import THOROUGH
 from tests.evaluate.running import policy_of
+from tests.safety.test_no_code_from_data import PAYLOADS, nothing_was_made, subject
 from tests.strategies import programs
 
 
@@ -79,6 +80,8 @@ def spoil(folder: Path) -> None:
         path = folder / f"{table}.parquet"
         connection.execute(f"CREATE OR REPLACE TABLE rows AS FROM '{path}'")
         connection.execute(f"INSERT INTO rows BY NAME SELECT {values}")
+        if "uncertain" in [name for name, *_ in connection.execute("DESCRIBE rows").fetchall()]:
+            connection.execute("UPDATE rows SET uncertain = FALSE WHERE uncertain IS NULL")
         connection.execute(f"COPY rows TO '{path}' (FORMAT parquet)")
 
     request = "'Lemtrada' AS drug, 'continuation' AS phase, DATE '2025-09-02' AS received"
@@ -91,6 +94,9 @@ def spoil(folder: Path) -> None:
     add("therapy", "'B-5' AS \"case\", 'Avonex' AS product, DATE '2023-01-02' AS started, DATE '2022-01-02' AS stopped")
     add("therapy", "'B-6' AS \"case\", 'Avonex' AS product, DATE '2023-01-02' AS started, DATE '2024-01-02' AS stopped")
     add("planned_dose", "NULL AS \"case\", 12.0 AS mg_per_day")
+    for payload in PAYLOADS:  # a case may have any name
+        add("request", f"{DIALECT.text(payload)} AS \"case\", {request}")
+        add("prior_approval", f"{DIALECT.text(payload)} AS \"case\", {DIALECT.text(payload)} AS payer")
 
 
 def rows_of(path: Path) -> dict[str, dict[str, Any]]:
@@ -258,6 +264,27 @@ def test_spark_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.
     refused = call("batch", tmp_path, "-o", tmp_path / "out.parquet", "--engine", "spark")
     assert refused.exit_code == 1
     assert "install Java 17" in refused.output
+
+
+SPARK_PAYLOADS = (
+    *PAYLOADS[1:6], PAYLOADS[10], "x`; DROP VIEW `given_said`; --",
+    "\\' || java_method('java.lang.System', 'exit') || \\'",
+    "${spark.app.name} ${env:PATH}", "\\", "\\\\'", "/*+ BROADCAST(x) */",
+)
+
+
+def test_no_text_of_rules_or_cases_is_code(
+    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, effort: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for payload in SPARK_PAYLOADS if effort > 1 else SPARK_PAYLOADS[5:8]:
+        one = subject(payload)
+        derived = {name for name in one.policy.worlds.program.arities
+                   if name[:-1] in ("joined", "matched", "decided")}
+        found = spark_running.models(session, one.policy.program, one.policy.worlds, one.policy.known, one.facts)
+        for facts, model in zip(one.facts, one.models, strict=True):
+            assert found[facts.case] == expected(model, derived), payload
+        assert nothing_was_made(tmp_path)
 
 
 def test_text_is_never_code() -> None:

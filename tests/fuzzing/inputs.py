@@ -590,10 +590,10 @@ KINDS: Mapping[str, tuple[Callable[[Draw], Attempt], float]] = MappingProxyType(
     "determinations": (_determinations, 40),
     "audits": (_audits, 3),
     "logs": (_logs, 12),
-    "lines of batch": (_batch_lines, 1),
-    "tables of batch": (_batch_csv, 3),
-    "Parquet": (_batch_parquet, 5),
-    "databases": (_batch_database, 2),
-    "results": (_compare, 2),
+    "lines of batch": (_batch_lines, 0.3),
+    "tables of batch": (_batch_csv, 0.8),
+    "Parquet": (_batch_parquet, 3),
+    "databases": (_batch_database, 1),
+    "results": (_compare, 0.7),
 })
 """Each kind with how many of a thousand inputs it is: the steps of the pipeline are tried most, being fast."""
