@@ -153,7 +153,8 @@ class Run:
         self.made: list[Step] = []
 
     def rows(self, query: str) -> list[Any]:
-        return self.connection.execute(query).fetchall()
+        with self.batch.reading(self.path):
+            return self.connection.execute(query).fetchall()
 
     def one(self, query: str) -> int:
         return int(self.rows(query)[0][0])
@@ -167,7 +168,8 @@ class Run:
             as_before += 1
         del self.made[as_before:]
         for step in script.steps[as_before:]:
-            make(self.connection, step)
+            with self.batch.reading(self.path):
+                make(self.connection, step)
             self.made.append(step)
 
     # the cases of a part
@@ -181,11 +183,12 @@ class Run:
         for done, table in enumerate(tables):
             if progress is not None:
                 progress("dividing", done, len(tables))
-            self.connection.execute(
-                f"COPY (SELECT *, hash({_q(CASE)}) % {parts} AS {_q(_NUMBER)} FROM main.{_q(table)}) "
-                f"TO {_dialect.text(str(self.folder / table))} "
-                f"(FORMAT parquet, COMPRESSION lz4, PARTITION_BY ({_q(_NUMBER)}), OVERWRITE)"
-            )
+            with self.batch.reading(self.path):
+                self.connection.execute(
+                    f"COPY (SELECT *, hash({_q(CASE)}) % {parts} AS {_q(_NUMBER)} FROM main.{_q(table)}) "
+                    f"TO {_dialect.text(str(self.folder / table))} "
+                    f"(FORMAT parquet, COMPRESSION lz4, PARTITION_BY ({_q(_NUMBER)}), OVERWRITE)"
+                )
 
     def rows_of(self, table: str, part: int, parts: int) -> str:
         """What stands after FROM for the rows of a part."""
@@ -343,10 +346,6 @@ class Run:
 
     def decide(self, output: Path, rejects: Path | None, progress: Progress | None) -> Outcome:
         """As `decide_batch`."""
-        with self.batch.reading(self.path):
-            return self.decided(output, rejects, progress)
-
-    def decided(self, output: Path, rejects: Path | None, progress: Progress | None) -> Outcome:
         from policy_kb.batch.results import write_results
 
         self.refuse_uncovered()

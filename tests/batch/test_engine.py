@@ -201,9 +201,13 @@ def test_a_refused_case_is_explained_by_what_is_wrong_with_it(tmp_path: Path) ->
     assert call("explain", "--from", source, "--case", "A-1").exit_code != 1
 
 
+@pytest.mark.parametrize("part", [3, 100])
 @pytest.mark.parametrize("relation", ["relapse", "therapy", "concurrent_therapy"])
-def test_a_table_that_turns_out_damaged_only_when_it_is_used_is_named(tmp_path: Path, relation: str) -> None:
+def test_a_table_that_turns_out_damaged_only_when_it_is_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, part: int
+) -> None:
     """Nothing reads the names of cases before the decisions are made."""
+    monkeypatch.setattr("policy_kb.batch.engine.PART", part)
     rows = {"relapse": "DATE '2025-01-02' AS \"on\"", "concurrent_therapy": "'Avonex' AS product",
             "therapy": "'Avonex' AS product, DATE '2021-01-02' AS started, DATE '2022-01-02' AS stopped"}
     request = "'Lemtrada' AS drug, 'initiation' AS phase, DATE '2025-09-02' AS received"

@@ -31,7 +31,6 @@ SETTINGS = {
     # Tables are divided by case once, and stay so, whatever else is joined or grouped by; only the tables of a policy
     # are small enough to be sent to all machines.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
-    "spark.sql.unionOutputPartitioning": "true",
     "spark.sql.autoBroadcastJoinThreshold": str(64 * 2**10),
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     "spark.sql.adaptive.enabled": "false",
