@@ -1,32 +1,41 @@
-"""Finds the case of a determination in case files."""
+"""Finds the case of a determination in case files, or in the tables of a batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, quoted
 from policy_kb.load.cases import check_distinct, named
 from policy_kb.load.documents import Document, read_documents
 from policy_kb.source import Span
 
+if TYPE_CHECKING:
+    from policy_kb.audit.rules import RuleBook
+
+_DATABASES = (".duckdb", ".db")
+
 
 class CaseFiles:
-    """The cases of some files by name. Each file is read once, and kept. `paths` are the
-    files to look in; where there are none, each determination's own file is."""
+    """The cases of some files by name. Each file is read once, and kept. `paths` are the files to look in, or one
+    folder of tables or a database (`explain --from`); where there are none, each determination's own is."""
 
     def __init__(self, paths: Iterable[Path] = ()):
         self.paths = tuple(paths)
         self._read: dict[tuple[Path, ...], dict[str, Document]] = {}
 
-    def find(self, name: object, source: object) -> Document:
-        """The case of this name. Raises Refused where there is none, or none that can be read."""
+    def find(self, name: object, source: object, book: RuleBook) -> Document:
+        """The case of this name; tables are read by the vocabulary of the rules. Raises Refused where there is none, or
+        none that can be read."""
         paths = self.paths
         if not paths:
-            paths = (Path(source if isinstance(source, str) else ""),)
-            if not paths[0].is_file():
+            paths = (Path(source if isinstance(source, str) and source else "."),)
+            if not source or not (paths[0].is_file() or paths[0].is_dir()):
                 message = f"the determination's case file {quoted(source)} is not there"
                 raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span("--case", 1), message, "name it with --case")])
+        if len(paths) == 1 and (paths[0].is_dir() or paths[0].suffix.lower() in _DATABASES):
+            return _in_tables(paths[0], name, book)
         if paths not in self._read:
             self._read[paths] = _cases(paths)
         cases = self._read[paths]
@@ -37,6 +46,15 @@ class CaseFiles:
             message = f"the case file has no case {quoted(name)}"
             raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(where, 1), message, "name the file that has it")])
         return found
+
+
+def _in_tables(path: Path, name: object, book: RuleBook) -> Document:
+    from policy_kb.batch import needs_duckdb
+    from policy_kb.batch.one_case import document_from
+
+    needs_duckdb()
+    known = {relation: table.rows for relation, table in book.known({}).items()}
+    return document_from(book.program, known, path, name if isinstance(name, str) else "")
 
 
 def _cases(paths: tuple[Path, ...]) -> dict[str, Document]:

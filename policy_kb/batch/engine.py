@@ -11,7 +11,7 @@ from policy_kb import pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
 from policy_kb.batch.plan import ANSWERS_TABLE, Query, all_cases, decisions, refusals
-from policy_kb.batch.shape import CASE, UNCERTAIN, given_table
+from policy_kb.batch.shape import CASE, UNCERTAIN, given_table, is_lines
 from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.sql import GATHERED, HAS_ROWS, Script, Step
 from policy_kb.check.checked import Phase, Relation
@@ -57,10 +57,6 @@ class Outcome:
     written: Written
 
 
-def is_lines(path: Path) -> bool:
-    return path.suffix.lower() in (".ndjson", ".jsonl")
-
-
 def open_batch(
     policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None,
     folder: Path | None = None, leave_requests: bool = False,
@@ -84,9 +80,6 @@ def open_batch(
         told = None if progress is None else lambda done, whole: progress("reading", done, whole)
         return read_ndjson(first.program, first.rules.known, path, connection=connection,
                            record_complete=record_complete, progress=told)
-    if not path.exists():
-        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
-                                      "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
     return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete,
                        leave_requests=leave_requests)
 

@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from policy_kb.batch.dialect import DUCKDB
-from policy_kb.batch.engine import is_lines, open_batch
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, given_table
-from policy_kb.batch.tables import REJECTED_TABLE
-from policy_kb.check.checked import Attribute
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, given_table, is_lines
+from policy_kb.check.checked import Attribute, CheckedProgram
 from policy_kb.dates import format_date
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED
 from policy_kb.load.documents import Document, parse_document
-from policy_kb.policies import Policy
+from policy_kb.load.values import Known
 from policy_kb.source import Span
 
 _quoted = DUCKDB.quoted
 
 
-def document_from(policy: Policy, path: Path, case: str) -> Document:
-    """The case of this name in a batch. Raises CaseRefused where there is none, or where it was rejected."""
-    found = _in_lines(path, case) if is_lines(path) else _in_tables(policy, path, case)
+def document_from(program: CheckedProgram, known: Known, path: Path, case: str) -> Document:
+    """The case of this name in a batch: NDJSON, a folder of tables or a database, read by the vocabulary of `program`
+    and the rows of its known relations. Raises CaseRefused where there is none, or where it was rejected."""
+    found = _in_lines(path, case) if is_lines(path) else _in_tables(program, known, path, case)
     if found is None:
         message = f"there is no case `{case}`"
         raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), message, "check its name")])
@@ -39,8 +38,10 @@ def _in_lines(path: Path, case: str) -> Document | None:
     return None
 
 
-def _in_tables(policy: Policy, path: Path, case: str) -> Document | None:
-    batch = open_batch([policy], path, False)
+def _in_tables(program: CheckedProgram, known: Known, path: Path, case: str) -> Document | None:
+    from policy_kb.batch.tables import REJECTED_TABLE, read_tables
+
+    batch = read_tables(program, known, path)
     def rows(query: str) -> list[Any]:
         with batch.reading(path):
             return batch.connection.execute(query, [case]).fetchall()
@@ -63,7 +64,7 @@ def _in_tables(policy: Policy, path: Path, case: str) -> Document | None:
             reasons = dict(zip(some, row, strict=True))
     incomplete = [name for name, reason in reasons.items() if reason == INCOMPLETE]
     for name, given in batch.shape.items():
-        relation = policy.program.relations[name]
+        relation = program.relations[name]
         attributes = relation.attributes[1:]
         found = []
         if given.has_rows:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from pathlib import Path
 
 from policy_kb.record import record
 
@@ -40,6 +41,11 @@ Shape = Mapping[str, Given]
 `request` are never open and never uncertain, an `@[always_open]` one is open for all."""
 
 CASE, UNCERTAIN, OPEN_TABLE = "case", "uncertain", "batch_open"
+
+
+def is_lines(path: Path) -> bool:
+    """Whether a batch is a file with a case a line."""
+    return path.suffix.lower() in (".ndjson", ".jsonl")
 
 
 def given_table(relation: str) -> str:

@@ -108,6 +108,9 @@ def read_tables(
     column that is missing, unknown or of a type that cannot hold its values. Rows are not refused but rejected with
     their cases, and listed.
     """
+    if not path.exists():
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
+                                      "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
     if connection is None:
         connection = connect()
     find = find_in_folder if path.is_dir() else find_in_database

@@ -21,7 +21,8 @@ Json = dict[str, Any]
 @click.command(short_help="Check a determination, or a log of determinations, independently.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--case", "cases", multiple=True, metavar="CASE", type=click.Path(path_type=Path),
-              help="The case file; may be repeated. Default: the file that the determination names.")
+              help="The case file; may be repeated. Or the tables of a batch, as for `explain --from`. Default: what "
+              "the determination names.")
 @click.option("--rules", metavar="PATH", type=click.Path(path_type=Path),
               help="The policy's rule file, or a folder with policies. Default: the policies there are.")
 @readings
@@ -98,7 +99,8 @@ def _audited(
         for key in FIELDS[:3]:
             if not isinstance(said.get(key), str):
                 raise Unsound((ROOT, key), f"it says {shown(said.get(key))}", "it has to be text")
-        check(shelf.book(said["policy"]), files.find(said["case"], said["source"]), chosen, said)
+        book = shelf.book(said["policy"])
+        check(book, files.find(said["case"], said["source"], book), chosen, said)
     except Unsound as wrong:
         result |= {"sound": False, "where": wrong.where, "says": wrong.said, "expected": wrong.expected,
                    "hint": wrong.hint}

@@ -186,6 +186,11 @@ def test_any_case_of_a_batch_is_explained(tmp_path: Path, form: str) -> None:
         name.removeprefix("initiation "): answer for name, answer in row.items()
         if name.startswith("initiation ") and answer is not None
     }
+    (tmp_path / "determination.json").write_text(explained.output)
+    audited = call("audit", tmp_path / "determination.json")
+    assert audited.exit_code == 0, audited.output
+    (tmp_path / "determination.json").write_text(explained.output.replace("Avonex", "Rebif"))
+    assert call("audit", tmp_path / "determination.json").exit_code == 1
     none = call("explain", "--from", source, "--case", "A-9")
     assert none.exit_code == 1
     assert "there is no case `A-9`" in none.output
