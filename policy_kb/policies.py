@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
-import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policy_kb import pipeline
+from policy_kb import cache, pipeline
 from policy_kb.check.checked import Phase
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
 from policy_kb.evaluate.plain import Engine, Rows
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
 MOST_ROWS_FOR_PYDATALOG = 50
 """Rows of one relation of a case: beyond, another engine decides it, in a fiftieth of the time. A rule may compare the
 rows with each other, which are then as many pairs."""
-
-_FORMAT = f"1 {sys.version_info[:2]}"
-"""Part of every cache entry's key: what another version of this program or of Python wrote is never read."""
-
 
 @record
 class Decided:
@@ -247,39 +242,28 @@ class Policies:
 # the cache
 
 
-def _cache_file(entry: Path) -> Path:
-    base = os.environ.get("POLICY_KB_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "policy-kb"
-    )
-    key = hashlib.sha256(f"{_FORMAT} {entry} {display_name(entry)} {_program_stamp()}".encode()).hexdigest()[:32]
-    return Path(base) / f"{key}.pickle"
-
-
-def _program_stamp() -> str:
-    """Changes when this program does: a checkout's cache never outlives an edit of the checker."""
-    folder = Path(__file__).resolve().parent
-    stages = [folder, *(folder / stage for stage in ("parse", "check", "load", "evaluate"))]
-    states = (file.stat() for stage in stages for file in stage.glob("*.py"))
-    return str(sorted((state.st_mtime_ns, state.st_size) for state in states))
+_STAGES = ("parse", "check", "load", "evaluate")
 
 
 def _rules(path: Path) -> pipeline.Rules:
-    """The checked rules of an entry file, from the cache where none of its files has changed since.
-
-    The cache is a speed-up only: where it cannot be read or written, the files are read.
-    """
+    """The checked rules of an entry file, from the cache where none of its files has changed since."""
     entry = real_path(path)
-    file = _cache_file(entry)
-    cached = _read_cache(file)
-    if cached is not None:
-        return cached
+    file = cache.place(_STAGES, "rules", str(entry), display_name(entry))
+    cached = cache.read(file)
+    if _are_unchanged(next(cached, None)):
+        rules = next(cached, None)
+        if isinstance(rules, pipeline.Rules):
+            return rules
     try:
         rules = pipeline.parse_and_check(path)
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
     for phase in rules.program.phases:
         pipeline.worlds_of(rules, phase)
-    _write_cache(file, rules)
+    program = rules.program
+    tables = (Path(t.folder) / t.filename for t in program.tables if not program.relations[t.relation].is_case)
+    with suppress(OSError):
+        cache.write(file, _fingerprints([*program.files, *map(str, tables)]), rules)
     return rules
 
 
@@ -287,36 +271,9 @@ def _fingerprints(names: Iterable[str]) -> dict[str, str]:
     return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether nobody else can have written a file or folder: unpickling runs what the file says."""
-    state = path.stat()
-    return not hasattr(os, "geteuid") or (state.st_uid == os.geteuid() and not state.st_mode & 0o022)
-
-
-def _read_cache(file: Path) -> pipeline.Rules | None:
+def _are_unchanged(fingerprints: object) -> bool:
+    """Whether these are the files that there are."""
     try:
-        if not (_is_ours(file.parent) and _is_ours(file)):
-            return None
-        with file.open("rb") as stream:
-            fingerprints: dict[str, str] = pickle.load(stream)
-            if _fingerprints(fingerprints) != fingerprints:
-                return None
-            rules = pickle.load(stream)
-        return rules if isinstance(rules, pipeline.Rules) else None
-    except Exception:  # a torn or foreign file is no reason to fail: the rules are read instead
-        return None
-
-
-def _write_cache(file: Path, rules: pipeline.Rules) -> None:
-    program = rules.program
-    tables = (Path(t.folder) / t.filename for t in program.tables if not program.relations[t.relation].is_case)
-    try:
-        fingerprints = _fingerprints([*program.files, *map(str, tables)])
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}")
-        with temporary.open("wb") as stream:
-            pickle.dump(fingerprints, stream, protocol=5)
-            pickle.dump(rules, stream, protocol=5)
-        os.replace(temporary, file)
+        return isinstance(fingerprints, dict) and _fingerprints(fingerprints) == fingerprints
     except OSError:
-        return
+        return False

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from policy_kb import pipeline
+from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
 from policy_kb.batch.plan import ANSWERS_TABLE, Query, all_cases, decisions, refusals
-from policy_kb.batch.shape import CASE, UNCERTAIN, given_table, is_lines
+from policy_kb.batch.shape import CASE, UNCERTAIN, Shape, given_table, is_lines
 from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.sql import GATHERED, HAS_ROWS, Script, Step
 from policy_kb.check.checked import Phase, Relation
@@ -20,7 +20,7 @@ from policy_kb.evaluate.plain import Rows
 from policy_kb.load.cases import REQUEST
 from policy_kb.policies import Policies, Policy
 from policy_kb.record import record
-from policy_kb.source import Span
+from policy_kb.source import Span, real_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,6 +37,12 @@ MOST_FLAGS = 2_500_000_000
 
 MEMORY = "6GiB"
 """What the database may hold before it moves tables to its folder of temporary files."""
+
+_STAGES = ("parse", "check", "load", "evaluate", "batch", "batch/spark", "report")
+"""The parts of the program on which it depends what a query says."""
+
+Chosen = tuple[tuple[str, str], ...]
+"""The readings that a policy is decided under, by name."""
 
 _dialect = DUCKDB
 _q = _dialect.quoted
@@ -129,10 +135,11 @@ class Run:
     ):
         self.policies, self.batch, self.path, self.folder = policies, batch, path, folder
         self.connection: DuckDBPyConnection = batch.connection
+        self.chosen: dict[str, Chosen] = {}
         self.known: dict[str, Rows] = {}
         self.queries: dict[tuple[str, str], Query] = {}
         for policy in policies:
-            chosen = tuple(sorted(pipeline.checked_readings(policy.rules, readings).items()))
+            self.chosen[policy.number] = chosen = chosen_readings(policy, readings)
             self.known[policy.number] = policy.known_under(chosen)
         self.connection.execute(
             'CREATE OR REPLACE TABLE batch_refused ("case" VARCHAR, "table" VARCHAR, "row" BIGINT, "reason" VARCHAR)'
@@ -330,10 +337,7 @@ class Run:
     def query(self, policy: Policy, phase: Phase) -> Query:
         key = policy.number, phase.name
         if key not in self.queries:
-            cases = all_cases(phase, _dialect, policy.covers)
-            self.queries[key] = decisions(
-                policy.rules, self.known[policy.number], phase, self.batch.shape, _dialect, cases
-            )
+            self.queries[key] = compiled(policy, self.chosen[policy.number], phase, self.batch.shape, _dialect)
             register(self.connection, self.queries[key].script.text)
         return self.queries[key]
 
@@ -395,6 +399,28 @@ class Run:
     def refusal(self) -> CaseRefused:
         """The refusal of a batch with bad cases, the first hundred problems and what to do."""
         return refuse_batch(self.problems(), self.batch.cases, self.rejected(), self.batch.unnamed, self.path)
+
+
+def chosen_readings(policy: Policy, readings: Mapping[str, str]) -> Chosen:
+    """The readings that a policy is decided under. Raises CaseRefused for one that it does not have."""
+    return tuple(sorted(pipeline.checked_readings(policy.rules, readings).items()))
+
+
+def compiled(policy: Policy, chosen: Chosen, phase: Phase, shape: Shape, dialect: DuckDB) -> Query:
+    """The decisions of a phase, from the cache where they were compiled last for the same rules and the same shape."""
+    entry = str(real_path(Path(policy.program.entry)))
+    file = cache.place(_STAGES, "decisions", entry, policy.program.entry, phase.name, type(dialect).__name__)
+    shapes = [(name, one.has_rows, one.has_uncertain, one.openness.value) for name, one in sorted(shape.items())]
+    key = repr((policy.rules.digest, chosen, shapes))
+    cached = cache.read(file)
+    if next(cached, None) == key:
+        query = next(cached, None)
+        if isinstance(query, Query):
+            return query
+    cases = all_cases(phase, dialect, policy.covers)
+    query = decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, cases)
+    cache.write(file, key, query)
+    return query
 
 
 def covered(policies: Sequence[Policy], dialect: DuckDB) -> str:

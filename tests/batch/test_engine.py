@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,45 @@ def test_any_case_of_a_batch_is_explained(tmp_path: Path, form: str) -> None:
     none = call("explain", "--from", source, "--case", "A-9")
     assert none.exit_code == 1
     assert "there is no case `A-9`" in none.output
+
+
+def test_what_was_compiled_is_kept_for_the_same_rules_readings_and_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from policy_kb.batch import engine
+
+    monkeypatch.setenv("POLICY_KB_CACHE", str(tmp_path / "cache"))
+    compile_, compiled = engine.decisions, []
+    monkeypatch.setattr(engine, "decisions", lambda *how: compiled.append(how) or compile_(*how))
+    shutil.copytree(Path(__file__).parents[2] / "kb", tmp_path / "kb")
+    entry = tmp_path / "kb" / "alemtuzumab.dl"
+    tables = {name: [row for row in rows if row[0] not in BAD] for name, rows in TABLES.items()}
+    source = folder(tmp_path / "cases", tables)
+    wide = folder(tmp_path / "wide", {**tables, "age": [("A-1", 40)]})
+    results = []
+
+    def decide(cases: Path, *more: str) -> int:
+        before = len(compiled)
+        done = call("batch", cases, "-o", tmp_path / "out.parquet", "--policy", entry, *more)
+        assert done.exit_code == 0, done.output
+        results.append(result(tmp_path / "out.parquet"))
+        return len(compiled) - before
+
+    phases = decide(source)
+    assert phases > 0
+    assert decide(source) == 0
+    assert results[0] == results[1]
+    assert decide(wide) == phases
+    assert decide(source, "--reading", "previous_year=calendar_year") == phases
+    assert decide(source, "--reading", "previous_year=calendar_year") == 0
+    assert decide(source) == phases
+    assert results[-1] == results[0]
+    entry.write_text(entry.read_text() + "\n// another line\n")
+    assert decide(source) == phases
+    for file in (tmp_path / "cache").iterdir():
+        file.write_bytes(b"torn")
+    assert decide(source) == phases
+    assert results[-1] == results[0]
 
 
 def test_a_refused_case_is_explained_by_what_is_wrong_with_it(tmp_path: Path) -> None:

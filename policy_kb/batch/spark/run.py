@@ -7,9 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from policy_kb import pipeline
-from policy_kb.batch.engine import Progress, covered, policies_of, refuse_batch, same_vocabulary
-from policy_kb.batch.plan import Query, all_cases, decisions, refusals
+from policy_kb.batch.engine import (
+    Chosen,
+    Progress,
+    chosen_readings,
+    compiled,
+    covered,
+    policies_of,
+    refuse_batch,
+    same_vocabulary,
+)
+from policy_kb.batch.plan import Query, refusals
 from policy_kb.batch.results import Written
 from policy_kb.batch.shape import CASE, given_table
 from policy_kb.batch.spark.dialect import SPARK
@@ -23,7 +31,6 @@ from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.summary import Summary, summarise_rows
 from policy_kb.batch.tables import MOST_PROBLEMS, Problem
 from policy_kb.check.checked import Phase
-from policy_kb.evaluate.plain import Rows
 from policy_kb.evaluate.worlds import possible
 from policy_kb.policies import Policies, Policy
 
@@ -53,10 +60,7 @@ def batch(
     policies = policies_of(Policies(policy))
     for other in policies[1:]:
         same_vocabulary(policies[0], other)
-    known = {
-        one.number: one.known_under(tuple(sorted(pipeline.checked_readings(one.rules, readings).items())))
-        for one in policies
-    }
+    chosen = {one.number: chosen_readings(one, readings) for one in policies}
     session = open_session()
     folder, target = Folder(session, source), Folder(session, output)
     aside = Folder(session, rejects) if rejects is not None else None
@@ -69,17 +73,17 @@ def batch(
     copies = beside(target, "copies")
     try:
         cases = read_tables(session, first.program, first.rules.known, folder, copies, record_complete=record_complete)
-        return _decided(policies, known, cases, target, aside, tell), cases.unnamed
+        return _decided(policies, chosen, cases, target, aside, tell), cases.unnamed
     finally:
         remove(copies)
 
 
 def _decided(
-    policies: Sequence[Policy], known: Mapping[str, Rows], cases: SparkBatch, target: Folder, aside: Folder | None,
+    policies: Sequence[Policy], chosen: Mapping[str, Chosen], cases: SparkBatch, target: Folder, aside: Folder | None,
     tell: Progress,
 ) -> Summary:
     with reading(cases.place):
-        work = _Work(policies, known, cases)
+        work = _Work(policies, chosen, cases)
         tell("checking", 0, 1)
         work.refuse()
         rejected = cases.rejected + work.refused
@@ -110,8 +114,8 @@ def _both(target: Folder, aside: Folder | None) -> Iterator[tuple[Folder, Folder
 class _Work:
     """The decisions of one batch. `refused` is the number of cases that were read and are refused by what they say."""
 
-    def __init__(self, policies: Sequence[Policy], known: Mapping[str, Rows], cases: SparkBatch):
-        self.policies, self.known, self.cases = policies, known, cases
+    def __init__(self, policies: Sequence[Policy], chosen: Mapping[str, Chosen], cases: SparkBatch):
+        self.policies, self.chosen, self.cases = policies, chosen, cases
         self.session = cases.session
         self.refused = 0
         self.refusals: DataFrame | None = None
@@ -133,7 +137,8 @@ class _Work:
 
         found = [self.uncovered()]
         first = self.policies[0]
-        for name, script in refusals(first.program, self.known[first.number], self.cases.shape, SPARK):
+        known = first.known_under(self.chosen[first.number])
+        for name, script in refusals(first.program, known, self.cases.shape, SPARK):
             relation = next(one for one in first.program.relations.values() if possible(one.name) == name)
             run(self.session, script)
             rows = self.session.sql(script.last)
@@ -167,8 +172,7 @@ class _Work:
         """Plan the decisions of a phase; the cases for which a value does not exist."""
         from pyspark.sql import functions as f
 
-        query = decisions(policy.rules, self.known[policy.number], phase, self.cases.shape, SPARK,
-                          all_cases(phase, SPARK, policy.covers))
+        query = compiled(policy, self.chosen[policy.number], phase, self.cases.shape, SPARK)
         run(self.session, query.script)
         rows = self.session.sql(query.script.last)
         self.decisions.append((query, rows))
