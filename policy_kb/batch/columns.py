@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from policy_kb.batch.shape import CASE, UNCERTAIN, Openness
+from policy_kb.batch.shape import CASE, UNCERTAIN, Given, Openness, Shape
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
 from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
-from policy_kb.load.cases import REQUEST, is_single
+from policy_kb.load.cases import NOT_STATED, REQUEST, is_single
 from policy_kb.load.values import Known, Tables, expected
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -40,7 +40,38 @@ def has_a_row(relation: Relation) -> bool:
     return relation.is_single and not relation.is_closed
 
 
-def openness(relation: Relation, is_stated: bool, has_exceptions: bool) -> Openness:
+@record
+class Counted:
+    """How many rows a table has, and how many of them are not certain."""
+
+    rows: int
+    uncertain: int
+
+
+Reasons = Mapping[str, str | None]
+"""By relation, why it is open for the cases that the table of exceptions does not list it for; None: it is not."""
+
+
+def shape_of(
+    inputs: Mapping[str, Relation], tables: Mapping[str, Counted], exceptions: Container[str], record_complete: bool
+) -> tuple[Shape, Reasons]:
+    """What is known of a batch with these tables, and the relations that are open for some cases only. `exceptions` are
+    the relations that are listed as incomplete for any case."""
+    shape: dict[str, Given] = {}
+    reasons: dict[str, str | None] = {}
+    for name, relation in inputs.items():
+        table = tables.get(name)
+        is_stated = table is not None or relation.is_closed or record_complete
+        state = _openness(relation, is_stated, name in exceptions)
+        if state is Openness.SOME:
+            reasons[name] = None if is_stated else NOT_STATED
+        # Without a case there is a table of requests yet.
+        has_rows = table is not None and (table.rows > 0 or name == REQUEST)
+        shape[name] = Given(has_rows, table is not None and table.uncertain > 0, state)
+    return shape, reasons
+
+
+def _openness(relation: Relation, is_stated: bool, has_exceptions: bool) -> Openness:
     """For which cases a relation is open that is stated, or not, for all cases but the exceptions."""
     if relation.always_open is not None:
         return Openness.ALWAYS

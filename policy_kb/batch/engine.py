@@ -86,6 +86,9 @@ def open_batch(
         told = None if progress is None else lambda done, whole: progress("reading", done, whole)
         return read_ndjson(first.program, first.rules.known, path, connection=connection,
                            record_complete=record_complete, progress=told)
+    if not path.exists():
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
+                                      "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
     return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete,
                        leave_requests=leave_requests)
 

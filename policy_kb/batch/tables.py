@@ -12,13 +12,24 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from policy_kb.batch.columns import NAME, Column, Columns, Why, has_a_row, no_row, openness, second_row
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
+from policy_kb.batch.columns import (
+    NAME,
+    Column,
+    Columns,
+    Counted,
+    Reasons,
+    Why,
+    has_a_row,
+    no_row,
+    second_row,
+    shape_of,
+)
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Shape, given_table
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Finds, Source, find_in_database, find_in_folder, reading
 from policy_kb.batch.values import DUCKDB, BadColumnError, ValueSql, reads
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST, is_single
+from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
 from policy_kb.load.values import Known
 from policy_kb.record import record
 from policy_kb.source import Span, display_name
@@ -108,9 +119,6 @@ def read_tables(
     column that is missing, unknown or of a type that cannot hold its values. Rows are not refused but rejected with
     their cases, and listed.
     """
-    if not path.exists():
-        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
-                                      "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
     if connection is None:
         connection = connect()
     find = find_in_folder if path.is_dir() else find_in_database
@@ -506,21 +514,13 @@ class _Reader:
 
     def prepare(self, rejected: int) -> Shape:
         """Make the prepared tables."""
-        shape = {}
-        exceptions = self.exceptions(rejected)
-        reasons: dict[str, str | None] = {}
-        for name, relation in self.inputs.items():
-            table = self.tables.get(name)
-            is_stated = table is not None or relation.is_closed or self.record_complete
-            state = openness(relation, is_stated, name in exceptions)
-            if state is Openness.SOME:
-                reasons[name] = None if is_stated else NOT_STATED
-            # Without a case there is a table of requests yet.
-            has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-            has_uncertain = table is not None and table.uncertain > 0
-            shape[name] = Given(has_rows, has_uncertain, state)
-            if table is not None and has_rows:
-                columns = table.columns if has_uncertain or table.columns[-1].name != UNCERTAIN else table.columns[:-1]
+        counted = {name: Counted(table.rows, table.uncertain) for name, table in self.tables.items()}
+        shape, reasons = shape_of(self.inputs, counted, self.exceptions(rejected), self.record_complete)
+        for name, given in shape.items():
+            if given.has_rows:
+                table = self.tables[name]
+                is_plain = given.has_uncertain or table.columns[-1].name != UNCERTAIN
+                columns = table.columns if is_plain else table.columns[:-1]
                 picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
                 self.connection.execute(
                     f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {picked} FROM "
@@ -540,7 +540,7 @@ class _Reader:
         ).fetchall()
         return {name for name, in found}
 
-    def prepare_open(self, reasons: Mapping[str, str | None], rejected: int) -> None:
+    def prepare_open(self, reasons: Reasons, rejected: int) -> None:
         """Make the table of what is open for some cases; `reasons` are why each is open for the others, if it is."""
         table, case = self.tables[INCOMPLETE_TABLE], _name(CASE)
         relation, listed_as = table.columns[1].sql.value, DUCKDB.text(INCOMPLETE)

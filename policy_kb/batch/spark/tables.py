@@ -6,12 +6,22 @@ driver: the rows stay where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from policy_kb.batch.columns import Column, Columns, Why, has_a_row, no_row, openness, second_row
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
+from policy_kb.batch.columns import (
+    Column,
+    Columns,
+    Counted,
+    Reasons,
+    Why,
+    has_a_row,
+    no_row,
+    second_row,
+    shape_of,
+)
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Shape, given_table
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
 from policy_kb.batch.spark.dialect import SPARK_VALUES
 from policy_kb.batch.spark.folders import Folder
@@ -22,7 +32,7 @@ from policy_kb.batch.tables import MOST_PROBLEMS, Problem
 from policy_kb.batch.values import BadColumnError, ValueSql
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST, is_single
+from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
 from policy_kb.load.values import Known
 from policy_kb.record import record
 from policy_kb.source import Span
@@ -337,23 +347,15 @@ class _Reader:
 
     def prepare(self, is_bad: bool) -> Shape:
         """Make the prepared tables: divided by case, so that what joins them stays where it is."""
-        shape = {}
-        exceptions = self.exceptions(is_bad)
-        reasons: dict[str, str | None] = {}
-        for name, relation in self.inputs.items():
-            table = self.tables.get(name)
-            is_stated = table is not None or relation.is_closed or self.record_complete
-            state = openness(relation, is_stated, name in exceptions)
-            if state is Openness.SOME:
-                reasons[name] = None if is_stated else NOT_STATED
-            has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-            has_uncertain = table is not None and table.uncertain > 0
-            shape[name] = Given(has_rows, has_uncertain, state)
-            if table is None or not has_rows:
+        counted = {name: Counted(table.rows, table.uncertain) for name, table in self.tables.items()}
+        shape, reasons = shape_of(self.inputs, counted, self.exceptions(is_bad), self.record_complete)
+        for name, given in shape.items():
+            if not given.has_rows:
                 continue
+            table = self.tables[name]
             columns = table.columns[:-1] if table.has_uncertain else table.columns
             picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
-            if not has_uncertain:
+            if not given.has_uncertain:
                 self.hand_on(given_table(name), f"SELECT {picked} FROM {self.accepted(table, is_bad)}")
                 continue
             # A row given twice is given once, and certain if it is certain anywhere.
@@ -382,7 +384,7 @@ class _Reader:
         ).collect()
         return {name for name, in found}
 
-    def open_cases(self, reasons: Mapping[str, str | None], is_bad: bool) -> str:
+    def open_cases(self, reasons: Reasons, is_bad: bool) -> str:
         """What is open for some cases; `reasons` are why each is open for the others, if it is."""
         table = self.tables[INCOMPLETE_TABLE]
         relation = table.columns[1].sql.value
