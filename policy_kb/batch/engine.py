@@ -354,10 +354,17 @@ class Run:
         parts = self.parts(max((query.script.width for query in queries), default=0))
         selects = self.selects(queries, parts, rejects is None, progress)
         is_one = parts == 1 and len(queries) == 1
-        written = write_results(self.connection, list(selects) if is_one else selects, output, criteria)
+        written = write_results(self.connection, list(selects) if is_one else selects, output, criteria, self.add_up)
         if rejects is not None:
             self.write_rejects(rejects)
         return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
+
+    def add_up(self, decided: int) -> None:
+        """Refuse the batch where cases got lost: where what a file says of its rows as a whole is not what they are."""
+        cases = self.batch.cases - self.rejected()
+        if decided != cases:
+            message = f"{decided} of {cases} cases were decided: a table does not hold what it says it holds"
+            raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(self.path), 1), message, "write the tables anew")])
 
     def parts(self, width: int) -> int:
         """The number of parts in which cases of so many flags are decided."""

@@ -12,7 +12,7 @@ import csv
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,13 +177,15 @@ class Written:
 
 
 def write_results(
-    connection: DuckDBPyConnection, selects: Iterable[str], path: Path, criteria: Sequence[str]
+    connection: DuckDBPyConnection, selects: Iterable[str], path: Path, criteria: Sequence[str],
+    add_up: Callable[[int], None] = lambda cases: None,
 ) -> Written:
     """Write the rows of all SELECTs, in this order of criteria, to one file: Parquet, CSV or NDJSON by its ending.
 
     Each SELECT is run to its end before the next one is asked for, so that it may rest on tables that go away then; it
     may leave criteria out that its cases do not have. A list or tuple of one SELECT is written to Parquet without being
     held. Everything else stands in a temporary table first, which the database moves to its disk where memory is short.
+    `add_up` is told how many rows were written before the file appears, and may raise.
 
     Raises CaseRefused where the file cannot be written; then nothing is left of it, and what stood there before stands.
     """
@@ -192,6 +194,7 @@ def write_results(
     if form == "parquet" and isinstance(selects, (list, tuple)) and len(selects) == 1:
         with whole_file(path) as unfinished:
             cases = copy(connection, _typed(connection, selects[0], criteria), unfinished, form)
+            add_up(cases)
         return Written(path, parquet(path), cases, tuple(criteria))
     columns = columns_of(criteria)
     try:
@@ -201,6 +204,7 @@ def write_results(
             for select in selects:
                 connection.execute(f"INSERT INTO {_STAGED} {_typed(connection, select, criteria)}")
             cases = copy(connection, _FORMS[form](_STAGED, criteria), unfinished, form)
+            add_up(cases)
     except BaseException:
         connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
         raise

@@ -53,8 +53,10 @@ def width() -> int:
     return min(120, max(40, shutil.get_terminal_size().columns))
 
 
-def print_json(value: Any) -> None:
-    """A result as indented JSON."""
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """A result as JSON. What a terminal would obey is escaped, also where it stands in the name of a file."""
     import json
+    import re
 
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    click.echo(re.sub("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda sign: f"\\u{ord(sign[0]):04x}", text))

@@ -122,6 +122,7 @@ def _log(
 ) -> Json:
     """What the audit says of a log, line by line unless it is to be JSON; `files`: its determinations are replayed."""
     from policy_kb.audit.log import START, check_log
+    from policy_kb.diagnostics import escaped
 
     def say(text: str) -> None:
         if not with_json:
@@ -153,7 +154,7 @@ def _log(
     say(f"{number}; unbroken from the start: {unbroken}" if problems else f"{number}, unbroken")
     if torn and not problems:
         say(f"torn lines, vouched for by the entry after them: {', '.join(map(str, torn))}")
-    say(f"head: {last}")
+    say(f"head: {escaped(str(last), 100)}")
     if not has_head:
         say(f"no entry has the hash {head}: the end of the log was cut off or written anew")
     return {

@@ -7,7 +7,17 @@ from pathlib import Path
 import click
 
 from policy_kb.commands import INPUT_REFUSED, show_refusal
-from policy_kb.commands._options import as_json, cases, policy, readings, readings_of, sensitivity, styled, width
+from policy_kb.commands._options import (
+    as_json,
+    cases,
+    policy,
+    print_json,
+    readings,
+    readings_of,
+    sensitivity,
+    styled,
+    width,
+)
 
 
 @click.command(short_help="The decision, and one line per criterion.")
@@ -85,9 +95,7 @@ def command(
                     recorded.append((entry["entry"], entry["hash"]))
                 decisions.append(determination.decision)
                 if with_json:
-                    import json
-
-                    click.echo(json.dumps(whole, ensure_ascii=False))
+                    print_json(whole, indent=None)
                 elif is_single:
                     from policy_kb.report.summary import (
                         criteria_lines,

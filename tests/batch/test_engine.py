@@ -197,6 +197,26 @@ def test_any_case_of_a_batch_is_explained(tmp_path: Path, form: str) -> None:
     assert "there is no case `A-9`" in none.output
 
 
+def test_a_table_whose_summary_belies_its_rows_refuses_the_batch(tmp_path: Path) -> None:
+    """The database leaves out rows that cannot be meant, by what the file says of all of them."""
+    rows = [("A-1", "Lemtrada", "initiation", "2025-09-02"), ("A-2", "Lemtrada", "continuation", "2025-09-02")]
+    source = tmp_path / "cases"
+    source.mkdir()
+    connection = duckdb.connect()
+    connection.execute('CREATE TABLE request ("case" VARCHAR, drug VARCHAR, phase VARCHAR, received VARCHAR)')
+    connection.executemany("INSERT INTO request VALUES (?, ?, ?, ?)", rows)
+    file = source / "request.parquet"
+    connection.execute(f"COPY request TO '{file}' (COMPRESSION uncompressed)")
+    content = file.read_bytes()
+    start = content.rindex(b"\x0ainitiation\x18\x0ccontinuation")
+    file.write_bytes(content[:start] + content[start:].replace(b"initiation", b"initiat)on"))
+    (tmp_path / "out.parquet").write_text("an earlier result")
+    refused = call("batch", source, "-o", tmp_path / "out.parquet")
+    assert refused.exit_code == 1, refused.exception
+    assert "1 of 2 cases were decided" in refused.output
+    assert (tmp_path / "out.parquet").read_text() == "an earlier result"
+
+
 def test_what_was_compiled_is_kept_for_the_same_rules_readings_and_shape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

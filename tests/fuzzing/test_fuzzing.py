@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -55,6 +56,20 @@ def test_a_query_without_an_atom_is_refused_as_such(query: str, tmp_path: Path) 
     done = run_in(tmp_path, ["query", "case.yaml", query])
     assert done.code == 1
     assert "error:" in done.errors
+
+
+def test_what_a_terminal_obeys_is_escaped_in_names_of_files_and_in_logs(tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_bytes(SCENARIOS[0])
+    assert run_in(tmp_path, ["decide", "case.yaml", "--record", "x.log"]).code in (0, 4, 5)
+    entry = (tmp_path / "x.log").read_bytes()
+    (tmp_path / "x.log").write_bytes(entry.replace(b'"hash":"sha256:', b'"hash":"sha256:\\u0085\\u202e\\b', 1))
+    determination = run_in(tmp_path, ["decide", "case.yaml", "--json"]).output
+    name = json.loads(determination)["case"]
+    (tmp_path / "x.json").write_text(determination.replace(f'"case": "{name}"', '"case": "\\u202e"', 1))
+    for arguments in (("check", "--json", "\u202e"), ("check", "\u202e.dl"), ("audit", "x.log"),
+                      ("audit", "--log", "--json", "x.log"), ("audit", "x.json", "--case", "case.yaml"),
+                      ("audit", "x.json", "--case", "case.yaml", "--json")):
+        assert complaint(arguments, run_in(tmp_path, arguments)) is None, arguments
 
 
 # --- what is no plain file ---
