@@ -29,6 +29,7 @@ MOST_ROWS_FOR_PYDATALOG = 50
 """Rows of one relation of a case: beyond, another engine decides it, in a fiftieth of the time. A rule may compare the
 rows with each other, which are then as many pairs."""
 
+
 @record
 class Decided:
     """All stages' values for one case: what queries and explanations start from."""

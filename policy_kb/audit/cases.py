@@ -30,10 +30,11 @@ class CaseFiles:
         none that can be read."""
         paths = self.paths
         if not paths:
-            paths = (Path(source if isinstance(source, str) and source else "."),)
-            if not source or not (paths[0].is_file() or paths[0].is_dir()):
+            own = Path(source) if isinstance(source, str) and source else None
+            if own is None or not (own.is_file() or own.is_dir()):
                 message = f"the determination's case file {quoted(source)} is not there"
                 raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span("--case", 1), message, "name it with --case")])
+            paths = (own,)
         if len(paths) == 1 and (paths[0].is_dir() or paths[0].suffix.lower() in _DATABASES):
             return _in_tables(paths[0], name, book)
         if paths not in self._read:
@@ -49,10 +50,8 @@ class CaseFiles:
 
 
 def _in_tables(path: Path, name: object, book: RuleBook) -> Document:
-    from policy_kb.batch import needs_duckdb
     from policy_kb.batch.one_case import document_from
 
-    needs_duckdb()
     known = {relation: table.rows for relation, table in book.known({}).items()}
     return document_from(book.program, known, path, name if isinstance(name, str) else "")
 

@@ -16,7 +16,6 @@ from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.sql import GATHERED, HAS_ROWS, Script, Step
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.evaluate.plain import Rows
 from policy_kb.load.cases import REQUEST
 from policy_kb.policies import Policies, Policy
 from policy_kb.record import record
@@ -138,12 +137,8 @@ class Run:
     ):
         self.policies, self.batch, self.path, self.folder = policies, batch, path, folder
         self.connection: DuckDBPyConnection = batch.connection
-        self.chosen: dict[str, Chosen] = {}
-        self.known: dict[str, Rows] = {}
+        self.chosen = {policy.number: chosen_readings(policy, readings) for policy in policies}
         self.queries: dict[tuple[str, str], Query] = {}
-        for policy in policies:
-            self.chosen[policy.number] = chosen = chosen_readings(policy, readings)
-            self.known[policy.number] = policy.known_under(chosen)
         self.connection.execute(
             'CREATE OR REPLACE TABLE batch_refused ("case" VARCHAR, "table" VARCHAR, "row" BIGINT, "reason" VARCHAR)'
         )
@@ -265,9 +260,10 @@ class Run:
         """The relations that refuse a case, each with the query for its rows; the same for all parts."""
         from policy_kb.evaluate.worlds import possible
 
-        program = self.policies[0].program
+        first = self.policies[0]
+        program = first.program
         relations = {possible(relation.name): relation for relation in program.relations.values()}
-        found = refusals(program, self.known[self.policies[0].number], self.batch.shape, _dialect)
+        found = refusals(program, first.known_under(self.chosen[first.number]), self.batch.shape, _dialect)
         for _, script in found:
             register(self.connection, script.text)
         return [(relations[name], script) for name, script in found]

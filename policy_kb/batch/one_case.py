@@ -39,6 +39,9 @@ def _in_lines(path: Path, case: str) -> Document | None:
 
 
 def _in_tables(program: CheckedProgram, known: Known, path: Path, case: str) -> Document | None:
+    from policy_kb.batch import needs_duckdb
+
+    needs_duckdb()
     from policy_kb.batch.tables import REJECTED_TABLE, read_tables
 
     batch = read_tables(program, known, path)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policy_kb.batch.dialect import ANSWERS, DECISIONS, DUCKDB
+from policy_kb.batch.sources import MAKE_ROOM, NO_ROOM
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.record import record
 from policy_kb.source import Span
@@ -134,7 +135,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         finally:
             unfinished.unlink(missing_ok=True)
     except duckdb.OutOfMemoryException as problem:
-        message, hint = f"{_NO_ROOM}: {_reason(problem)}", _MAKE_ROOM
+        message, hint = f"{NO_ROOM}: {_reason(problem)}", MAKE_ROOM
     except duckdb.IOException as problem:
         message = f"cannot be written: {_reason(problem).replace(str(unfinished), str(path))}"
     except OSError as problem:
@@ -336,13 +337,11 @@ def readable(path: Path) -> Iterator[None]:
         hint = f"a decision is {listed(DECISIONS)}; a criterion's answer {listed(ANSWERS)}"
         raise _refused(path, f"the file is no result of a batch: {_reason(problem)}", hint) from None
     except duckdb.OutOfMemoryException as problem:
-        raise _refused(path, f"{_NO_ROOM}: {_reason(problem)}", _MAKE_ROOM, Kind.UNREADABLE) from None
+        raise _refused(path, f"{NO_ROOM}: {_reason(problem)}", MAKE_ROOM, Kind.UNREADABLE) from None
     except (duckdb.Error, OSError, UnicodeDecodeError, csv.Error) as problem:
         raise _refused(path, f"cannot be read: {_reason(problem)}", _HINT, Kind.UNREADABLE) from None
 
 
-_NO_ROOM = "the memory or the space for temporary files is not enough"
-_MAKE_ROOM = "free some space, or set TMPDIR to a folder with more of it"
 _HINT = "give a file that `policy-kb batch` wrote"
 
 

@@ -169,9 +169,12 @@ def reading(place: str) -> Iterator[None]:
     except duckdb.Error as problem:
         message, hint = f"cannot be read: {first_line(problem)}", "write it anew"
         if isinstance(problem, duckdb.OutOfMemoryException) or "No space left" in str(problem):
-            message = f"the memory or the disk is too small: {first_line(problem)}"
-            hint = "free some of it, or divide the batch"
+            message, hint = f"{NO_ROOM}: {first_line(problem)}", MAKE_ROOM
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(place, 1), message, hint)]) from None
+
+
+NO_ROOM = "the memory or the space for temporary files is not enough"
+MAKE_ROOM = "free some space, or set TMPDIR to a folder with more of it"
 
 
 def _place(path: Path) -> str:

@@ -519,8 +519,8 @@ class _Reader:
         for name, given in shape.items():
             if given.has_rows:
                 table = self.tables[name]
-                is_plain = given.has_uncertain or table.columns[-1].name != UNCERTAIN
-                columns = table.columns if is_plain else table.columns[:-1]
+                keeps_all = given.has_uncertain or table.columns[-1].name != UNCERTAIN
+                columns = table.columns if keeps_all else table.columns[:-1]
                 picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
                 self.connection.execute(
                     f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {picked} FROM "

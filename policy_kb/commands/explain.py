@@ -110,11 +110,6 @@ def command(
 def _from_batch(policies: Policies, source: Path, name: str) -> Document:
     from policy_kb.batch.engine import policies_of
     from policy_kb.batch.one_case import document_from
-    from policy_kb.batch.shape import is_lines
 
-    if not is_lines(source):
-        from policy_kb.batch import needs_duckdb
-
-        needs_duckdb()
     policy = policies_of(policies)[0]
     return document_from(policy.program, policy.rules.known, source, name)
