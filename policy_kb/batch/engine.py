@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -328,10 +328,7 @@ class Run:
         asked = {(drug, phase) for drug, phase in self.rows(
             f'SELECT DISTINCT "drug", "phase" FROM main.{_q(given_table(REQUEST))}'
         )}
-        for policy in self.policies:
-            for phase in policy.program.phases:
-                if any(name == phase.name and (not policy.covers or drug in policy.covers) for drug, name in asked):
-                    yield policy, phase
+        yield from phases_asked_for(self.policies, asked)
 
     def query(self, policy: Policy, phase: Phase) -> Query:
         key = policy.number, phase.name
@@ -427,6 +424,16 @@ def compiled(policy: Policy, chosen: Chosen, phase: Phase, shape: Shape, dialect
     query = decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, cases)
     cache.write(file, key, query)
     return query
+
+
+def phases_asked_for(
+    policies: Sequence[Policy], asked: Collection[tuple[str, str]]
+) -> Iterator[tuple[Policy, Phase]]:
+    """The phases of the policies for which one of these drugs and phases is asked."""
+    for policy in policies:
+        for phase in policy.program.phases:
+            if any(name == phase.name and (not policy.covers or drug in policy.covers) for drug, name in asked):
+                yield policy, phase
 
 
 def covered(policies: Sequence[Policy], dialect: DuckDB) -> str:

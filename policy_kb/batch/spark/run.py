@@ -13,6 +13,7 @@ from policy_kb.batch.engine import (
     chosen_readings,
     compiled,
     covered,
+    phases_asked_for,
     policies_of,
     refuse_batch,
     same_vocabulary,
@@ -147,11 +148,8 @@ class _Work:
                 f.col(_CASE).alias(CASE), f.lit(relation.name).alias("table"),
                 says(*(rows[_q(column)] for column in rows.columns)).alias("reason"),
             ))
-        for policy in self.policies:
-            for phase in policy.program.phases:
-                if any(name == phase.name and (not policy.covers or drug in policy.covers)
-                       for drug, name in self.asked):
-                    found += self.prepare(policy, phase)
+        for policy, phase in phases_asked_for(self.policies, self.asked):
+            found += self.prepare(policy, phase)
         whole = found[0]
         for rows in found[1:]:
             whole = whole.unionAll(rows)
