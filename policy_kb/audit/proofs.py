@@ -4,6 +4,9 @@ Explanations are canonical: a claim has exactly one. The audit walks an explanat
 has to stand there (`statuses`), so that a missing rule, branch or row is found as surely as a wrong value. It goes only
 where the rules lead: however a document is nested, the walk is no deeper than the rules are.
 
+Within what is said of one row of several (`is_within`) a list has no more than `MOST_WITHIN` rows, those that weigh
+most, and says how many more there are. The audit has looked at all of them.
+
 Nodes are numbered in the order in which they stand. A claim that is explained again stands as `{"see": N}`, N being the
 `id` of the node that explains it, earlier in the document and in full: so no explanation can rest on itself.
 """
@@ -11,14 +14,14 @@ Nodes are numbered in the order in which they stand. A claim that is explained a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.audit.places import Places
-from policy_kb.audit.statuses import Part, Parts, Row, Statuses, Values, read_count
+from policy_kb.audit.statuses import Match, Part, Parts, Row, Statuses, Values, read_count
 from policy_kb.audit.walk import Unsound, Where, compare, entries, fields, mapping, shown
 from policy_kb.check.checked import Rule, constants
-from policy_kb.explain.proof import HEAD, Claim
+from policy_kb.explain.proof import HEAD, MOST_WITHIN, Claim
 from policy_kb.explain.written import NO_VALUE, json_value, sentence, written
 from policy_kb.expressions import COMPARE
 from policy_kb.load.facts import Facts
@@ -36,6 +39,17 @@ from policy_kb.source import Span
 
 Json = dict[str, Any]
 _STEP = ("literal", "negated", "answer")
+_MORE_AGAINST = "more_against"
+
+
+class Due(NamedTuple):
+    """A step that has to stand in a list: a literal with its answer. `against` is the row that explains it where it is
+    negated and fails, `more` how many further such rows have no step."""
+
+    part: Part
+    answer: str
+    against: Row | None = None
+    more: int = 0
 
 
 class Explanations:
@@ -122,13 +136,13 @@ class Explanations:
     def absent(
         self, claim: Claim, span: Span | None, said: object, where: Where, *, is_known: bool = False
     ) -> None:
-        expected = {"kind": "absent", **self.stating(claim), "known": is_known}
+        rows = self.instead(claim)
+        expected = {"kind": "absent", **self.stating(claim), "known": is_known, **_more(len(rows) - MOST_WITHIN)}
         node = self.node(said, ("absent", claim), expected, where, ("at", "instead"))
         if node is not None:
             self.places.check(node["at"], span, (where, "at"))
             there = (where, "instead")
-            rows = self.instead(claim)
-            for number, part in enumerate(entries(node["instead"], len(rows), there)):
+            for number, part in enumerate(entries(node["instead"], min(len(rows), MOST_WITHIN), there)):
                 self.given(claim.relation, rows[number], part, (there, number))
 
     def instead(self, claim: Claim) -> list[Row]:
@@ -158,7 +172,8 @@ class Explanations:
         if node is not None:
             self.rule(rule, node["rule"], (where, "rule"))
             parts = self.statuses.bodies[rule.number]
-            self.steps(rule, [(part, MET, None) for part in parts], found, node["children"], (where, "children"))
+            there = (where, "children")
+            self.steps(rule, [Due(part, MET) for part in parts], found, node["children"], there, claim.is_of_a_row)
 
     def attempts(self, claim: Claim, kind: str, said: object, where: Where) -> None:
         """An attempt for every rule the head of which fits, none of which gives the claim for certain."""
@@ -170,7 +185,7 @@ class Explanations:
         there = (where, "attempts")
         tried = entries(node["attempts"], len(fitting), there)
         for number, ((rule, values, parts), attempt) in enumerate(zip(fitting, tried, strict=True)):
-            self.attempt(rule, values, parts, attempt, (there, number))
+            self.attempt(rule, values, parts, attempt, (there, number), claim.is_of_a_row)
 
     # attempts
 
@@ -182,7 +197,8 @@ class Explanations:
         self.places.check(said, rule.span, where)
 
     def attempt(
-        self, rule: Rule, start: Values, parts: Parts, said: object, where: Where, *, is_open: bool = False
+        self, rule: Rule, start: Values, parts: Parts, said: object, where: Where, is_within: bool, *,
+        is_open: bool = False,
     ) -> None:
         """What becomes of a body: exactly the steps that have to stand there. `is_open`: behind an atom that is open,
         where nothing is certain."""
@@ -200,16 +216,17 @@ class Explanations:
             expected["settles"] = rule.doc
         node = fields(said, expected, where, ("rule", "children"))
         self.rule(rule, node["rule"], (where, "rule"))
-        shown: list[tuple[Part, str, Row | None]] = []
+        due: list[Due] = []
         for part, answer in ready:
             if is_possible or answer == NOT_MET or self.gives_what_fails(part.literal, failing):
-                shown += self.with_rows_against(part, answer, values)
+                due += self.due(part, answer, values, is_within)
         there = (where, "children")
-        steps = entries(node["children"], len(shown) + (branch is not None), there)
-        self.steps(rule, shown, values, steps[: len(shown)], there)
+        steps = entries(node["children"], len(due) + (branch is not None), there)
+        self.steps(rule, due, values, steps[: len(due)], there, is_within)
         if branch is not None:
             rest = tuple(part for part in waiting if part is not branch)
-            self.branch(rule, branch, values, rest, steps[-1], (there, len(shown)), is_possible=is_possible)
+            here = (there, len(due))
+            self.branch(rule, branch, values, rest, steps[-1], here, is_within, is_possible=is_possible)
 
     def gives_what_fails(self, literal: Literal, failing: list[Literal]) -> bool:
         """Whether an atom about the case binds a variable of a literal that fails and does not speak of the case."""
@@ -222,7 +239,7 @@ class Explanations:
         atom = literal.atom if isinstance(literal, Negation) else literal
         return isinstance(atom, Atom) and self.program.relations[atom.relation].is_case
 
-    def with_rows_against(self, part: Part, answer: str, values: Values) -> list[tuple[Part, str, Row | None]]:
+    def due(self, part: Part, answer: str, values: Values, is_within: bool) -> list[Due]:
         """The steps of a literal: one, or one for every row that stands against a negated literal."""
         literal = part.literal
         rows: list[Row] = []
@@ -230,22 +247,30 @@ class Explanations:
             claim = self.statuses.claim_of(literal.atom, values)
             if self.statuses.without_value(literal, values) is None:
                 rows = self.statuses.status(claim.relation).certain.matching(claim)
-        return [(part, answer, row) for row in rows] or [(part, answer, None)]
+        most = MOST_WITHIN if is_within else len(rows)
+        due = [Due(part, answer, row) for row in rows[:most]] or [Due(part, answer)]
+        due[-1] = due[-1]._replace(more=max(len(rows) - most, 0))
+        return due
 
     def branch(
-        self, rule: Rule, part: Part, values: Values, rest: Parts, said: object, where: Where, *, is_possible: bool
+        self, rule: Rule, part: Part, values: Values, rest: Parts, said: object, where: Where, is_within: bool, *,
+        is_possible: bool,
     ) -> None:
         """Every possible row that an atom can stand for and what becomes of the rest; and that where it is open."""
         answer = NEEDS_INFORMATION if is_possible else NOT_MET
-        step = _step(said, part.place, answer, False, where)
+        step = _step(said, part.place, answer, False, 0, where)
         atom = part.literal
         assert isinstance(atom, Atom)
         claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
         closed: Json = {} if status.is_open else {"open": None, "otherwise": None}
         parts = ("rows", "open", "otherwise") if status.is_open else ("rows",)
-        node = self.node(step, None, {"kind": "rows", **self.stating(claim), **closed}, where, parts)
-        assert node is not None
         found = list(self.statuses.rows_for(atom, part.place, values, certain=False))
+        left_out = max(len(found) - MOST_WITHIN, 0) if is_within else 0
+        if left_out:
+            found = self.weightiest(found, rest)
+        expected = {"kind": "rows", **self.stating(claim), **closed, **_more(left_out)}
+        node = self.node(step, None, expected, where, parts)
+        assert node is not None
         there = (where, "rows")
         rows = entries(node["rows"], len(found), there)
         for number, (row, extended, more) in enumerate(found):
@@ -253,10 +278,16 @@ class Explanations:
             pair = fields(rows[number], {}, here, ("row", "then"))
             self.row(atom.relation, row, pair["row"], (here, "row"))
             after = tuple(sorted((*rest, *more), key=lambda other: other.place))
-            self.attempt(rule, extended, after, pair["then"], (here, "then"))
+            self.attempt(rule, extended, after, pair["then"], (here, "then"), True)
         if status.is_open:
             self.open_relation(claim, node["open"], (where, "open"))
-            self.attempt(rule, values, rest, node["otherwise"], (where, "otherwise"), is_open=True)
+            self.attempt(rule, values, rest, node["otherwise"], (where, "otherwise"), is_within, is_open=True)
+
+    def weightiest(self, found: list[Match], rest: Parts) -> list[Match]:
+        """The rows that are listed where not all are: the first with which the rest may hold, then the first others."""
+        fails = [not any(True for _ in self.statuses.solve((*rest, *more), values, False)) for _, values, more in found]
+        chosen = [n for n, one in enumerate(fails) if not one] + [n for n, one in enumerate(fails) if one]
+        return [found[number] for number in sorted(chosen[:MOST_WITHIN])]
 
     def open_relation(self, claim: Claim, said: object, where: Where) -> None:
         """Why a relation is open: the case says so, or every value of a derived one is doubted, whichever rows of it
@@ -270,21 +301,21 @@ class Explanations:
     # literals
 
     def steps(
-        self, rule: Rule, expected: list[tuple[Part, str, Row | None]], values: Values, said: object, where: Where
+        self, rule: Rule, due: list[Due], values: Values, said: object, where: Where, is_within: bool
     ) -> None:
         """A step for each literal with its answer, explained by a row that stands against it where one is given."""
-        for number, step in enumerate(entries(said, len(expected), where)):
-            part, answer, against = expected[number]
+        for number, step in enumerate(entries(said, len(due), where)):
+            part, answer, against, more = due[number]
             here = (where, number)
-            node = _step(step, part.place, answer, isinstance(part.literal, Negation), here)
+            node = _step(step, part.place, answer, isinstance(part.literal, Negation), more, here)
             if against is not None:
                 assert isinstance(part.literal, Negation)
                 self.row(part.literal.atom.relation, against, node, here)
             else:
-                self.literal(rule, part.literal, answer, values, node, here)
+                self.literal(rule, part.literal, answer, values, node, here, is_within)
 
     def literal(
-        self, rule: Rule, literal: Literal, answer: str, values: Values, said: object, where: Where
+        self, rule: Rule, literal: Literal, answer: str, values: Values, said: object, where: Where, is_within: bool
     ) -> None:
         statuses = self.statuses
         nothing = statuses.without_value(literal, values)
@@ -298,7 +329,7 @@ class Explanations:
             word = str(literal.value).lower()
             self.compared("=", _side("true", "true"), _side(word, word), literal.value, said, where)
         elif statuses.count_in(literal) is not None:
-            self.counted(rule, literal, values, said, where)
+            self.counted(rule, literal, values, said, where, is_within)
         else:
             one, other = statuses.value(literal.left, values), statuses.value(literal.right, values)
             assert one is not None
@@ -313,7 +344,9 @@ class Explanations:
     def side(self, expression: Expression, values: Values) -> Json:
         return _side(written(expression, values), json_value(self.statuses.value(expression, values)))
 
-    def counted(self, rule: Rule, comparison: Comparison, values: Values, said: object, where: Where) -> None:
+    def counted(
+        self, rule: Rule, comparison: Comparison, values: Values, said: object, where: Where, is_within: bool
+    ) -> None:
         """The rows counted, all of them, with the proofs of their atoms; what is counted; what closes it. The answer
         is that of the step."""
         count, operator, bound = read_count(comparison)
@@ -330,13 +363,15 @@ class Explanations:
             "of": [self.stating(self.statuses.claim_of(atom, values)) for atom in atoms],
             "without": [self.stating(claim) for claim in without],
             "where": [self.condition(one, values) for one in inner if isinstance(one, Comparison)],
+            **_more(len(possible) - MOST_WITHIN if is_within else 0),
         }
         node = self.node(said, None, expected, where, ("rows", "closed", "open"))
         assert node is not None
         there = (where, "rows")
-        for number, (row, part) in enumerate(
-            zip(sorted(possible), entries(node["rows"], len(possible), there), strict=True)
-        ):
+        listed = sorted(possible)
+        if is_within:
+            listed = sorted((sorted(certain) + sorted(possible - certain))[:MOST_WITHIN])
+        for number, (row, part) in enumerate(zip(listed, entries(node["rows"], len(listed), there), strict=True)):
             here = (there, number)
             pair = fields(part, {"values": _bindings(row), "certain": row in certain}, here, ("because",))
             claims = [self.statuses.claim_of(atom, {**values, **dict(row)}) for atom in atoms]
@@ -400,20 +435,28 @@ class Explanations:
             node = fields(part, self.criteria(rule), here, ("rule", "children"))
             self.rule(rule, node["rule"], (here, "rule"))
             values = self.statuses.determined(start, body)
-            steps: list[tuple[Part, str, Row | None]] = []
+            due: list[Due] = []
             for one in body:
                 if self.statuses.can_answer(one, values):
-                    steps += self.with_rows_against(one, self.statuses.answer(one, values), values)
-            self.steps(rule, steps, values, node["children"], (here, "children"))
+                    due += self.due(one, self.statuses.answer(one, values), values, False)
+            self.steps(rule, due, values, node["children"], (here, "children"), False)
 
 
-def _step(said: object, place: int, answer: str, is_negated: bool, where: Where) -> Json:
+def _step(said: object, place: int, answer: str, is_negated: bool, more: int, where: Where) -> Json:
     """The node of a step, whose own fields are right. `place` is `HEAD` for what the head computes."""
     assert place >= HEAD
     step = mapping(said, where)
     for key, expected in zip(_STEP, (place, is_negated, answer), strict=True):
         compare(step.get(key), expected, (where, key))
-    return {key: value for key, value in step.items() if key not in _STEP}
+    if more:
+        compare(step.get(_MORE_AGAINST), more, (where, _MORE_AGAINST))
+    own = (*_STEP, _MORE_AGAINST) if more else _STEP
+    return {key: value for key, value in step.items() if key not in own}
+
+
+def _more(number: int) -> Json:
+    """The field that says how many rows are left out, where some are."""
+    return {"more": number} if number > 0 else {}
 
 
 def _side(as_written: str, value: object) -> Json:

@@ -49,6 +49,8 @@ class Part:
 
 
 Parts = tuple[Part, ...]
+Match = tuple[Row, dict[str, Value], Parts]
+"""A row an atom can stand for, the bindings it gives, and what must equal a value of it but waits for others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,9 +300,8 @@ class Statuses:
 
     def rows_for(
         self, atom: Atom, place: int, values: Values, *, certain: bool
-    ) -> Iterator[tuple[Row, dict[str, Value], Parts]]:
-        """The rows an atom can stand for, each with the bindings it gives, and what must equal a value of it but waits
-        for others."""
+    ) -> Iterator[Match]:
+        """The rows an atom can stand for, in the order of their values."""
         status = self.status(atom.relation)
         for row in (status.certain if certain else status.possible).matching(self.claim_of(atom, values)):
             extended, later = dict(values), []

@@ -24,6 +24,9 @@ Environment = Mapping[str, Value]
 Body = tuple[tree.Literal, ...]
 Part = tuple[int, tree.Literal]
 """A literal with its place in the body of its rule."""
+Match = tuple[Row, dict[str, Value], Body]
+"""A row an atom can stand for, the bindings with those it adds, and what must equal a value of it but waits for others.
+"""
 
 
 class _Notes:
@@ -86,7 +89,7 @@ class Lookup:
         values = [find(name) if name is not None else value for name, value in form]
         if self._computes(atom):
             for place, argument in enumerate(atom.arguments):
-                if isinstance(argument, tree.Call | tree.Aggregate) and self._needed(argument) <= environment.keys():
+                if isinstance(argument, tree.Call | tree.Aggregate) and self.needed(argument) <= environment.keys():
                     with suppress(NoValue):
                         values[place] = self.value(argument, environment)
         return Claim(atom.relation, tuple(values))
@@ -132,9 +135,8 @@ class Lookup:
 
     def matching(
         self, atom: tree.Atom, environment: Environment, *, certain: bool
-    ) -> Iterator[tuple[Row, dict[str, Value], Body]]:
-        """The rows an atom can stand for, each with the bindings it adds, and what must equal a value of it that could
-        not be computed yet."""
+    ) -> Iterator[Match]:
+        """The rows an atom can stand for, in the order of their values."""
         rows = self.rows(self.claim(atom, environment), certain=certain)
         if rows and not self._computes(atom):
             new = [
@@ -154,7 +156,7 @@ class Lookup:
                         break
                 elif (
                     isinstance(argument, tree.Call | tree.Aggregate)
-                    and not self._needed(argument) <= environment.keys()
+                    and not self.needed(argument) <= environment.keys()
                 ):
                     constant = tree.Constant(value, argument.span)
                     pending.append(tree.Comparison("=", argument, constant, argument.span))
@@ -198,7 +200,7 @@ class Lookup:
         for side in _sides(literal):
             is_count = isinstance(side, tree.Aggregate) and counts_case_rows(literal, self.program.relations)
             is_computed = isinstance(side, tree.Call | tree.Aggregate) and not is_count
-            if is_computed and self._needed(side) <= environment.keys():
+            if is_computed and self.needed(side) <= environment.keys():
                 try:
                     self.value(side, environment)
                 except NoValue:
@@ -209,9 +211,9 @@ class Lookup:
 
     def is_ready(self, literal: tree.Literal, environment: Environment) -> bool:
         """Whether all variables of a literal are bound."""
-        return self._needed(literal) <= environment.keys()
+        return self.needed(literal) <= environment.keys()
 
-    def _needed(self, node: tree.Literal | tree.Expression) -> frozenset[str]:
+    def needed(self, node: tree.Literal | tree.Expression) -> frozenset[str]:
         """What must be bound before a part of a rule can be evaluated."""
         found = self._notes.needs.get(id(node))
         if found is not None:
@@ -222,12 +224,12 @@ class Lookup:
             case tree.Constant() | tree.Wildcard() | tree.Truth():
                 return _NOTHING
             case tree.Comparison(left=left, right=right):
-                return self._needed(left) | self._needed(right)
+                return self.needed(left) | self.needed(right)
             case tree.Negation(atom=atom):
-                return self._needed(atom)
+                return self.needed(atom)
             case tree.Aggregate():
                 return self._notes.aggregates[id(node)][1]
-        return _NOTHING.union(*map(self._needed, node.arguments))
+        return _NOTHING.union(*map(self.needed, node.arguments))
 
     def _enter(self, body: Body) -> None:
         """Take notes of a body."""
@@ -237,9 +239,9 @@ class Lookup:
                 self._notes.aggregates[id(aggregate)] = inner, outer_variables(aggregate, body), bound_variables(inner)
                 self._enter(inner)
         for literal in body:
-            self._notes.needs[id(literal)] = self._needed(literal)
+            self._notes.needs[id(literal)] = self.needed(literal)
             for side in _sides(literal):
-                self._notes.needs[id(side)] = self._needed(side)
+                self._notes.needs[id(side)] = self.needed(side)
 
     def assignment(self, literal: tree.Literal, environment: Environment) -> tuple[str, tree.Expression] | None:
         """The variable that `variable = expression` gives a value to, if the literal does so."""
@@ -247,7 +249,7 @@ class Lookup:
             return None
         for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
             is_new = isinstance(one, tree.Variable) and one.name not in environment
-            if is_new and self._needed(other) <= environment.keys() and self.counted(literal) is None:
+            if is_new and self.needed(other) <= environment.keys() and self.counted(literal) is None:
                 return one.name, other  # type: ignore[union-attr]
         return None
 
@@ -342,7 +344,7 @@ class Lookup:
             literal = part[1]
             if isinstance(literal, tree.Atom):
                 if all(
-                    self._needed(argument) <= environment.keys()
+                    self.needed(argument) <= environment.keys()
                     for argument in literal.arguments
                     if isinstance(argument, tree.Call | tree.Aggregate)
                 ):

@@ -18,11 +18,22 @@ Bindings = tuple[tuple[str, Value], ...]
 """The values of a rule's variables, by name."""
 
 
+MOST_WITHIN = 20
+"""Rows of a list within what is said of one row of another; how many more there are is said. Rows that a rule compares
+with each other would be listed once for each other row, and a case of twice the size explained with four times as much.
+"""
+
+
 class Claim(NamedTuple):
     """A relation with values, None standing for any."""
 
     relation: str
     values: tuple[Value | None, ...]
+
+    @property
+    def is_of_a_row(self) -> bool:
+        """Whether it has values beside the case: a case may have as many such claims as rows."""
+        return any(value is not None for value in self.values[1:])
 
 
 @entity
@@ -39,13 +50,15 @@ class Given:
 class Absent:
     """There is no such record, and why that is known: the relation is stated at `span`, whatever its rows.
 
-    `instead` are the rows that are on record; `is_known`: the rule files say so for every case.
+    `instead` are the rows that are on record, and `more` how many are left out; `is_known`: the rule files say so for
+    every case.
     """
 
     claim: Claim
     span: Span | None
     instead: tuple[Given, ...] = ()
     is_known: bool = False
+    more: int = 0
 
 
 @entity
@@ -97,7 +110,9 @@ class CountedRow:
 class Counted:
     """A count compared with a bound: at least `least` rows, at most `most` (None: no bound, because of `unstated`).
 
-    `closing` says what closes the relations counted, where the answer rests on there being no further row.
+    `rows` are in the order of their values; within a row of another list the first `MOST_WITHIN`, certain ones before
+    others, and `more` is how many are left out. `closing` says what closes the relations counted, where the answer
+    rests on there being no further row.
     """
 
     operator: str
@@ -112,6 +127,7 @@ class Counted:
     without: tuple[Claim, ...]
     conditions: tuple[Condition, ...]
     """What is counted: rows of these claims, without rows of those, under conditions."""
+    more: int = 0
 
 
 @entity
@@ -143,12 +159,17 @@ class Doubted:
 @entity
 class Branches:
     """A positive literal with variables that are not bound yet: every possible row that matches, each with what becomes
-    of the rest of the body, and what becomes of it where the relation is open."""
+    of the rest of the body, and what becomes of it where the relation is open.
+
+    `rows` are in the order of their values; within a row of another list the first `MOST_WITHIN`, those that do not
+    fail before others, and `more` is how many are left out.
+    """
 
     claim: Claim
     rows: tuple[tuple[Node, Attempt], ...]
     unstated: Unstated | Doubted | None = None
     otherwise: Attempt | None = None
+    more: int = 0
 
 
 HEAD = -1
@@ -161,13 +182,15 @@ class Step:
     """A literal of a body, by its place there from 0, with the answer for it and the reason.
 
     `place` is `HEAD` for what the head computes: it must equal the value of the claim. It is the place of an atom for
-    what the atom computes, where that is known only after its row.
+    what the atom computes, where that is known only after its row. `more` are further rows that stand against a negated
+    literal and are left out.
     """
 
     place: int
     answer: str
     node: Node
     is_negated: bool = False
+    more: int = 0
 
 
 @entity

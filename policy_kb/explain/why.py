@@ -14,8 +14,9 @@ from itertools import islice
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Criterion, Rule, constants
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count
+from policy_kb.explain.lookup import Environment, Lookup, Match, NoValue, Part, Row, compared_count
 from policy_kb.explain.proof import (
+    MOST_WITHIN,
     Absent,
     Attempt,
     Bindings,
@@ -42,8 +43,8 @@ from policy_kb.source import Span
 Parts = tuple[Part, ...]
 
 MOST_PARTS = 500_000
-"""Attempts and rows counted of one explanation. It grows with the case, or, where a rule compares rows with each other,
-with their pairs: a larger one is refused before it takes all memory."""
+"""What is looked at for one explanation: attempts, rows counted, and rows left out. It grows with the case, or, where a
+rule compares rows with each other, with their pairs: one that would take too long is refused."""
 
 
 class ModelContradicted(AssertionError):  # noqa: N818
@@ -60,6 +61,7 @@ class Explainer:
         self.rows: dict[Claim, Given] = {}
         self.doubts: dict[str, Doubted] = {}
         self.places: dict[tuple[str, Row], Span] = {}
+        self.failing: dict[tuple[object, ...], list[bool]] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -67,10 +69,10 @@ class Explainer:
         self.spans = {(row.relation, row.values): row.span for rows in lookup.facts.rows.values() for row in rows}
 
     def make(self, number: int, span: Span) -> None:
-        """Note that so many further parts are made for a rule. Raises CaseRefused beyond the most there may be."""
+        """Note that so many further parts are looked at for a rule. Raises CaseRefused beyond the most there may be."""
         self.parts_made += number
         if self.parts_made > MOST_PARTS:
-            message = f"the explanation has more than {MOST_PARTS:,} parts: rows are compared with each other"
+            message = f"the explanation looks at more than {MOST_PARTS:,} rows: rows are compared with each other"
             hint = "give fewer rows, or ask for the decision alone"
             raise CaseRefused([Diagnostic(Kind.TOO_MANY_ROWS, span, message, hint)])
 
@@ -92,7 +94,7 @@ class Explainer:
                 return Given(claim, self._known_span(claim.relation, row), is_known=True)
             return self.given(claim.relation, row) if relation.is_input else self._prove(claim)
         if not relation.is_case:
-            return Absent(claim, None, self._instead(claim), is_known=True)
+            return self._absent(claim, None, is_known=True)
         if not relation.is_input:
             return self._refute_or_doubt(claim, answer)
         if answer == NOT_MET:
@@ -113,7 +115,7 @@ class Explainer:
                     for place, literal in begun[1]
                     if self._is_ready(literal, environment)
                     for step in self._steps(
-                        rule, place, literal, self.lookup.literal_answer(literal, environment), environment
+                        rule, place, literal, self.lookup.literal_answer(literal, environment), environment, False
                     )
                 ]
                 result.append((rule.number, tuple(steps)))
@@ -131,7 +133,7 @@ class Explainer:
                 any_row = Claim(rule.head.relation, (case, *[None] * (len(rule.head.arguments) - 1)))
                 begun = self.lookup.begin(rule, any_row)
                 if begun is not None:
-                    found.append(self._attempt(rule, *begun))
+                    found.append(self._attempt(rule, *begun, is_within=False))
         return found
 
     # leaves
@@ -145,18 +147,25 @@ class Explainer:
         return node
 
     def absent(self, claim: Claim) -> Absent:
-        return Absent(claim, self.lookup.facts.stated.get(claim.relation), self._instead(claim))
+        return self._absent(claim, self.lookup.facts.stated.get(claim.relation))
 
-    def _instead(self, claim: Claim) -> tuple[Given, ...]:
+    def _absent(self, claim: Claim, span: Span | None, *, is_known: bool = False) -> Absent:
+        """There is no such row. Of those on record instead the first ones: as many may be absent as there are."""
+        rows = self._instead(claim)
+        explain = self.given if self.lookup.is_case(claim.relation) else self._known
+        instead = tuple(explain(claim.relation, row) for row in rows[:MOST_WITHIN])
+        return Absent(claim, span, instead, is_known, len(rows) - len(instead))
+
+    def _instead(self, claim: Claim) -> list[Row]:
         """The rows on record that do not match: those of the case, or known ones that share a first value."""
         first = claim.values[:1] if self.lookup.is_case(claim.relation) or len(claim.values) > 1 else ()
         wider = Claim(claim.relation, first + (None,) * (len(claim.values) - len(first)))
         if wider == claim or not first or first[0] is None:
-            return ()
-        rows = self.lookup.rows(wider, certain=False)
-        if not self.lookup.is_case(claim.relation):
-            return tuple(self.explain(Claim(claim.relation, row)) for row in rows)  # type: ignore[misc]
-        return tuple(self.given(claim.relation, row) for row in rows)
+            return []
+        return self.lookup.rows(wider, certain=False)
+
+    def _known(self, relation: str, row: Row) -> Given:
+        return self.explain(Claim(relation, row))  # type: ignore[return-value]
 
     def _known_span(self, relation: str, row: Row) -> Span | None:
         """The place of a fact, or else of the table or the first rule of its relation."""
@@ -180,7 +189,9 @@ class Explainer:
                 continue
             for environment in self.lookup.solutions(begun[1], begun[0], certain=True):
                 steps = (
-                    Step(place, MET, self._literal(rule, literal, environment), _negated(literal))
+                    Step(
+                        place, MET, self._literal(rule, literal, environment, claim.is_of_a_row), _negated(literal)
+                    )
                     for place, literal in enumerate(rule.body)
                 )
                 return Derived(claim, rule.number, bindings(environment), tuple(steps))
@@ -199,10 +210,13 @@ class Explainer:
     def _attempts(self, claim: Claim) -> tuple[Attempt, ...]:
         rules = self.rules.get(claim.relation, ())
         begun = ((rule, self.lookup.begin(rule, claim)) for rule in rules)
-        return tuple(self._attempt(rule, *start) for rule, start in begun if start is not None)
+        return tuple(
+            self._attempt(rule, *start, is_within=claim.is_of_a_row) for rule, start in begun if start is not None
+        )
 
-    def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts) -> Attempt:
-        """What becomes of some literals of a body, under bindings that the others have been read with."""
+    def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts, *, is_within: bool) -> Attempt:
+        """What becomes of some literals of a body, under bindings that the others have been read with. `is_within`: it
+        is said of one row of several, so that its own lists are shortened."""
         self.make(1, rule.span)
         if not parts:
             holds = MET if rule.possible is None else NEEDS_INFORMATION
@@ -219,12 +233,13 @@ class Explainer:
         branch = None
         atom = None if failing else self.lookup.next_atom(tuple(waiting), environment)
         if atom is not None:
-            branch = self._branch(rule, atom, environment, tuple(part for part in waiting if part is not atom))
+            rest = tuple(part for part in waiting if part is not atom)
+            branch = self._branch(rule, atom, environment, rest, is_within)
         is_possible = not failing and (branch is None or branch.answer != NOT_MET)
         steps: list[Step] = []
         for part, answer in ready:
             if is_possible or answer == NOT_MET or self._binds_what_fails(part[1], failing):
-                steps += self._steps(rule, *part, answer, environment)
+                steps += self._steps(rule, *part, answer, environment, is_within)
         steps += [branch] if branch is not None else []
         settles = rule.doc if rule.possible is not None and is_possible else None
         certain = rule.possible is None and all(step.answer == MET for step in steps)
@@ -280,25 +295,56 @@ class Explainer:
         row, extended, _ = found[0]
         return extended if self.lookup.answer(Claim(atom.relation, row)) == MET else None
 
-    def _branch(self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts) -> Step:
+    def _branch(
+        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, is_within: bool
+    ) -> Step:
         place, atom = part
+        matching = list(self.lookup.matching(atom, environment, certain=False))
+        kept = list(range(len(matching)))
+        if is_within and len(matching) > MOST_WITHIN:
+            failing = self._failing(rule, part, environment, rest, matching)
+            kept = sorted(sorted(kept, key=failing.__getitem__)[:MOST_WITHIN])
         rows = tuple(
-            (self._row_node(atom.relation, row), self._attempt(rule, extended, merged(rest, place, pending)))
-            for row, extended, pending in self.lookup.matching(atom, environment, certain=False)
+            (
+                self._row_node(atom.relation, row),
+                self._attempt(rule, extended, merged(rest, place, pending), is_within=True),
+            )
+            for row, extended, pending in (matching[number] for number in kept)
         )
         claim = self.lookup.claim(atom, environment)
         unstated: Unstated | Doubted | None = None
         otherwise = None
         if self.lookup.is_open(atom.relation):
             unstated = self._open_node(claim)
-            otherwise = self._open_attempt(rule, environment, rest)
+            otherwise = self._open_attempt(rule, environment, rest, is_within)
         answers = [attempt.answer for _, attempt in rows] + ([otherwise.answer] if otherwise else [])
         answer = NOT_MET if all(one == NOT_MET for one in answers) else NEEDS_INFORMATION
-        return Step(place, answer, Branches(claim, rows, unstated, otherwise))
+        return Step(place, answer, Branches(claim, rows, unstated, otherwise, len(matching) - len(rows)))
 
-    def _open_attempt(self, rule: Rule, environment: dict[str, Value], parts: Parts) -> Attempt:
+    def _failing(
+        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, matching: list[Match]
+    ) -> list[bool]:
+        """Of each row that an atom can stand for, whether the rest of the body fails with it. Found once for all
+        bindings that agree in what the atom and the rest need."""
+        place, atom = part
+        needed = frozenset().union(self.lookup.needed(atom), *(self.lookup.needed(literal) for _, literal in rest))
+        shared = tuple(sorted((name, value) for name, value in environment.items() if name in needed))
+        is_as_written = all(place >= 0 and rule.body[place] is literal for place, literal in rest)
+        key = (rule.number, place, tuple(place for place, _ in rest), shared) if is_as_written else None
+        found = self.failing.get(key) if key is not None else None
+        if found is None:
+            self.make(len(matching), rule.span)
+            found = [
+                not any(True for _ in self.lookup.solutions(merged(rest, place, pending), extended, certain=False))
+                for _, extended, pending in matching
+            ]
+            if key is not None:
+                self.failing[key] = found
+        return found
+
+    def _open_attempt(self, rule: Rule, environment: dict[str, Value], parts: Parts, is_within: bool) -> Attempt:
         """What becomes of the other literals where an open atom leaves its variables unbound."""
-        attempt = self._attempt(rule, environment, parts)
+        attempt = self._attempt(rule, environment, parts, is_within=is_within)
         return replace(attempt, answer=NEEDS_INFORMATION) if attempt.answer == MET else attempt
 
     def _open_node(self, claim: Claim) -> Unstated | Doubted:
@@ -323,19 +369,21 @@ class Explainer:
     # literals
 
     def _steps(
-        self, rule: Rule, place: int, literal: tree.Literal, answer: str, environment: Environment
+        self, rule: Rule, place: int, literal: tree.Literal, answer: str, environment: Environment, is_within: bool
     ) -> Iterator[Step]:
         """The step of a literal; a negated one that fails has a step for every row that stands against it."""
         if isinstance(literal, tree.Negation) and answer == NOT_MET:
             claim = self.lookup.claim(literal.atom, environment)
             rows = self.lookup.rows(claim, certain=True)
             if self.lookup.without_value(literal, environment) is None:
-                for row in rows:
-                    yield Step(place, answer, self._row_node(claim.relation, row), is_negated=True)
+                shown = rows[:MOST_WITHIN] if is_within else rows
+                for number, row in enumerate(shown, 1):
+                    more = len(rows) - number if number == len(shown) else 0
+                    yield Step(place, answer, self._row_node(claim.relation, row), is_negated=True, more=more)
                 return
-        yield Step(place, answer, self._literal(rule, literal, environment), _negated(literal))
+        yield Step(place, answer, self._literal(rule, literal, environment, is_within), _negated(literal))
 
-    def _literal(self, rule: Rule, literal: tree.Literal, environment: Environment) -> Node:
+    def _literal(self, rule: Rule, literal: tree.Literal, environment: Environment, is_within: bool) -> Node:
         nothing = self.lookup.without_value(literal, environment)
         if nothing is not None and not (isinstance(literal, tree.Atom) and self.lookup.is_open(literal.relation)):
             return Compared("=", Side(written(nothing, environment), NO_VALUE), Side("a value", "a value"), False)
@@ -346,7 +394,7 @@ class Explainer:
                 return self.explain(self.lookup.claim(atom, environment))
             case tree.Comparison():
                 if self.lookup.counted(literal) is not None:
-                    return self._counted(rule, literal, environment)
+                    return self._counted(rule, literal, environment, is_within)
                 left, right = (self._side(rule, side, environment) for side in (literal.left, literal.right))
                 holds = self.lookup.literal_answer(literal, environment) == MET
                 return Compared(literal.operator, left, right, holds)
@@ -361,14 +409,19 @@ class Explainer:
     def _is_date(self, expression: tree.Expression, body: tuple[tree.Literal, ...]) -> bool:
         return is_date(expression, body, self.program.relations)
 
-    def _counted(self, rule: Rule, comparison: tree.Comparison, environment: Environment) -> Counted:
+    def _counted(
+        self, rule: Rule, comparison: tree.Comparison, environment: Environment, is_within: bool
+    ) -> Counted:
         count, operator, bound = tree.count_parts(comparison)
         certain, possible, is_open = self.lookup.count_rows(count, environment)
         self.make(len(possible), rule.span)
+        kept = possible
+        if is_within and len(possible) > MOST_WITHIN:
+            kept = set(sorted(possible, key=lambda row: (row not in certain, row))[:MOST_WITHIN])
         inner = self.lookup.literals_counted(count)
         atoms = [literal for literal in inner if isinstance(literal, tree.Atom)]
         rows = []
-        for row in sorted(possible):
+        for row in sorted(kept):
             extended = {**environment, **dict(row)}
             nodes = tuple(
                 self._row_node(claim.relation, claim.values)  # type: ignore[arg-type]
@@ -390,7 +443,8 @@ class Explainer:
             if isinstance(literal, tree.Comparison)
         )
         return Counted(
-            operator, len(certain), most, side, tuple(rows), closing, unstated, answer, of, without, conditions
+            operator, len(certain), most, side, tuple(rows), closing, unstated, answer, of, without, conditions,
+            len(possible) - len(rows),
         )
 
     def _condition(

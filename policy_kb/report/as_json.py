@@ -1,7 +1,8 @@
 """A determination as JSON, and the JSON Schema of that document.
 
 The explanation is a tree in which a node that occurs again stands as `{"see": N}`, `N` being the `id` of the place
-where it stands in full.
+where it stands in full. A list within what is said of one row of another list has at most `MOST_WITHIN` rows, and
+`more` says how many are left out; so it is for `instead`, and `more_against` for rows that stand against a negation.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Proofs:
             case Absent():
                 return {
                     "kind": "absent", **self.claim(node.claim), "at": place(node.span), "known": node.is_known,
-                    "instead": [self.node(row) for row in node.instead],
+                    "instead": [self.node(row) for row in node.instead], **_more(node.more),
                 }
             case Unstated():
                 return {"kind": "open", **self.claim(node.claim), "why": node.why}
@@ -127,7 +128,7 @@ class Proofs:
                         for row in node.rows
                     ],
                     "closed": [self.node(part) for part in node.closing],
-                    "open": [self.node(part) for part in node.unstated],
+                    "open": [self.node(part) for part in node.unstated], **_more(node.more),
                 }
             case Derived():
                 return {
@@ -150,6 +151,7 @@ class Proofs:
                     "rows": [{"row": self.node(row), "then": self.attempt(rest)} for row, rest in node.rows],
                     "open": self.node(node.unstated) if node.unstated is not None else None,
                     "otherwise": self.attempt(node.otherwise) if node.otherwise is not None else None,
+                    **_more(node.more),
                 }
 
     def claim(self, claim: Claim) -> Json:
@@ -170,7 +172,8 @@ class Proofs:
         return {"rule": str(rule.span), "criteria": [str(criterion) for criterion in rule.criteria]}
 
     def step(self, step: Step) -> Json:
-        return {"literal": step.place, "negated": step.is_negated, "answer": step.answer, **self.node(step.node)}
+        said = {"literal": step.place, "negated": step.is_negated, "answer": step.answer}
+        return {**said, **({"more_against": step.more} if step.more else {}), **self.node(step.node)}
 
     def attempt(self, attempt: Attempt) -> Json:
         result = {
@@ -178,6 +181,11 @@ class Proofs:
             "children": [self.step(step) for step in attempt.steps],
         }
         return result if attempt.settles is None else {**result, "settles": attempt.settles}
+
+
+def _more(number: int) -> Json:
+    """The field that says how many rows are left out, where some are."""
+    return {"more": number} if number else {}
 
 
 def place(span: Span | None) -> str | None:

@@ -152,15 +152,17 @@ class Tree:
     def steps(self, steps: tuple[Step, ...], rule: Rule) -> list[Item]:
         """The items of several steps, none twice; of several rows that stand against a negation, the first in full."""
         found: dict[Item, None] = {}
-        for _, together in groupby(steps, key=lambda step: (step.place, step.is_negated)):
+        for _, group in groupby(steps, key=lambda step: (step.place, step.is_negated)):
+            together = list(group)
             first, *further = together
             found.update(dict.fromkeys(self.step(first, rule)))
             shown = further[: MOST_ROWS - 1] if first.is_negated else further
             for step in shown:
                 for item in self.step(step, rule):
                     found.setdefault(Item(item.answer, item.text, item.number, item.at) if first.is_negated else item)
-            if len(shown) < len(further):
-                found.setdefault(Item("", more(len(further) - len(shown))))
+            left_out = together[-1].more
+            if len(shown) < len(further) or left_out:
+                found.setdefault(Item("", more(len(further) - len(shown) + left_out, in_json=not left_out)))
         return list(found)
 
     def node(self, node: Node, answer: str, *, is_negated: bool = False) -> list[Item]:
@@ -198,8 +200,8 @@ class Tree:
     def absent(self, node: Absent, answer: str, *, is_negated: bool) -> Item:
         instead = [wording.of(row.claim, self.relations) for row in node.instead]
         if node.is_known and node.instead:
-            return Item(answer, _folded([self.listed_otherwise(node.claim, row) for row in node.instead]))
-        below = [Item("", f"on record: {_folded(instead)}")] if instead and not is_negated else []
+            return Item(answer, _folded([self.listed_otherwise(node.claim, row) for row in node.instead], node.more))
+        below = [Item("", f"on record: {_folded(instead, node.more)}")] if instead and not is_negated else []
         is_closed = node.span is not None and node.span == self.relations[node.claim.relation].span
         at = "not mentioned, so there is none" if is_closed else self.at(node.span)
         return Item(answer, wording.no_record(node.claim, self.relations), at=at, below=tuple(below))
@@ -320,8 +322,10 @@ class Tree:
                 steps = self.steps(rest.steps, self.program.rules[rest.rule])
                 doubts.update(dict.fromkeys(item for item in steps if item.answer == NEEDS_INFORMATION))
                 settled.update(dict.fromkeys(item for item in self.rest(rest) if item not in steps))
-        listed = _first(list(items), MOST_ROWS)
-        if is_refuted and not is_table:
+        # Where some row is listed that fails, all that do not are.
+        is_whole = not is_refuted and any(rest.answer == NOT_MET for _, rest in node.rows)
+        listed = _first(list(items), MOST_ROWS, 0 if is_whole else node.more)
+        if is_refuted and not is_table and not node.more:
             listed += self.beside(node.claim.relation, [row for row, _ in node.rows], "on record besides")
         if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
             doubts.update(dict.fromkeys(self.node(node.unstated, NEEDS_INFORMATION)))
@@ -375,8 +379,8 @@ class Tree:
                              for item in self.node(part, MET)]
         if not rows and answer == NEEDS_INFORMATION and doubts:
             return _first(list(dict.fromkeys(doubts)), MOST_ROWS)
-        below = _first(list(dict.fromkeys(rows)), MOST_ROWS)
-        if answer != MET:
+        below = _first(list(dict.fromkeys(rows)), MOST_ROWS, node.more)
+        if answer != MET and not node.more:
             parts = [part for row in node.rows for part in row.nodes]
             for claim in node.of:
                 below += self.beside(claim.relation, parts, "not counted")
@@ -417,11 +421,10 @@ def _first_place(node: Node) -> Span | None:
     return next((place for place in places if place is not None), None)
 
 
-def _first(items: list[Item], most: int) -> list[Item]:
-    """The first items, and how many are left out."""
-    if len(items) <= most:
-        return items
-    return [*items[:most], Item("", more(len(items) - most))]
+def _first(items: list[Item], most: int, left_out: int = 0) -> list[Item]:
+    """The first items, and how many there are beyond them; `left_out` are not among the items."""
+    number = max(len(items) - most, 0) + left_out
+    return [*items[:most], Item("", more(number, in_json=not left_out))] if number else items
 
 
 def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
@@ -450,8 +453,10 @@ def _signed(item: Item, answer: str) -> Item:
     return Item(answer, text, item.number, item.at, tuple(_signed(below, answer) for below in item.below))
 
 
-def _folded(texts: list[str]) -> str:
-    rest = [more(len(texts) - MOST_ROWS)] if len(texts) > MOST_ROWS else []
+def _folded(texts: list[str], left_out: int) -> str:
+    """The first texts, and how many there are beyond them; `left_out` are not among the texts."""
+    number = max(len(texts) - MOST_ROWS, 0) + left_out
+    rest = [more(number, in_json=not left_out)] if number else []
     return "; ".join([*texts[:MOST_ROWS], *rest])
 
 

@@ -24,9 +24,10 @@ def plain(text: str, answer: str) -> str:
     return text
 
 
-def more(number: int) -> str:
-    """The line for what is folded: nothing is left out without saying how much."""
-    return f"and {number:,} more like {'this' if number == 1 else 'these'} (--json lists all)"
+def more(number: int, *, in_json: bool = True) -> str:
+    """The line for what is folded: nothing is left out without saying how much, or that JSON has what it has not."""
+    like = f" like {'this' if number == 1 else 'these'} (--json lists all)"
+    return f"and {number:,} more{like if in_json else ''}"
 
 
 def wrapped(lines: Iterable[str], width: int) -> Iterator[str]:

@@ -6,7 +6,9 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +16,18 @@ from hypothesis import given, settings
 from policy_kb.audit.proofs import Json
 from policy_kb.audit.walk import Unsound
 from policy_kb.diagnostics import Refused
-from policy_kb.explain.proof import Claim
+from policy_kb.explain.proof import MOST_WITHIN, Claim
+from tests.audit.mutations import changes, parts, with_change
 from tests.evaluate.running import check_text
-from tests.explain.running import Explained, explain_alemtuzumab, explain_text, explained
+from tests.explain.running import (
+    COMPARED,
+    COMPARED_DAYS,
+    Explained,
+    explain_alemtuzumab,
+    explain_text,
+    explained,
+    shorten_lists,
+)
 from tests.strategies.cases import alemtuzumab_cases
 from tests.strategies.programs import random_case, random_program
 
@@ -55,7 +66,11 @@ def test_the_explanation_of_every_relation_of_an_alemtuzumab_case_is_accepted(do
         one.check(claim=one.claim(relation))
 
 
-def test_the_explanation_of_every_row_of_a_random_program_is_accepted(effort: int) -> None:
+@pytest.mark.parametrize("most", [MOST_WITHIN, 2, 1])
+def test_the_explanation_of_every_row_of_a_random_program_is_accepted(
+    most: int, monkeypatch: pytest.MonkeyPatch, effort: int
+) -> None:
+    shorten_lists(monkeypatch, most)
     for seed in range(100 * effort):
         one = random_explained(seed)
         if one is not None:
@@ -154,6 +169,41 @@ def test_a_reference_leads_to_a_proof_of_the_same_claim_that_stands_before_it() 
     for other in (said["id"], first["id"], said["children"][0]["children"][0]["id"], 99, None, True):
         first["children"][0]["see"] = other
         assert refuses(one, said)
+
+
+def test_what_lists_leave_out_is_audited() -> None:
+    one = explain_text(COMPARED_DAYS, **COMPARED)
+    said, source = one.said(), random.Random(1)
+    one.check(said)
+    shortened: Counter[str] = Counter()
+    for path, part in parts(said):
+        if not path or path[-1] not in ("more", "more_against"):
+            continue
+        for kind, change in changes(path, part):
+            assert refuses(one, with_change(said, path, partial(change, source=source))), kind
+
+        def exchanged(node: Json) -> Json:
+            """The node says that one row less is left out, and lists one more."""
+            (name,) = {"rows", "instead"} & node.keys()
+            shortened[f"{node['kind']}.{name}"] += 1
+            return {**node, "more": node["more"] - 1, name: [*node[name], node[name][-1]]}
+
+        if path[-1] == "more":
+            assert refuses(one, with_change(said, path[:-1], exchanged))
+        else:
+            shortened["against"] += 1
+    assert shortened.keys() == {"rows.rows", "counted.rows", "absent.instead", "against"}
+
+
+def test_a_list_that_is_whole_does_not_say_that_it_is_shortened() -> None:
+    one = explain_text(COMPARED_DAYS, visit=[1, 2], barred=[])
+    said = one.said()
+    for path, part in parts(said):
+        if isinstance(part, dict) and "kind" in part:
+            for field in ("more", "more_against"):
+                for number in (0, 1, None):
+                    changed = {**part, field: number}
+                    assert refuses(one, with_change(said, path, partial(lambda changed, node: changed, changed)))
 
 
 def test_a_value_that_json_does_not_have_is_text() -> None:

@@ -8,6 +8,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from policy_kb.audit.places import Places
 from policy_kb.audit.proofs import Explanations, Json
 from policy_kb.audit.statuses import Bodies, Statuses, Table
@@ -38,6 +40,28 @@ PREAMBLE = """
 .decl request(case: Case, drug: symbol, phase: symbol, received: number)
 .input request
 """
+COMPARED_DAYS = """
+.decl visit(case: Case, day: number) .input visit
+.decl barred(case: Case, day: number, by: number) .input barred
+.decl apart(case: Case, day: number)
+apart(case, day) :- visit(case, day), visit(case, other), other - day > 1000.
+.decl alone(case: Case, day: number)
+alone(case, day) :- visit(case, day), count : { visit(case, other), other != day } = 0.
+.decl free(case: Case, day: number)
+free(case, day) :- visit(case, day), !barred(case, day, _).
+.decl other(case: Case, day: number)
+other(case, day) :- visit(case, day), barred(case, day, day).
+.decl decided(case: Case)
+decided(case) :- apart(case, _), alone(case, _), free(case, 1), other(case, _).
+decided(case) :- visit(case, day), apart(case, day).
+decided(case) :- visit(case, day), alone(case, day).
+decided(case) :- visit(case, day), !barred(case, day, _), day >= 0.
+decided(case) :- visit(case, day), free(case, day).
+decided(case) :- visit(case, day), other(case, day).
+"""
+"""Rules that compare rows with each other, in each way."""
+DAYS = range(1, 31)
+COMPARED = {"visit": [*DAYS], "barred": [{"day": day, "by": 100 + by} for day in DAYS for by in DAYS]}
 REQUEST: Mapping[str, Value] = {"drug": "d", "phase": "treatment", "received": 1}
 CASE = "A-1"
 
@@ -94,6 +118,12 @@ class Explained:
         assert self.statuses.answer_for(claim) == self.lookup.answer(claim)
         places = Places(self.program, self.facts.source, self.facts.source, ROOT)
         Explanations(self.statuses, self.facts, places).claim(claim, said or self.said(claim), ROOT)
+
+
+def shorten_lists(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Explanations, and audits of them, have lists of so many rows within what is said of one row of another."""
+    for module in ("policy_kb.explain.why", "policy_kb.audit.proofs"):
+        monkeypatch.setattr(f"{module}.MOST_WITHIN", most)
 
 
 _prepared: dict[int, tuple[CheckedProgram, Bodies]] = {}

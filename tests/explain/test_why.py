@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from policy_kb.explain.proof import (
     HEAD,
+    MOST_WITHIN,
     Absent,
     Attempt,
     Branches,
@@ -444,3 +445,37 @@ def test_an_open_point_names_the_criteria_that_wait_for_it() -> None:
         + DECIDED + "decided(case) :- early(case), late(case)."
     )
     assert [(point.relation, point.criteria) for point in one.missing] == [("visit", ("1.a", "2"))]
+
+
+def test_a_list_within_a_row_of_another_keeps_the_rows_that_weigh_most_and_says_how_many_more_there_are() -> None:
+    one = explain_text(
+        ".decl visit(case: Case, day: number) .input visit\n.decl decided(case: Case)\n"
+        "decided(case) :- visit(case, day), visit(case, other), other - day > 27,"
+        " count : { visit(case, later), later > day } >= 40.",
+        visit=[{"day": day, "uncertain": day != 25} for day in range(1, 31)],
+    )
+    node = one.node
+    assert isinstance(node, Refuted)
+    (first,) = [step.node for step in node.attempts[0].steps]
+    assert isinstance(first, Branches)
+    assert (len(first.rows), first.more) == (30, 0)
+    of_the_first_day = first.rows[0][1].steps
+    (count,) = [step.node for step in of_the_first_day]
+    assert isinstance(count, Counted)
+    assert (count.most, len(count.rows), count.more) == (29, MOST_WITHIN, 29 - MOST_WITHIN)
+    days = [dict(row.bindings)["later"] for row in count.rows]
+    assert days == [*range(2, MOST_WITHIN + 1), 25]
+
+    possible = explain_text(
+        ".decl visit(case: Case, day: number) .input visit\n.decl decided(case: Case)\n"
+        "decided(case) :- visit(case, day), visit(case, other), other - day > 27.",
+        visit=[{"day": day, "uncertain": True} for day in range(1, 31)],
+    ).node
+    assert isinstance(possible, Doubted)
+    (outer,) = [step.node for step in possible.attempts[0].steps]
+    assert isinstance(outer, Branches)
+    inner = outer.rows[0][1].steps[-1].node
+    assert isinstance(inner, Branches)
+    assert inner.more == 30 - MOST_WITHIN
+    days = [node.claim.values[1] for node, _ in inner.rows]  # type: ignore[union-attr]
+    assert days == [*range(1, MOST_WITHIN - 1), 29, 30]
