@@ -353,11 +353,7 @@ class Run:
         return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
 
     def add_up(self, decided: int) -> None:
-        """Refuse the batch where cases got lost: where what a file says of its rows as a whole is not what they are."""
-        cases = self.batch.cases - self.rejected()
-        if decided != cases:
-            message = f"{decided} of {cases} cases were decided: a table does not hold what it says it holds"
-            raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(self.path), 1), message, "write the tables anew")])
+        add_up(decided, self.batch.cases - self.rejected(), self.path)
 
     def parts(self, width: int) -> int:
         """The number of parts in which cases of so many flags are decided."""
@@ -424,6 +420,13 @@ def compiled(policy: Policy, chosen: Chosen, phase: Phase, shape: Shape, dialect
     query = decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, cases)
     cache.write(file, key, query)
     return query
+
+
+def add_up(decided: int, cases: int, path: Path) -> None:
+    """Refuse a batch in which cases got lost: where what a file says of its rows as a whole is not what they are."""
+    if decided != cases:
+        message = f"{decided} of {cases} cases were decided: a table does not hold what it says it holds"
+        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, "write the tables anew")])
 
 
 def phases_asked_for(

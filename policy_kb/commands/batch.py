@@ -87,8 +87,8 @@ def _with_duckdb(
         outcome, connection = decide_batch(policies, path, readings, target, Path(folder),
                                            record_complete=record_complete, rejects=aside, progress=progress)
         with connection:
-            summary = summarise(connection, outcome.written, programs, read=outcome.cases,
-                                rejected=outcome.rejected if aside is not None else None)
+            rejected = outcome.rejected if aside is not None else None
+            summary = summarise(connection, outcome.written, programs, rejected=rejected)
     return summary, outcome.unnamed
 
 

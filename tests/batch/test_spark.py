@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,24 @@ def test_a_damaged_table_refuses_the_batch(session: Any, tmp_path: Path) -> None
     assert refused.exit_code == 1
     assert "relapse.parquet" in refused.output
     assert "damaged" in refused.output
+
+
+def test_a_case_that_gets_lost_refuses_the_batch(
+    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from policy_kb.batch.spark import run
+
+    def with_one_more(*given: Any, **named: Any) -> Any:
+        read = read_tables(*given, **named)
+        return replace(read, cases=read.cases + 1)
+
+    read_tables = run.read_tables
+    monkeypatch.setattr(run, "read_tables", with_one_more)
+    folder = tables(tmp_path / "cases", request=REQUEST)
+    refused = call("batch", folder, "-o", tmp_path / "out.parquet", "--engine", "spark")
+    assert refused.exit_code == 1
+    assert "1 of 2 cases were decided: a table does not hold what it says it holds" in refused.output
+    assert [path.name for path in tmp_path.iterdir()] == ["cases"]
 
 
 def test_an_output_appears_whole_or_not_at_all(session: Any, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from policy_kb.batch.engine import (
     Chosen,
     Progress,
+    add_up,
     chosen_readings,
     compiled,
     covered,
@@ -92,11 +93,12 @@ def _decided(
             raise refuse_batch(work.problems(), cases.cases, rejected, cases.unnamed, Path(cases.place))
         with _both(target, aside) as (unfinished, unfinished_aside):
             written = work.write(unfinished, tell)
+            add_up(written[1].cases, cases.cases - rejected, Path(cases.place))
             if unfinished_aside is not None and aside is not None:
                 work.write_rejects(unfinished_aside, aside.path)
             summary = summarise_rows(
                 written[0], SPARK, written[1], {policy.number: policy.program for policy in policies},
-                read=cases.cases, rejected=rejected if aside is not None else None,
+                rejected=rejected if aside is not None else None,
             )
     return summary
 
@@ -143,7 +145,7 @@ class _Work:
             relation = next(one for one in first.program.relations.values() if possible(one.name) == name)
             run(self.session, script)
             rows = self.session.sql(script.last)
-            says = f.udf(_sentences(relation), "string")
+            says = f.udf(_sentences(relation), "string", useArrow=False)
             found.append(rows.select(
                 f.col(_CASE).alias(CASE), f.lit(relation.name).alias("table"),
                 says(*(rows[_q(column)] for column in rows.columns)).alias("reason"),
