@@ -252,14 +252,14 @@ def _answer(compiler: Compiler, given: Specialised, names: tuple[str, ...]) -> t
 
 def _chosen(choices: Iterable[tuple[Truths, Sql]], otherwise: Sql) -> Sql:
     """The value of the first condition that holds."""
-    parts = []
+    parts: dict[Truths, Sql] = {}
     for condition, value in choices:
         if condition is True:
             otherwise = value
             break
         if condition is not False:
-            parts.append(f"WHEN {condition} THEN {value}")
-    return f"CASE {' '.join(parts)} ELSE {otherwise} END" if parts else otherwise
+            parts.setdefault(condition, f"WHEN {condition} THEN {value}")
+    return f"CASE {' '.join(parts.values())} ELSE {otherwise} END" if parts else otherwise
 
 
 def stopping_rules(program: CheckedProgram, worlds: Worlds) -> list[PlainRule]:
