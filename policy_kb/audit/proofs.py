@@ -33,22 +33,23 @@ from policy_kb.parse.tree import (
     Literal,
     Negation,
     Truth,
+    Value,
     names,
 )
 from policy_kb.source import Span
 
 Json = dict[str, Any]
 _STEP = ("literal", "negated", "answer")
-_MORE_AGAINST = "more_against"
+_MORE_BESIDE = "more_beside"
 
 
 class Due(NamedTuple):
-    """A step that has to stand in a list: a literal with its answer. `against` is the row that explains it where it is
-    negated and fails, `more` how many further such rows have no step."""
+    """A step that has to stand in a list: a literal with its answer. `row` is the one of several that it is explained
+    by, `more` how many further ones have no step."""
 
     part: Part
     answer: str
-    against: Row | None = None
+    row: Row | None = None
     more: int = 0
 
 
@@ -59,6 +60,7 @@ class Explanations:
         self.statuses, self.facts, self.places, self.program = statuses, facts, places, statuses.program
         self.shown: set[int] = set()
         self.numbers: dict[tuple[str, Claim], int] = {}
+        self.failing: dict[tuple[Part, Parts, tuple[tuple[str, Value], ...]], list[bool]] = {}
         self.nodes = 0
         self.read_from = {(row.relation, row.values): row.span for rows in facts.rows.values() for row in rows}
         self.written_at: dict[tuple[str, Row], Span] = {}
@@ -240,13 +242,17 @@ class Explanations:
         return isinstance(atom, Atom) and self.program.relations[atom.relation].is_case
 
     def due(self, part: Part, answer: str, values: Values, is_within: bool) -> list[Due]:
-        """The steps of a literal: one, or one for every row that stands against a negated literal."""
+        """The steps of a literal: one; or one for every row that stands against a negated literal, or for every
+        uncertain row of an input by which it may hold or not."""
         literal = part.literal
+        atom = literal.atom if isinstance(literal, Negation) else literal
         rows: list[Row] = []
-        if answer == NOT_MET and isinstance(literal, Negation):
-            claim = self.statuses.claim_of(literal.atom, values)
-            if self.statuses.without_value(literal, values) is None:
-                rows = self.statuses.status(claim.relation).certain.matching(claim)
+        if isinstance(atom, Atom) and self.statuses.without_value(literal, values) is None:
+            claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
+            if answer == NOT_MET and isinstance(literal, Negation):
+                rows = status.certain.matching(claim)
+            elif answer == NEEDS_INFORMATION and self.program.relations[atom.relation].is_input and not status.is_open:
+                rows = status.possible.matching(claim)
         most = MOST_WITHIN if is_within else len(rows)
         due = [Due(part, answer, row) for row in rows[:most]] or [Due(part, answer)]
         due[-1] = due[-1]._replace(more=max(len(rows) - most, 0))
@@ -265,10 +271,13 @@ class Explanations:
         closed: Json = {} if status.is_open else {"open": None, "otherwise": None}
         parts = ("rows", "open", "otherwise") if status.is_open else ("rows",)
         found = list(self.statuses.rows_for(atom, part.place, values, certain=False))
-        left_out = max(len(found) - MOST_WITHIN, 0) if is_within else 0
-        if left_out:
-            found = self.weightiest(found, rest)
-        expected = {"kind": "rows", **self.stating(claim), **closed, **_more(left_out)}
+        expected = {"kind": "rows", **self.stating(claim), **closed}
+        if is_within and len(found) > MOST_WITHIN:
+            number, fails = len(found) - MOST_WITHIN, self.fails(part, values, rest, found)
+            chosen = [n for n, one in enumerate(fails) if not one] + [n for n, one in enumerate(fails) if one]
+            found = [found[n] for n in sorted(chosen[:MOST_WITHIN])]
+            more_possible = sum(not fails[n] for n in chosen[MOST_WITHIN:])
+            expected |= {**_more(number), "more_possible": more_possible}
         node = self.node(step, None, expected, where, parts)
         assert node is not None
         there = (where, "rows")
@@ -283,11 +292,21 @@ class Explanations:
             self.open_relation(claim, node["open"], (where, "open"))
             self.attempt(rule, values, rest, node["otherwise"], (where, "otherwise"), is_within, is_open=True)
 
-    def weightiest(self, found: list[Match], rest: Parts) -> list[Match]:
-        """The rows that are listed where not all are: the first with which the rest may hold, then the first others."""
-        fails = [not any(True for _ in self.statuses.solve((*rest, *more), values, False)) for _, values, more in found]
-        chosen = [n for n, one in enumerate(fails) if not one] + [n for n, one in enumerate(fails) if one]
-        return [found[number] for number in sorted(chosen[:MOST_WITHIN])]
+    def fails(self, part: Part, values: Values, rest: Parts, found: list[Match]) -> list[bool]:
+        """Of each row that an atom can stand for, whether the rest fails with it. Where rows give no more than values,
+        the same for all bindings that agree in what is needed."""
+        needed = part.needs.union(*(other.needs for other in rest))
+        given = tuple(sorted((name, value) for name, value in values.items() if name in needed))
+        key = (part, rest, given)
+        result = self.failing.get(key)
+        if result is None:
+            result = [
+                not any(True for _ in self.statuses.solve((*rest, *more), extended, False))
+                for _, extended, more in found
+            ]
+            if not any(more for _, _, more in found):
+                self.failing[key] = result
+        return result
 
     def open_relation(self, claim: Claim, said: object, where: Where) -> None:
         """Why a relation is open: the case says so, or every value of a derived one is doubted, whichever rows of it
@@ -303,14 +322,15 @@ class Explanations:
     def steps(
         self, rule: Rule, due: list[Due], values: Values, said: object, where: Where, is_within: bool
     ) -> None:
-        """A step for each literal with its answer, explained by a row that stands against it where one is given."""
+        """A step for each literal with its answer, explained by the row that is given for it, if one is."""
         for number, step in enumerate(entries(said, len(due), where)):
-            part, answer, against, more = due[number]
+            part, answer, row, more = due[number]
             here = (where, number)
             node = _step(step, part.place, answer, isinstance(part.literal, Negation), more, here)
-            if against is not None:
-                assert isinstance(part.literal, Negation)
-                self.row(part.literal.atom.relation, against, node, here)
+            if row is not None:
+                atom = part.literal.atom if isinstance(part.literal, Negation) else part.literal
+                assert isinstance(atom, Atom)
+                self.row(atom.relation, row, node, here)
             else:
                 self.literal(rule, part.literal, answer, values, node, here, is_within)
 
@@ -449,8 +469,8 @@ def _step(said: object, place: int, answer: str, is_negated: bool, more: int, wh
     for key, expected in zip(_STEP, (place, is_negated, answer), strict=True):
         compare(step.get(key), expected, (where, key))
     if more:
-        compare(step.get(_MORE_AGAINST), more, (where, _MORE_AGAINST))
-    own = (*_STEP, _MORE_AGAINST) if more else _STEP
+        compare(step.get(_MORE_BESIDE), more, (where, _MORE_BESIDE))
+    own = (*_STEP, _MORE_BESIDE) if more else _STEP
     return {key: value for key, value in step.items() if key not in own}
 
 

@@ -25,16 +25,19 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
       policy-kb check kb/alemtuzumab.dl
     """
     from policy_kb.diagnostics import Diagnostic, Refused
-    from policy_kb.installed import rules_folder
+    from policy_kb.installed import policy_files, rules_folder
     from policy_kb.pipeline import parse_and_check
     from policy_kb.source import display_name
 
     if path is None:
         path = rules_folder()
-    entries = sorted(path.glob("*.dl")) if path.is_dir() else [path]
-    if not entries:
-        raise click.UsageError(f"no rule file (`.dl`) stands in {path}")
     found: list[Diagnostic] = []
+    try:
+        entries = policy_files(path) if path.is_dir() else [path]
+    except Refused as refused:
+        entries, found = [], list(refused.diagnostics)
+    if not entries and not found:
+        raise click.UsageError(f"no rule file (`.dl`) stands in {path}")
     summaries = []
     for entry in entries:
         try:

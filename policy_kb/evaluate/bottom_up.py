@@ -5,12 +5,12 @@ the pyDatalog engine is tested against.
 
 Every rule is compiled once. It works on a *frame*, a list with a slot for each value of the rule: a *check* asks
 something of the values there, or computes a further one; a *search* goes on for every row that it finds, its values
-written into their slots. The last step takes the head's row down in slot 0.
+written into their slots. The last step takes the head's row down in slot 0. Slot 1 counts the rows looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 from typing import Any
 
@@ -33,6 +33,10 @@ from policy_kb.parse.tree import Value
 MOST_ROWS = 5_000_000
 """Rows of one relation; a program that derives more is stopped before it takes all memory."""
 
+MOST_LOOKED_AT = 50_000_000
+"""Rows that one rule looks at, each as often as it does: many rows of a case that a rule compares with each other would
+else take hours."""
+
 MOST_ROUNDS = 1_000_000
 """Steps of a recursion, each from the rows of the one before: where there is no end, one row may follow the other."""
 
@@ -46,12 +50,15 @@ class _Table:
     def __init__(self, rows: Iterable[Row] = ()):
         self.rows: set[Row] = set(rows)
         self._indexes: dict[Positions, dict[Any, list[Row]]] = {}
+        self._picked: dict[tuple[Positions, Positions], dict[Any, dict[Any, None]]] = {}
 
     def add(self, rows: set[Row]) -> None:
         """Add rows that are new to the table."""
         self.rows |= rows
         for positions, index in self._indexes.items():
             _enter(index, positions, rows)
+        for (positions, read), picked in self._picked.items():
+            _pick(picked, positions, read, rows)
 
     def index(self, positions: Positions) -> dict[Any, list[Row]]:
         """The rows by their values at some positions: a single value, or a tuple where there are several positions."""
@@ -61,11 +68,25 @@ class _Table:
             _enter(index, positions, self.rows)
         return index
 
+    def picked(self, positions: Positions, read: Positions) -> dict[Any, dict[Any, None]]:
+        """What the rows have at the positions to `read`, each once, by their values at some positions."""
+        picked = self._picked.get((positions, read))
+        if picked is None:
+            picked = self._picked[positions, read] = {}
+            _pick(picked, positions, read, self.rows)
+        return picked
+
 
 def _enter(index: dict[Any, list[Row]], positions: Positions, rows: Iterable[Row]) -> None:
     key = itemgetter(*positions)
     for row in rows:
         index.setdefault(key(row), []).append(row)
+
+
+def _pick(picked: dict[Any, dict[Any, None]], positions: Positions, read: Positions, rows: Iterable[Row]) -> None:
+    key, value = itemgetter(*positions) if positions else lambda row: None, itemgetter(*read)
+    for row in rows:
+        picked.setdefault(key(row), {})[value(row)] = None
 
 
 Tables = dict[str, _Table]
@@ -149,7 +170,7 @@ class _Compiled:
     """One rule as a chain of steps; the atom at `place`, if one is named, reads the changed rows and comes first."""
 
     def __init__(self, rule: PlainRule, place: int | None):
-        self._template: Frame = [None]
+        self._template: Frame = [None, 0]
         self._memories: list[int] = []
         whole = (*rule.body, rule.head)
         slots: dict[str, int] = {}
@@ -237,7 +258,7 @@ class _Compiled:
         for position, name in twice:
             read.append(position)
             again.append((self._new(), slots[name]))
-        parts.append(_Search(atom.relation, positions, values, read, start))
+        parts.append(_Search(atom, positions, values, read, start))
         parts += (_compared("=", one, two) for one, two in again)
 
     def _bound(
@@ -317,29 +338,33 @@ class _Compiled:
 
 
 class _Search:
-    """Goes on for each row with the values at the positions; what `read` names goes into the slots from `start` on."""
+    """Goes on for each row with the values at the positions; what `read` names goes into the slots from `start` on.
+    Rows that differ only in what is not read are gone on with once."""
 
-    def __init__(self, relation: str, positions: Positions, values: list[int], read: list[int], start: int):
-        self.relation, self.positions, self.start, self.end = relation, positions, start, start + len(read)
-        self.key = itemgetter(*values) if values else None
-        self.pick = itemgetter(*read)
+    def __init__(self, atom: tree.Atom, positions: Positions, values: list[int], read: list[int], start: int):
+        self.atom, self.positions, self.read = atom, positions, tuple(read)
+        self.start, self.end = start, start + len(read)
+        self.key = itemgetter(*values) if values else lambda frame: None
 
     def then(self, following: Step) -> Step:
-        relation, positions, key = self.relation, self.positions, self.key
-        start, end, pick = self.start, self.end, self.pick
+        relation, span, positions, read, key = self.atom.relation, self.atom.span, self.positions, self.read, self.key
+        start, end = self.start, self.end
 
-        def rows(frame: Frame, tables: Tables) -> Iterable[Row]:
-            table = tables[relation]
-            return table.index(positions).get(key(frame), ()) if key else table.rows
+        def found(frame: Frame, tables: Tables) -> Collection[Any]:
+            values = tables[relation].picked(positions, read).get(key(frame), ())
+            frame[1] += len(values)
+            if frame[1] > MOST_LOOKED_AT:
+                raise TooManyRows(span, f"rows are compared with each other more than {MOST_LOOKED_AT:,} times")
+            return values
 
         def one_value(frame: Frame, tables: Tables) -> None:
-            for row in rows(frame, tables):
-                frame[start] = pick(row)
+            for value in found(frame, tables):
+                frame[start] = value
                 following(frame, tables)
 
         def several_values(frame: Frame, tables: Tables) -> None:
-            for row in rows(frame, tables):
-                frame[start:end] = pick(row)
+            for values in found(frame, tables):
+                frame[start:end] = values
                 following(frame, tables)
 
         return one_value if end - start == 1 else several_values

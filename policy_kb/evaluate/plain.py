@@ -79,7 +79,7 @@ class TooManyRows(EvaluationStopped):
     """A relation would get more rows than are kept, or get further ones without end."""
 
     kind = Kind.TOO_MANY_ROWS
-    hint = "let a recursive rule end, and join relations by the values they share"
+    hint = "let a recursive rule end, join relations by the values they share, or give fewer rows"
 
 
 _ATOM_NOT_YET, _NOT_YET = 8, 9

@@ -134,10 +134,11 @@ class Lookup:
         return NOT_MET
 
     def matching(
-        self, atom: tree.Atom, environment: Environment, *, certain: bool
+        self, atom: tree.Atom, environment: Environment, *, certain: bool, among: list[Row] | None = None
     ) -> Iterator[Match]:
-        """The rows an atom can stand for, in the order of their values."""
-        rows = self.rows(self.claim(atom, environment), certain=certain)
+        """The rows an atom can stand for, in the order of their values; only those `among` some, if they are given."""
+        claim = self.claim(atom, environment)
+        rows = self.rows(claim, certain=certain) if among is None else among
         if rows and not self._computes(atom):
             new = [
                 (place, name) for place, (name, _) in enumerate(self._notes.forms[id(atom)])

@@ -162,7 +162,7 @@ class Branches:
     of the rest of the body, and what becomes of it where the relation is open.
 
     `rows` are in the order of their values; within a row of another list the first `MOST_WITHIN`, those that do not
-    fail before others, and `more` is how many are left out.
+    fail before others. `more` is how many are left out, `more_possible` how many of these do not fail.
     """
 
     claim: Claim
@@ -170,6 +170,7 @@ class Branches:
     unstated: Unstated | Doubted | None = None
     otherwise: Attempt | None = None
     more: int = 0
+    more_possible: int = 0
 
 
 HEAD = -1
@@ -182,8 +183,9 @@ class Step:
     """A literal of a body, by its place there from 0, with the answer for it and the reason.
 
     `place` is `HEAD` for what the head computes: it must equal the value of the claim. It is the place of an atom for
-    what the atom computes, where that is known only after its row. `more` are further rows that stand against a negated
-    literal and are left out.
+    what the atom computes, where that is known only after its row. A literal that rows decide about has a step
+    for each: a negated one that fails, or one that uncertain rows of an input may decide. `more` are further such rows
+    that are left out.
     """
 
     place: int

@@ -14,7 +14,7 @@ from itertools import islice
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Criterion, Rule, constants
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.explain.lookup import Environment, Lookup, Match, NoValue, Part, Row, compared_count
+from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count
 from policy_kb.explain.proof import (
     MOST_WITHIN,
     Absent,
@@ -61,7 +61,7 @@ class Explainer:
         self.rows: dict[Claim, Given] = {}
         self.doubts: dict[str, Doubted] = {}
         self.places: dict[tuple[str, Row], Span] = {}
-        self.failing: dict[tuple[object, ...], list[bool]] = {}
+        self.listed: dict[tuple[object, ...], tuple[list[Row] | None, int, int]] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -299,17 +299,13 @@ class Explainer:
         self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, is_within: bool
     ) -> Step:
         place, atom = part
-        matching = list(self.lookup.matching(atom, environment, certain=False))
-        kept = list(range(len(matching)))
-        if is_within and len(matching) > MOST_WITHIN:
-            failing = self._failing(rule, part, environment, rest, matching)
-            kept = sorted(sorted(kept, key=failing.__getitem__)[:MOST_WITHIN])
+        listed, more, more_possible = self._listed(rule, part, environment, rest) if is_within else (None, 0, 0)
         rows = tuple(
             (
                 self._row_node(atom.relation, row),
                 self._attempt(rule, extended, merged(rest, place, pending), is_within=True),
             )
-            for row, extended, pending in (matching[number] for number in kept)
+            for row, extended, pending in self.lookup.matching(atom, environment, certain=False, among=listed)
         )
         claim = self.lookup.claim(atom, environment)
         unstated: Unstated | Doubted | None = None
@@ -319,27 +315,35 @@ class Explainer:
             otherwise = self._open_attempt(rule, environment, rest, is_within)
         answers = [attempt.answer for _, attempt in rows] + ([otherwise.answer] if otherwise else [])
         answer = NOT_MET if all(one == NOT_MET for one in answers) else NEEDS_INFORMATION
-        return Step(place, answer, Branches(claim, rows, unstated, otherwise, len(matching) - len(rows)))
+        return Step(place, answer, Branches(claim, rows, unstated, otherwise, more, more_possible))
 
-    def _failing(
-        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, matching: list[Match]
-    ) -> list[bool]:
-        """Of each row that an atom can stand for, whether the rest of the body fails with it. Found once for all
-        bindings that agree in what the atom and the rest need."""
+    def _listed(
+        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts
+    ) -> tuple[list[Row] | None, int, int]:
+        """The rows that an atom can stand for and that are listed, how many are not, and with how many of these the
+        rest of the body does not fail; no list where all are. Found once for all bindings that agree in what the atom
+        and the rest need."""
         place, atom = part
         needed = frozenset().union(self.lookup.needed(atom), *(self.lookup.needed(literal) for _, literal in rest))
         shared = tuple(sorted((name, value) for name, value in environment.items() if name in needed))
         is_as_written = all(place >= 0 and rule.body[place] is literal for place, literal in rest)
         key = (rule.number, place, tuple(place for place, _ in rest), shared) if is_as_written else None
-        found = self.failing.get(key) if key is not None else None
-        if found is None:
-            self.make(len(matching), rule.span)
-            found = [
-                not any(True for _ in self.lookup.solutions(merged(rest, place, pending), extended, certain=False))
+        if key is not None and key in self.listed:
+            return self.listed[key]
+        matching = list(self.lookup.matching(atom, environment, certain=False))
+        self.make(len(matching), rule.span)
+        found: tuple[list[Row] | None, int, int] = None, 0, 0
+        if len(matching) > MOST_WITHIN:
+            possible = [
+                any(True for _ in self.lookup.solutions(merged(rest, place, pending), extended, certain=False))
                 for _, extended, pending in matching
             ]
-            if key is not None:
-                self.failing[key] = found
+            numbers = sorted(range(len(matching)), key=lambda number: not possible[number])
+            more = numbers[MOST_WITHIN:]
+            rows = [matching[number][0] for number in sorted(numbers[:MOST_WITHIN])]
+            found = rows, len(more), sum(possible[number] for number in more)
+        if key is not None:
+            self.listed[key] = found
         return found
 
     def _open_attempt(self, rule: Rule, environment: dict[str, Value], parts: Parts, is_within: bool) -> Attempt:
@@ -371,17 +375,29 @@ class Explainer:
     def _steps(
         self, rule: Rule, place: int, literal: tree.Literal, answer: str, environment: Environment, is_within: bool
     ) -> Iterator[Step]:
-        """The step of a literal; a negated one that fails has a step for every row that stands against it."""
-        if isinstance(literal, tree.Negation) and answer == NOT_MET:
-            claim = self.lookup.claim(literal.atom, environment)
-            rows = self.lookup.rows(claim, certain=True)
-            if self.lookup.without_value(literal, environment) is None:
-                shown = rows[:MOST_WITHIN] if is_within else rows
-                for number, row in enumerate(shown, 1):
-                    more = len(rows) - number if number == len(shown) else 0
-                    yield Step(place, answer, self._row_node(claim.relation, row), is_negated=True, more=more)
-                return
+        """The steps of a literal: one, or one for each of the rows that decide about it."""
+        rows = self._deciding(literal, answer, environment)
+        shown = rows[:MOST_WITHIN] if is_within else rows
+        for number, row in enumerate(shown, 1):
+            more = len(rows) - number if number == len(shown) else 0
+            node = self._row_node(row.relation, row.values)  # type: ignore[arg-type]
+            yield Step(place, answer, node, _negated(literal), more)
+        if rows:
+            return
         yield Step(place, answer, self._literal(rule, literal, environment, is_within), _negated(literal))
+
+    def _deciding(self, literal: tree.Literal, answer: str, environment: Environment) -> list[Claim]:
+        """The rows on which a literal depends: the certain ones that stand against a negated literal, or the uncertain
+        ones of an input that may be what an atom asks for."""
+        atom = literal.atom if isinstance(literal, tree.Negation) else literal
+        if not isinstance(atom, tree.Atom) or self.lookup.without_value(literal, environment) is not None:
+            return []
+        claim, declared = self.lookup.claim(atom, environment), self.program.relations[atom.relation]
+        is_against = _negated(literal) and answer == NOT_MET
+        is_doubted = answer == NEEDS_INFORMATION and declared.is_input and not self.lookup.is_open(atom.relation)
+        if not is_against and not is_doubted:
+            return []
+        return [Claim(atom.relation, row) for row in self.lookup.rows(claim, certain=is_against)]
 
     def _literal(self, rule: Rule, literal: tree.Literal, environment: Environment, is_within: bool) -> Node:
         nothing = self.lookup.without_value(literal, environment)

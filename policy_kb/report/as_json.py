@@ -2,7 +2,8 @@
 
 The explanation is a tree in which a node that occurs again stands as `{"see": N}`, `N` being the `id` of the place
 where it stands in full. A list within what is said of one row of another list has at most `MOST_WITHIN` rows, and
-`more` says how many are left out; so it is for `instead`, and `more_against` for rows that stand against a negation.
+`more` says how many are left out (`more_possible`: how many of these do not fail); so it is for `instead`, and
+`more_beside` for rows that a literal is explained by beside.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ class Proofs:
                     "rows": [{"row": self.node(row), "then": self.attempt(rest)} for row, rest in node.rows],
                     "open": self.node(node.unstated) if node.unstated is not None else None,
                     "otherwise": self.attempt(node.otherwise) if node.otherwise is not None else None,
-                    **_more(node.more),
+                    **_more(node.more), **({"more_possible": node.more_possible} if node.more else {}),
                 }
 
     def claim(self, claim: Claim) -> Json:
@@ -173,7 +174,7 @@ class Proofs:
 
     def step(self, step: Step) -> Json:
         said = {"literal": step.place, "negated": step.is_negated, "answer": step.answer}
-        return {**said, **({"more_against": step.more} if step.more else {}), **self.node(step.node)}
+        return {**said, **({"more_beside": step.more} if step.more else {}), **self.node(step.node)}
 
     def attempt(self, attempt: Attempt) -> Json:
         result = {

@@ -44,13 +44,14 @@ _JUDGED = "to be judged: "
 @record
 class Item:
     """A line of the tree with what stands below it. `answer` chooses the sign; `number` is the criterion's paragraph;
-    `at` the place it was read from."""
+    `at` the place it was read from. `folds`: it stands for so many lines that are not shown."""
 
     answer: str
     text: str
     number: str = ""
     at: str = ""
     below: tuple[Item, ...] = ()
+    folds: int = 0
 
 
 def closing(determination: Determination) -> Iterator[str]:
@@ -150,19 +151,19 @@ class Tree:
         return self.node(step.node, step.answer, is_negated=step.is_negated)
 
     def steps(self, steps: tuple[Step, ...], rule: Rule) -> list[Item]:
-        """The items of several steps, none twice; of several rows that stand against a negation, the first in full."""
+        """The items of several steps, none twice; of several rows by which a negation is decided, the first in full."""
         found: dict[Item, None] = {}
         for _, group in groupby(steps, key=lambda step: (step.place, step.is_negated)):
             together = list(group)
             first, *further = together
             found.update(dict.fromkeys(self.step(first, rule)))
-            shown = further[: MOST_ROWS - 1] if first.is_negated else further
+            shown = further[: MOST_ROWS - 1]
             for step in shown:
                 for item in self.step(step, rule):
                     found.setdefault(Item(item.answer, item.text, item.number, item.at) if first.is_negated else item)
             left_out = together[-1].more
             if len(shown) < len(further) or left_out:
-                found.setdefault(Item("", more(len(further) - len(shown) + left_out, in_json=not left_out)))
+                found.setdefault(_fold(len(further) - len(shown) + left_out, in_json=not left_out))
         return list(found)
 
     def node(self, node: Node, answer: str, *, is_negated: bool = False) -> list[Item]:
@@ -310,33 +311,34 @@ class Tree:
         answers = [rest.answer for _, rest in node.rows] + [node.otherwise.answer if node.otherwise else NOT_MET]
         is_refuted = all(answer == NOT_MET for answer in answers)
         items: dict[Item, None] = {}
-        doubts: dict[Item, None] = {}
+        doubts: list[Item] = []
         settled: dict[Item, None] = {}
         for row, rest in node.rows:
             if is_refuted or (not is_table and rest.answer != NOT_MET and not isinstance(row, Doubted)):
-                for item in self.node(row, rest.answer):
-                    items.setdefault(replace(item, answer=rest.answer, below=(*item.below, *self.rest(rest))))
+                is_doubtful = isinstance(row, Given) and not row.is_known and not row.is_certain
+                answer = NEEDS_INFORMATION if is_doubtful and rest.answer == MET else rest.answer
+                for item in self.node(row, answer):
+                    items.setdefault(replace(item, answer=answer, below=(*item.below, *self.rest(rest))))
             elif rest.answer != NOT_MET:
                 # Rows that may be derived, or stand in a table: what is open about them is said once for all.
-                doubts.update(dict.fromkeys(self.open_parts(row)))
+                doubts += self.open_parts(row)
                 steps = self.steps(rest.steps, self.program.rules[rest.rule])
-                doubts.update(dict.fromkeys(item for item in steps if item.answer == NEEDS_INFORMATION))
+                doubts += _open(steps)
                 settled.update(dict.fromkeys(item for item in self.rest(rest) if item not in steps))
-        # Where some row is listed that fails, all that do not are.
-        is_whole = not is_refuted and any(rest.answer == NOT_MET for _, rest in node.rows)
-        listed = _first(list(items), MOST_ROWS, 0 if is_whole else node.more)
+        left_out = node.more if is_refuted else node.more_possible
+        listed = _first(list(items), MOST_ROWS, left_out if items else 0)
         if is_refuted and not is_table and not node.more:
             listed += self.beside(node.claim.relation, [row for row, _ in node.rows], "on record besides")
         if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
-            doubts.update(dict.fromkeys(self.node(node.unstated, NEEDS_INFORMATION)))
-            doubts.update(dict.fromkeys(item for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION
-                                        for item in self.step(step, self.program.rules[node.otherwise.rule])))
+            doubts += self.node(node.unstated, NEEDS_INFORMATION)
+            doubts += [item for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION
+                       for item in self.step(step, self.program.rules[node.otherwise.rule])]
         elif node.unstated is not None and node.otherwise is not None:
             for item in self.node(node.unstated, NOT_MET):
                 listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
         # While a record is open the question it would raise is not asked yet.
-        leaves = dict.fromkeys(leaf for item in doubts for leaf in _leaves(item) if not leaf.text.startswith(_JUDGED))
-        return [*listed, *_first(list(leaves or settled), MOST_ROWS)]
+        leaves = [leaf for item in _distinct(doubts) for leaf in _leaves(item) if not leaf.text.startswith(_JUDGED)]
+        return [*listed, *_first(leaves or list(settled), MOST_ROWS, 0 if items else left_out)]
 
     def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
         """The rows on record of a relation, or of those it is derived from, that the claims `used` do not rest on."""
@@ -349,6 +351,8 @@ class Tree:
             if isinstance(literal, tree.Atom) and self.relations[literal.relation].is_input
         }
         resting = {row for node in used for row in _rows_below(node)}
+        if _LEFT_OUT in resting:
+            return []
         return _first([
             Item("", f"{says}: {sentence(self.relations[name], row.values)}", at=self.at(row.span))
             for name in sorted(inputs - {"request"})
@@ -360,11 +364,9 @@ class Tree:
         """What is open about a claim, without the claim itself; nothing where it is certain."""
         if not isinstance(node, Doubted):
             return []
-        found: dict[Item, None] = {}
-        for attempt in node.attempts:
-            if attempt.answer != NOT_MET:
-                found.update(dict.fromkeys(item for item in self.rest(attempt) if item.answer == NEEDS_INFORMATION))
-        return list(found)
+        return _distinct(
+            item for attempt in node.attempts if attempt.answer != NOT_MET for item in _open(self.rest(attempt))
+        )
 
     def counted(self, node: Counted, answer: str) -> list[Item]:
         doubts = [item for open_ in node.unstated for item in self.node(open_, NEEDS_INFORMATION)]
@@ -377,20 +379,26 @@ class Tree:
                     at = self.at(_first_place(part))
                     rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), at=item.at or at, below=())
                              for item in self.node(part, MET)]
-        if not rows and answer == NEEDS_INFORMATION and doubts:
-            return _first(list(dict.fromkeys(doubts)), MOST_ROWS)
-        below = _first(list(dict.fromkeys(rows)), MOST_ROWS, node.more)
+        # Certain rows are listed before others: what is left out is like the last that are listed.
+        is_doubted = answer != MET and bool(doubts)
+        if not node.rows and is_doubted and answer == NEEDS_INFORMATION:
+            return _first(doubts, MOST_ROWS)
+        below = _first(rows, MOST_ROWS, 0 if is_doubted else node.more)
         if answer != MET and not node.more:
             parts = [part for row in node.rows for part in row.nodes]
             for claim in node.of:
                 below += self.beside(claim.relation, parts, "not counted")
-        if answer == NEEDS_INFORMATION:
-            below += _first(list(dict.fromkeys(doubts)), MOST_ROWS)
+        if answer != MET:
+            below += _first(doubts, MOST_ROWS, node.more if is_doubted else 0)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
 
 
+_LEFT_OUT: tuple[str, tuple[Value | None, ...]] = "", ()
+"""Stands for rows that a claim rests on and that are not listed."""
+
+
 def _rows_below(node: Node) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
-    """The rows of the case that a claim rests on."""
+    """The rows of the case that a claim rests on, and `_LEFT_OUT` where some are not listed."""
     match node:
         case Given(claim=claim):
             yield claim.relation, claim.values
@@ -399,15 +407,27 @@ def _rows_below(node: Node) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
                 yield from _rows_below(step.node)
         case Doubted(attempts=attempts):
             for attempt in attempts:
-                for step in attempt.steps:
-                    yield from _rows_below(step.node)
+                yield from _rows_of(attempt)
+        case Branches(rows=rows):
+            if node.more_possible:
+                yield _LEFT_OUT
+            for row, rest in rows:
+                if rest.answer != NOT_MET:
+                    yield from _rows_below(row)
+                    yield from _rows_of(rest)
+
+
+def _rows_of(attempt: Attempt) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
+    for step in attempt.steps:
+        yield from _rows_below(step.node)
 
 
 def _leaves(item: Item) -> Iterator[Item]:
     """The questions below an open item, or the item itself."""
-    inside = [below for below in item.below if below.answer == NEEDS_INFORMATION]
-    if not inside:
+    inside = _open(item.below)
+    if all(below.folds for below in inside):
         yield item
+        return
     for below in inside:
         yield from _leaves(below)
 
@@ -421,10 +441,30 @@ def _first_place(node: Node) -> Span | None:
     return next((place for place in places if place is not None), None)
 
 
+def _open(items: Iterable[Item]) -> list[Item]:
+    """The items that are open, and what stands for some that are not shown."""
+    return [item for item in items if item.answer == NEEDS_INFORMATION or item.folds]
+
+
+def _distinct(items: Iterable[Item]) -> list[Item]:
+    """The items, none twice but what stands for some that are not shown."""
+    found: dict[object, Item] = {}
+    for number, item in enumerate(items):
+        found.setdefault(number if item.folds else item, item)
+    return list(found.values())
+
+
+def _fold(number: int, *, in_json: bool) -> Item:
+    return Item("", more(number, in_json=in_json), folds=number)
+
+
 def _first(items: list[Item], most: int, left_out: int = 0) -> list[Item]:
-    """The first items, and how many there are beyond them; `left_out` are not among the items."""
-    number = max(len(items) - most, 0) + left_out
-    return [*items[:most], Item("", more(number, in_json=not left_out))] if number else items
+    """The first items, none twice, and how many there are beyond them; `left_out` are not among the items."""
+    shown = [item for item in _distinct(items) if not item.folds]
+    folded = [item for item in items if item.folds]
+    number = max(len(shown) - most, 0) + sum(item.folds for item in folded) + left_out
+    in_json = not left_out and all(item == _fold(item.folds, in_json=True) for item in folded)
+    return [*shown[:most], _fold(number, in_json=in_json)] if number else shown
 
 
 def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:

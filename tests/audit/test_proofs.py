@@ -177,7 +177,7 @@ def test_what_lists_leave_out_is_audited() -> None:
     one.check(said)
     shortened: Counter[str] = Counter()
     for path, part in parts(said):
-        if not path or path[-1] not in ("more", "more_against"):
+        if not path or path[-1] not in ("more", "more_beside"):
             continue
         for kind, change in changes(path, part):
             assert refuses(one, with_change(said, path, partial(change, source=source))), kind
@@ -200,7 +200,7 @@ def test_a_list_that_is_whole_does_not_say_that_it_is_shortened() -> None:
     said = one.said()
     for path, part in parts(said):
         if isinstance(part, dict) and "kind" in part:
-            for field in ("more", "more_against"):
+            for field in ("more", "more_beside"):
                 for number in (0, 1, None):
                     changed = {**part, field: number}
                     assert refuses(one, with_change(said, path, partial(lambda changed, node: changed, changed)))

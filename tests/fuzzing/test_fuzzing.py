@@ -240,6 +240,19 @@ def test_no_rule_file_reads_what_stands_outside_of_its_folder(name: str, tmp_pat
     assert "a secret" not in done.errors
 
 
+def test_a_link_that_leads_out_of_a_folder_of_policies_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret.dl").write_text("a secret\n")
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "entry.dl").symlink_to(tmp_path / "secret.dl")
+    (tmp_path / "made.json").write_text("{}\n")
+    for arguments in (["check", "rules"], ["audit", "made.json", "--rules", "rules"]):
+        done = run_in(tmp_path, arguments)
+        assert done.code in (1, 3)
+        assert "secret\n" not in done.errors
+    assert "this link leads out of its folder" in run_in(tmp_path, ["check", "rules"]).errors
+
+
 def test_no_rule_file_writes_outside_of_the_folder_for_its_tables(tmp_path: Path) -> None:
     folder = tmp_path / "rules"
     folder.mkdir()

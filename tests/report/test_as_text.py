@@ -9,6 +9,7 @@ import policy_kb
 from policy_kb.report import wording
 from policy_kb.report.as_text import Item, Tree, closing, render, what_would_differ, without_met
 from policy_kb.report.summary import criteria_lines, header, wrapped
+from tests.explain.running import explain_text
 from tests.strategies.cases import alemtuzumab_cases
 
 POLICY = policy_kb.load_policy("09-J2000-27")
@@ -111,3 +112,46 @@ def test_paragraphs_sort_as_a_guideline_numbers_them(numbers, ordered):
 
 def test_letters_after_a_number_are_letters_and_not_roman_numerals():
     assert sorted(["6.c", "6.h", "6.i", "6.j", "6.a"], key=wording.number_order) == ["6.a", "6.c", "6.h", "6.i", "6.j"]
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_a_question_opens_every_open_criterion_down_to_what_is_open(document):
+    items = Tree(POLICY.decide(document)).items()
+    for item in below(items):
+        if item.number and item.answer == "needs information" and "(shown above)" not in item.text:
+            assert any(part.answer == "needs information" for part in item.below), item
+
+
+@settings(max_examples=40)
+@given(alemtuzumab_cases())
+def test_what_may_count_is_never_said_to_stand_beside(document):
+    for item in below(Tree(POLICY.decide(document)).items()):
+        beside = {part.text.partition(": ")[2] for part in item.below
+                  if part.text.startswith(("not counted: ", "on record besides: "))}
+        among = {part.text.removeprefix("uncertain: ") for part in below(item.below) if part.text not in beside}
+        assert not beside & among, item
+
+
+def test_of_rows_that_are_left_out_only_those_are_counted_that_hold():
+    days = [f"2025-07-{day:02}" for day in range(1, 31)] + [f"2025-08-{day:02}" for day in range(1, 31)]
+    tests = [{"result": "negative", "on": day} for day in days[:40]]
+    tests += [{"result": "indeterminate", "on": day} for day in days[-20:]]
+    determination = POLICY.decide({
+        "case": "synthetic", "request": {"drug": "Lemtrada", "phase": "initiation", "received": "2025-09-02"},
+        "hiv_test": tests,
+    })
+    folds = [item.folds for item in below(Tree(determination).items()) if item.folds]
+    # Any of the 60 tests may be the one; beside each of the ten that are shown stand the 20 that were not negative.
+    assert sorted(folds) == [*[10] * 10, 50]
+
+
+def test_rows_by_which_a_negation_is_open_are_all_in_the_explanation():
+    one = explain_text(
+        ".decl visit(case: Case, day: number) .input visit\n.decl missed(case: Case, day: number, why: number)\n"
+        ".input missed\n.decl decided(case: Case)\ndecided(case) :- visit(case, day), !missed(case, day, _).",
+        visit=[1], missed=[{"day": 1, "why": why, "uncertain": True} for why in range(30)],
+    )
+    one.check()
+    (attempt,) = one.said()["attempts"]
+    assert [step["values"][2] for step in attempt["children"] if step["negated"]] == [*range(30)]

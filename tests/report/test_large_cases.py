@@ -119,3 +119,21 @@ def test_a_case_with_a_hundred_thousand_rows_is_decided_and_explained(tmp_path: 
     assert "366 on record" in done.output
     assert "and 356 more like these (--json lists all)" in done.output
     assert len(done.output.splitlines()) < 40
+
+
+def test_rows_that_are_compared_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    relation = next(relation for relation in RELATIONS if relation.name == "hiv_test")
+    large(relation, 100, "initiation", True)
+    monkeypatch.setattr("policy_kb.evaluate.bottom_up.MOST_LOOKED_AT", 1_000)
+    with pytest.raises(CaseRefused, match="rows are compared with each other more than 1,000 times"):
+        large(relation, 100, "initiation", True)
+
+
+def test_rows_that_say_the_same_of_what_is_asked_are_looked_at_once() -> None:
+    first = date(1920, 1, 1)
+    days = [(first + timedelta(days=number)).isoformat() for number in range(20_000)]
+    determination = POLICY.decide({
+        "case": "large", "request": {"drug": "Lemtrada", "phase": "initiation", "received": "2190-01-01"},
+        "record": "complete", "hiv_test": [{"result": "negative", "on": day} for day in days],
+    })
+    assert determination.criteria["4"] == "met"

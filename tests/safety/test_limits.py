@@ -10,7 +10,7 @@ import pytest
 from policy_kb import patterns, source
 from policy_kb.check import cases as check_cases
 from policy_kb.evaluate import bottom_up
-from policy_kb.explain import why
+from policy_kb.explain import proof, why
 from policy_kb.load import cases, documents, nodes, problems, values
 from policy_kb.parse import grammar, includes
 
@@ -35,7 +35,9 @@ LIMITS = {
     "states of one regular expression": f"{patterns.MOST_STATES:,}",
     "rows of one relation that rules derive": f"{bottom_up.MOST_ROWS:,}",
     "steps of one recursion": f"{bottom_up.MOST_ROUNDS:,}",
-    "parts of one explanation": f"{why.MOST_PARTS:,}",
+    "rows that one rule looks at, each as often as it does": f"{bottom_up.MOST_LOOKED_AT:,}",
+    "rows of a list within what an explanation says of one row of another list": f"{proof.MOST_WITHIN}",
+    "rows that one explanation looks at, each as often as it does": f"{why.MOST_PARTS:,}",
     "problems shown of one input": f"{problems.MOST_PROBLEMS}",
     "memory of the database of a batch, before it moves to disk": "6 GiB",
 }
