@@ -243,20 +243,22 @@ class Explanations:
 
     def due(self, part: Part, answer: str, values: Values, is_within: bool) -> list[Due]:
         """The steps of a literal: one; or one for every row that stands against a negated literal, or for every
-        uncertain row of an input by which it may hold or not."""
+        uncertain row of an input by which it may hold or not, behind that of the input where it is open."""
         literal = part.literal
         atom = literal.atom if isinstance(literal, Negation) else literal
         rows: list[Row] = []
+        first: list[Due] = []
         if isinstance(atom, Atom) and self.statuses.without_value(literal, values) is None:
             claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
             if answer == NOT_MET and isinstance(literal, Negation):
                 rows = status.certain.matching(claim)
-            elif answer == NEEDS_INFORMATION and self.program.relations[atom.relation].is_input and not status.is_open:
+            elif answer == NEEDS_INFORMATION and self.program.relations[atom.relation].is_input:
                 rows = status.possible.matching(claim)
+                first = [Due(part, answer)] if rows and status.is_open else []
         most = MOST_WITHIN if is_within else len(rows)
         due = [Due(part, answer, row) for row in rows[:most]] or [Due(part, answer)]
         due[-1] = due[-1]._replace(more=max(len(rows) - most, 0))
-        return due
+        return first + due
 
     def branch(
         self, rule: Rule, part: Part, values: Values, rest: Parts, said: object, where: Where, is_within: bool, *,

@@ -375,16 +375,16 @@ class Explainer:
     def _steps(
         self, rule: Rule, place: int, literal: tree.Literal, answer: str, environment: Environment, is_within: bool
     ) -> Iterator[Step]:
-        """The steps of a literal: one, or one for each of the rows that decide about it."""
+        """The steps of a literal: one, or one for each of the rows that decide about it; behind that of an open
+        relation, where it is one."""
         rows = self._deciding(literal, answer, environment)
+        if not rows or (answer == NEEDS_INFORMATION and self.lookup.is_open(rows[0].relation)):
+            yield Step(place, answer, self._literal(rule, literal, environment, is_within), _negated(literal))
         shown = rows[:MOST_WITHIN] if is_within else rows
         for number, row in enumerate(shown, 1):
             more = len(rows) - number if number == len(shown) else 0
             node = self._row_node(row.relation, row.values)  # type: ignore[arg-type]
             yield Step(place, answer, node, _negated(literal), more)
-        if rows:
-            return
-        yield Step(place, answer, self._literal(rule, literal, environment, is_within), _negated(literal))
 
     def _deciding(self, literal: tree.Literal, answer: str, environment: Environment) -> list[Claim]:
         """The rows on which a literal depends: the certain ones that stand against a negated literal, or the uncertain
@@ -394,7 +394,7 @@ class Explainer:
             return []
         claim, declared = self.lookup.claim(atom, environment), self.program.relations[atom.relation]
         is_against = _negated(literal) and answer == NOT_MET
-        is_doubted = answer == NEEDS_INFORMATION and declared.is_input and not self.lookup.is_open(atom.relation)
+        is_doubted = answer == NEEDS_INFORMATION and declared.is_input
         if not is_against and not is_doubted:
             return []
         return [Claim(atom.relation, row) for row in self.lookup.rows(claim, certain=is_against)]

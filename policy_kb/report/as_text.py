@@ -161,7 +161,7 @@ class Tree:
             for step in shown:
                 for item in self.step(step, rule):
                     found.setdefault(Item(item.answer, item.text, item.number, item.at) if first.is_negated else item)
-            left_out = together[-1].more
+            left_out = sum(step.more for step in together)
             if len(shown) < len(further) or left_out:
                 found.setdefault(_fold(len(further) - len(shown) + left_out, in_json=not left_out))
         return list(found)

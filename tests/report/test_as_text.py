@@ -155,3 +155,14 @@ def test_rows_by_which_a_negation_is_open_are_all_in_the_explanation():
     one.check()
     (attempt,) = one.said()["attempts"]
     assert [step["values"][2] for step in attempt["children"] if step["negated"]] == [*range(30)]
+
+
+def test_uncertain_rows_are_in_the_explanation_also_where_there_may_be_more():
+    one = explain_text(
+        ".decl visit(case: Case, day: number) .input visit\n.decl decided(case: Case)\n"
+        "decided(case) :- request(case, _, _, _), !visit(case, 3).",
+        visit=[{"day": 3, "uncertain": True}], incomplete=["visit"],
+    )
+    one.check()
+    steps = [step for step in one.said()["attempts"][0]["children"] if step["negated"]]
+    assert [step["kind"] for step in steps] == ["open", "given"]
