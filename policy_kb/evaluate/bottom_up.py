@@ -42,51 +42,36 @@ MOST_ROUNDS = 1_000_000
 
 Frame = list[Any]
 Positions = tuple[int, ...]
+_Index = dict[Any, dict[Any, None]]
 
 
 class _Table:
-    """The rows of a relation, with an index for every set of positions it is asked by."""
+    """The rows of a relation, with an index for every set of positions it is asked by, and of those that are read."""
 
     def __init__(self, rows: Iterable[Row] = ()):
         self.rows: set[Row] = set(rows)
-        self._indexes: dict[Positions, dict[Any, list[Row]]] = {}
-        self._picked: dict[tuple[Positions, Positions], dict[Any, dict[Any, None]]] = {}
+        self._indexes: dict[tuple[Positions, Positions], _Index] = {}
 
     def add(self, rows: set[Row]) -> None:
         """Add rows that are new to the table."""
         self.rows |= rows
-        for positions, index in self._indexes.items():
-            _enter(index, positions, rows)
-        for (positions, read), picked in self._picked.items():
-            _pick(picked, positions, read, rows)
+        for (positions, read), index in self._indexes.items():
+            _enter(index, positions, read, rows)
 
-    def index(self, positions: Positions) -> dict[Any, list[Row]]:
-        """The rows by their values at some positions: a single value, or a tuple where there are several positions."""
-        index = self._indexes.get(positions)
+    def index(self, positions: Positions, read: Positions) -> _Index:
+        """What the rows have at the positions to `read`, each once, by their values at some positions: a single value,
+        or a tuple where there are several positions."""
+        index = self._indexes.get((positions, read))
         if index is None:
-            index = self._indexes[positions] = {}
-            _enter(index, positions, self.rows)
+            index = self._indexes[positions, read] = {}
+            _enter(index, positions, read, self.rows)
         return index
 
-    def picked(self, positions: Positions, read: Positions) -> dict[Any, dict[Any, None]]:
-        """What the rows have at the positions to `read`, each once, by their values at some positions."""
-        picked = self._picked.get((positions, read))
-        if picked is None:
-            picked = self._picked[positions, read] = {}
-            _pick(picked, positions, read, self.rows)
-        return picked
 
-
-def _enter(index: dict[Any, list[Row]], positions: Positions, rows: Iterable[Row]) -> None:
-    key = itemgetter(*positions)
-    for row in rows:
-        index.setdefault(key(row), []).append(row)
-
-
-def _pick(picked: dict[Any, dict[Any, None]], positions: Positions, read: Positions, rows: Iterable[Row]) -> None:
+def _enter(index: _Index, positions: Positions, read: Positions, rows: Iterable[Row]) -> None:
     key, value = itemgetter(*positions) if positions else lambda row: None, itemgetter(*read)
     for row in rows:
-        picked.setdefault(key(row), {})[value(row)] = None
+        index.setdefault(key(row), {})[value(row)] = None
 
 
 Tables = dict[str, _Table]
@@ -351,7 +336,7 @@ class _Search:
         start, end = self.start, self.end
 
         def found(frame: Frame, tables: Tables) -> Collection[Any]:
-            values = tables[relation].picked(positions, read).get(key(frame), ())
+            values = tables[relation].index(positions, read).get(key(frame), ())
             frame[1] += len(values)
             if frame[1] > MOST_LOOKED_AT:
                 raise TooManyRows(span, f"rows are compared with each other more than {MOST_LOOKED_AT:,} times")
@@ -413,7 +398,7 @@ def _exists(relation: str, positions: Positions, values: list[int], arity: int, 
     if not positions:
         return lambda frame, tables: bool(tables[relation].rows) is wanted
     key = itemgetter(*values)
-    return lambda frame, tables: (key(frame) in tables[relation].index(positions)) is wanted
+    return lambda frame, tables: (key(frame) in tables[relation].index(positions, positions)) is wanted
 
 
 def _compared(operator: str, left: int, right: int) -> Check:

@@ -152,9 +152,8 @@ class Explainer:
     def _absent(self, claim: Claim, span: Span | None, *, is_known: bool = False) -> Absent:
         """There is no such row. Of those on record instead the first ones: as many may be absent as there are."""
         rows = self._instead(claim)
-        explain = self.given if self.lookup.is_case(claim.relation) else self._known
-        instead = tuple(explain(claim.relation, row) for row in rows[:MOST_WITHIN])
-        return Absent(claim, span, instead, is_known, len(rows) - len(instead))
+        instead = tuple(self._row_node(claim.relation, row) for row in rows[:MOST_WITHIN])
+        return Absent(claim, span, instead, is_known, len(rows) - len(instead))  # type: ignore[arg-type]
 
     def _instead(self, claim: Claim) -> list[Row]:
         """The rows on record that do not match: those of the case, or known ones that share a first value."""
@@ -163,9 +162,6 @@ class Explainer:
         if wider == claim or not first or first[0] is None:
             return []
         return self.lookup.rows(wider, certain=False)
-
-    def _known(self, relation: str, row: Row) -> Given:
-        return self.explain(Claim(relation, row))  # type: ignore[return-value]
 
     def _known_span(self, relation: str, row: Row) -> Span | None:
         """The place of a fact, or else of the table or the first rule of its relation."""

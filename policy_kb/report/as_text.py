@@ -388,8 +388,8 @@ class Tree:
             parts = [part for row in node.rows for part in row.nodes]
             for claim in node.of:
                 below += self.beside(claim.relation, parts, "not counted")
-        if answer != MET:
-            below += _first(doubts, MOST_ROWS, node.more if is_doubted else 0)
+        if is_doubted:
+            below += _first(doubts, MOST_ROWS, node.more)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
 
 
@@ -403,22 +403,21 @@ def _rows_below(node: Node) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
         case Given(claim=claim):
             yield claim.relation, claim.values
         case Derived(steps=steps):
-            for step in steps:
-                yield from _rows_below(step.node)
+            yield from _rows_of(steps)
         case Doubted(attempts=attempts):
             for attempt in attempts:
-                yield from _rows_of(attempt)
+                yield from _rows_of(attempt.steps)
         case Branches(rows=rows):
             if node.more_possible:
                 yield _LEFT_OUT
             for row, rest in rows:
                 if rest.answer != NOT_MET:
                     yield from _rows_below(row)
-                    yield from _rows_of(rest)
+                    yield from _rows_of(rest.steps)
 
 
-def _rows_of(attempt: Attempt) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
-    for step in attempt.steps:
+def _rows_of(steps: Iterable[Step]) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
+    for step in steps:
         yield from _rows_below(step.node)
 
 
