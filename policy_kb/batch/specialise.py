@@ -225,6 +225,7 @@ class _Specialiser:
             rules = self.simplified(rules, everything, frozenset(pinned))
             if (len(rules), sum(len(rule.body) for rule in rules)) == before:
                 break
+        rules = self.simplified(self.computed(rules, pinned), everything, frozenset(pinned))
         heads = {rule.head.relation for rule in rules}
         for name, now in names.items():
             if now is not None and now not in heads and not self.is_given(now):
@@ -715,6 +716,19 @@ class _Specialiser:
                     break
             else:
                 return rules
+
+    def computed(self, rules: list[PlainRule], pinned: Iterable[str]) -> list[PlainRule]:
+        """Values that rules for `pinned` relations compute are worked out now, where they are few: a text that names
+        one of three findings is one of three texts."""
+        domains = self._domains(rules)
+        result = []
+        for rule in rules:
+            names = frozenset().union(*(tree.names(one) for one in rule.head.arguments if isinstance(one, Call)))
+            copies = None
+            if rule.head.relation in pinned and names and not self._joins_rows(rule):
+                copies = self._instances(rule, names, domains)
+            result += [rule] if copies is None else copies
+        return result
 
     def _domains(self, rules: list[PlainRule]) -> dict[tuple[str, int], frozenset[Value]]:
         """The values that a position of a relation can have, where they are few."""
