@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
-from policy_kb.batch.plan import ANSWERS_TABLE, Query, all_cases, decisions, refusals
+from policy_kb.batch.plan import ANSWERS_TABLE, Query, asks_for, decisions, refusals
 from policy_kb.batch.shape import CASE, UNCERTAIN, Shape, given_table, is_lines
 from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import GATHERED, HAS_ROWS, Script, Step
+from policy_kb.batch.sql import GATHERED, Script, Step
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.load.cases import REQUEST
+from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.policies import Policies, Policy
 from policy_kb.record import record
 from policy_kb.source import Span, real_path
@@ -64,11 +64,11 @@ class Outcome:
 
 def open_batch(
     policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None,
-    folder: Path | None = None, leave_requests: bool = False,
+    folder: Path | None = None, leave_names: bool = False,
 ) -> Batch:
     """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused.
 
-    `folder` is for what the database does not hold in memory. `leave_requests` as in `read_tables`.
+    `folder` is for what the database does not hold in memory. `leave_names` as in `read_tables`.
     """
     from policy_kb.batch.tables import connect, read_tables
 
@@ -89,7 +89,7 @@ def open_batch(
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
                                       "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
     return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete,
-                       leave_requests=leave_requests)
+                       leave_names=leave_names)
 
 
 def decide_batch(
@@ -102,19 +102,19 @@ def decide_batch(
 
     Raises CaseRefused.
     """
-    def decided(leave_requests: bool) -> tuple[Outcome, DuckDBPyConnection]:
-        batch = open_batch(policies, path, record_complete, progress, folder, leave_requests)
+    def decided(leave_names: bool) -> tuple[Outcome, DuckDBPyConnection]:
+        batch = open_batch(policies, path, record_complete, progress, folder, leave_names)
         return Run(policies, batch, path, readings, folder).decide(output, rejects, progress), batch.connection
 
     try:
-        return decided(leave_requests=True)
-    except _WithoutRequestError:
+        return decided(leave_names=True)
+    except _BadNamesError:
         # Rare: all is read again, and it is found out which rows these are.
-        return decided(leave_requests=False)
+        return decided(leave_names=False)
 
 
-class _WithoutRequestError(Exception):
-    """There are rows of a case without a request."""
+class _BadNamesError(Exception):
+    """There are rows of a case without a request, or a second row of a relation of which a case has one."""
 
 
 Progress = Callable[[str, int, int], None]
@@ -227,22 +227,32 @@ class Run:
             FROM main.{_q(given_table(REQUEST))} WHERE NOT ({covered(self.policies, _dialect)})"""
         )
 
-    def check_requests(self, script: Script | None) -> None:
-        """Find out whether the rows of the part are of cases with a request. Of the relations that `script` gathers it
-        is enough to look at the cases once. Raises _WithoutRequestError."""
+    def check_names(self, script: Script | None) -> None:
+        """Find out whether the rows of the part are of cases with a request, and whether a case has one row where it
+        can have only one. Of the relations that `script` gathers it is enough to look at the cases once. Raises
+        _BadNamesError."""
+        left = [name for name in self.batch.unasked if self.batch.shape[name].has_rows]
         gathers = script.gathers if script is not None else frozenset()
-        tables = [given_table(name) for name in self.batch.unasked if name not in gathers]
-        if gathers.intersection(self.batch.unasked):
-            # Where all cases are of one phase, each that has rows is among those decided.
-            of_cases = f"SELECT count(*) FROM {ANSWERS_TABLE} WHERE {_q(HAS_ROWS)}"
-            if self.one(f"SELECT count(*) FROM {GATHERED}") != self.one(of_cases):
-                tables.append(GATHERED)
-        if not tables:
-            return
-        rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {_q(table)}" for table in tables)
-        requested = f"(SELECT {_q(CASE)} FROM {_q(given_table(REQUEST))})"
-        if self.one(f"SELECT count(*) FROM ({rows}) AS given ANTI JOIN {requested} AS requested USING ({_q(CASE)})"):
-            raise _WithoutRequestError
+        if script is not None and gathers.intersection(left):
+            found = {name: condition for name, condition in script.has_row.items() if name in left}
+            cases = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in found.values())
+            rows = ", ".join(f"(SELECT count(*) FROM {_q(given_table(name))})" for name in found)
+            with_request = f"count(*) FILTER (WHERE {script.has_row[REQUEST]})"
+            [counted] = self.rows(f"SELECT [{with_request}, {cases}] = [count(*), {rows}] FROM {GATHERED} AS b")
+            if not counted[0]:
+                raise _BadNamesError
+        others = [_q(given_table(name)) for name in left if name not in gathers]
+        single = [_q(given_table(name)) for name in left if name not in gathers and self.is_single(name)]
+        queries = [f"SELECT {_q(CASE)} FROM {table} GROUP BY {_q(CASE)} HAVING count(*) > 1" for table in single]
+        if others:
+            rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {table}" for table in others)
+            requested = f"(SELECT {_q(CASE)} FROM {_q(given_table(REQUEST))})"
+            queries.append(f"SELECT * FROM ({rows}) AS given ANTI JOIN {requested} AS requested USING ({_q(CASE)})")
+        if any(self.one(f"SELECT count(*) FROM ({query})") for query in queries):
+            raise _BadNamesError
+
+    def is_single(self, relation: str) -> bool:
+        return is_single(self.policies[0].program.relations[relation])
 
     def refuse_by_rules(self) -> None:
         """Refuse the cases of the part that a rule of the vocabulary refuses."""
@@ -370,7 +380,7 @@ class Run:
         steps = parts * len(queries)
         self.divide(parts, progress)
         if not queries:
-            self.check_requests(None)
+            self.check_names(None)
         for part in range(parts):
             self.choose(part, parts)
             before = self.refused()
@@ -378,14 +388,14 @@ class Run:
             if self.refused() > before:
                 self.choose(part, parts)
             if is_strict and self.is_bad():
-                self.check_requests(None)
+                self.check_names(None)
             for i, query in enumerate(queries):
                 if progress is not None:
                     progress("deciding", part * len(queries) + i, steps)
                 if not (is_strict and self.is_bad()) or STOPPED in query.columns:
                     self.run(query.script)
                     if i == 0:
-                        self.check_requests(query.script)
+                        self.check_names(query.script)
                 if self.refuse_stopped(query) and not is_strict:
                     self.choose(part, parts)
                     self.run(query.script)
@@ -416,8 +426,8 @@ def compiled(policy: Policy, chosen: Chosen, phase: Phase, shape: Shape, dialect
         query = next(cached, None)
         if isinstance(query, Query):
             return query
-    cases = all_cases(phase, dialect, policy.covers)
-    query = decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, cases)
+    asked = asks_for(phase, dialect, policy.covers)
+    query = decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, asked)
     cache.write(file, key, query)
     return query
 

@@ -9,7 +9,7 @@ from policy_kb import pipeline
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
-from policy_kb.batch.shape import CASE, Shape, given_table
+from policy_kb.batch.shape import CASE, Shape
 from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
 from policy_kb.batch.sql import BITS, Compiler, Script, Step, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
@@ -36,9 +36,10 @@ class Query:
 
 
 def decisions(
-    rules: pipeline.Rules, known: Rows, phase: Phase, shape: Shape, dialect: DuckDB, cases: Sql | None = None
+    rules: pipeline.Rules, known: Rows, phase: Phase, shape: Shape, dialect: DuckDB,
+    asked: Truths | None = None,
 ) -> Query:
-    """The query that decides the cases of a phase. `cases` gives them, with the columns of `request`."""
+    """The query that decides the cases of a phase. `asked` is the condition on a request `r` that it is one of them."""
     program = rules.program
     worlds = pipeline.worlds_of(rules, phase)
     criteria = criteria_names(program, worlds, phase)
@@ -59,8 +60,6 @@ def decisions(
     text = dialect.text
     outputs: list[tuple[str, Sql]] = [
         (CASE, dialect.quoted(CASE)),
-        ("policy", text(phase.policy)),
-        ("phase", text(phase.name)),
         ("decision", _chosen([(elsewhere, dialect.decision(NOT_APPLICABLE)), (is_met, dialect.decision(MET)),
                               (is_open, dialect.decision(NEEDS_INFORMATION))], dialect.decision(NOT_MET))),
     ]
@@ -69,8 +68,8 @@ def decisions(
     if granted is not None:
         parts = {"doses": f"CAST({granted[1]} AS BIGINT)", "code": text(str(granted[2])),
                  "units": f"CAST({granted[3]} AS BIGINT)"}
-        approval = _chosen([(all_of([is_met, negated(elsewhere)]), dialect.struct(**parts))], "NULL")
-    outputs.append(("approval", approval))
+        decision = f"a.{dialect.quoted('decision')}"
+        approval = f"CASE WHEN {decision} = {dialect.decision(MET)} THEN {dialect.struct(**parts)} END"
     for number, pairs in criteria.items():
         found = [_answer(compiler, given, pair) for pair in pairs]
         met, maybe = some_of(one for one, _ in found), some_of(two for _, two in found)
@@ -96,11 +95,16 @@ def decisions(
     notices = [(condition, text(notice)) for notice, condition in sorted(texts.items())]
     listings = [_Listing("missing", items, [], POINT), _Listing("notices", notices, lists, ())]
     script = compiler.script(
-        cases or all_cases(phase, dialect),
-        [*outputs, *(column for listing in listings for column in listing.codes())], tells_rows=True,
+        asks_for(phase, dialect) if asked is None else asked,
+        [*outputs, *(column for listing in listings for column in listing.codes())],
     )
     steps = [*script.steps, Step(ANSWERS_TABLE, script.last, ())]
-    columns = [f"a.{dialect.quoted(name)}" for name, _ in outputs]
+    # What is the same for all cases, or follows from another column, is put in last.
+    values = {name: f"a.{dialect.quoted(name)}" for name, _ in outputs}
+    del values[CASE]
+    values = {CASE: f"a.{dialect.quoted(CASE)}", "policy": text(phase.policy), "phase": text(phase.name),
+              "decision": values.pop("decision"), "approval": approval, **values}
+    columns = [f"{value} AS {dialect.quoted(name)}" for name, value in values.items()]
     joins = []
     for listing in listings:
         columns.append(f"{listing.value(dialect)} AS {listing.name}")
@@ -109,7 +113,7 @@ def decisions(
             table = listing.table(word)
             joins.append(f"JOIN {table} ON {table}.code = a.{table}")
     last = "\n".join([f"SELECT {', '.join(columns)}", f"FROM {ANSWERS_TABLE} AS a", *joins])
-    names = [*(name for name, _ in outputs), *(listing.name for listing in listings)]
+    names = [*values, *(listing.name for listing in listings)]
     return Query(replace(script, steps=tuple(steps), last=last), tuple(names))
 
 
@@ -171,13 +175,12 @@ class _Listing:
         return f"CASE WHEN {some} THEN {dialect.sorted_union([joined, *further])} ELSE {joined} END"
 
 
-def all_cases(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
-    """The cases of a phase; those that ask for one of the drugs `covers` names, if it names any."""
+def asks_for(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
+    """The condition on a request `r` that it asks for a phase, and for one of the drugs `covers` names, if any."""
     q = dialect.quoted
     drugs = ", ".join(dialect.text(drug) for drug in sorted(covers))
-    among = f" AND {q('drug')} IN ({drugs})" if drugs else ""
-    table = q(given_table("request"))
-    return f"SELECT * FROM {table} WHERE {q('phase')} = {dialect.text(phase.name)}{among}"
+    among = f" AND r.{q('drug')} IN ({drugs})" if drugs else ""
+    return f"(r.{q('phase')} = {dialect.text(phase.name)}{among})"
 
 
 def refusals(program: CheckedProgram, known: Rows, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
@@ -215,8 +218,7 @@ def rows_queries(
             outputs += [(column, f"r.{dialect.quoted(column)}") for column in part.columns]
         else:
             where = compiler.truth(now)
-        cases = f"SELECT * FROM {dialect.quoted(given_table('request'))}"
-        result.append((name, compiler.script(cases, outputs, where, now if part is not None else None)))
+        result.append((name, compiler.script(True, outputs, where, now if part is not None else None)))
     return result
 
 

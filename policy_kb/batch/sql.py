@@ -100,8 +100,8 @@ class _Pass:
     """The grouped pass over one input relation: the names of its columns, by what they compute, with the condition that
     a row fulfils on which a column depends, and the rules it comes from.
 
-    `truths` are true or false: whether some row fulfils the condition, or whether an aggregate is true of those that
-    do. `values` are other aggregates, NULL where there is no such row.
+    `truths` are true or false: whether some row fulfils the condition, or whether an aggregate is true of all rows.
+    `values` are other aggregates, NULL where there is no row.
     """
 
     relation: str
@@ -109,11 +109,6 @@ class _Pass:
     values: dict[Sql, str] = field(default_factory=dict)
     conditions: dict[str, Truths] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the pass reads every row: where rows by themselves set bits."""
-        return any(all_hold is None for all_hold, _ in self.truths)
 
 
 @record
@@ -165,14 +160,32 @@ class Step:
     notes: tuple[str, ...]
 
 
+@dataclass
+class _Wide:
+    """The SELECT that the wide rows of a level begin with: the case's name, the columns, what stands behind them, and
+    the condition on a row."""
+
+    key: Sql
+    columns: list[Sql]
+    sources: list[Sql]
+    where: Truths = True
+
+    @property
+    def select(self) -> Sql:
+        listed = ",\n       ".join(self.columns)
+        return "\n".join([f"SELECT {listed}", *self.sources, *_where(self.where)])
+
+
 @record
 class Script:
     """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
-    for every case that has a row of one of the relations `gathers`. `width` is how many flags a case has in all."""
+    for every case that has a row of one of the relations `gathers`. `has_row` are the conditions on its rows that the
+    case has a row of a relation, for those of which it has one at most. `width` is how many flags a case has in all."""
 
     steps: tuple[Step, ...]
     last: Sql
     gathers: frozenset[str] = frozenset()
+    has_row: Mapping[str, Sql] = field(default_factory=dict)
     width: int = 0
 
     @property
@@ -181,8 +194,8 @@ class Script:
 
 
 GATHERED = "rows_of_cases"
-HAS_ROWS = "has rows"
-"""The column of the wide row, and of the table of answers, that is true where a case has a row of `GATHERED`."""
+_CASES = "cases"
+"""The table of the requests that are decided, with the values of the case that rows are compared with."""
 
 BITS = 62
 """Conditions that one number of 64 bits holds."""
@@ -202,7 +215,7 @@ class Compiler:
         self.q = dialect.quoted
         self.key = dialect.quoted(CASE)
         self.rules = by_head(specialised.rules)
-        self.singles: dict[str, None] = {}
+        self.singles: dict[str, dict[str, None]] = {}
         self.passes: dict[str, _Pass] = {}
         self.parts: dict[Sql, _Part] = {}
         self.flags: dict[str, tuple[Truths, int]] = {}
@@ -251,7 +264,7 @@ class Compiler:
 
     def single(self, relation: str, column: str) -> Sql:
         """A column of a relation with at most one row a case."""
-        self.singles[relation] = None
+        self.singles.setdefault(relation, {})[column] = None
         return self.q(f"{relation}.{column}")
 
     # flags
@@ -312,11 +325,35 @@ class Compiler:
 
     def body(self, rule: PlainRule) -> Truths:
         """The body of a rule for a flag, as a condition on the wide row."""
-        terms, conditions, rest = self.of_case(rule)
         notes = [self.note(rule)]
-        for group in self.groups(rest, terms):
+        found, rest = self.of_one_row(rule, notes)
+        terms, conditions, others = self.of_case(PlainRule(rule.head, tuple(rest)))
+        for group in self.groups(others, terms):
             conditions.append(self.some_rows(group, terms, notes))
-        return all_of(conditions)
+        return all_of([*found, *conditions])
+
+    def of_one_row(self, rule: PlainRule, notes: list[str]) -> tuple[list[Truths], list[Literal]]:
+        """What is asked of nothing but the one row of a relation, as for rows of other relations, and all the other
+        literals: so its values are needed only where they are compared with those of other rows."""
+        conditions: list[Truths] = []
+        others: list[Literal] = []
+        asked = [literal for literal in rule.body if tree.names(literal) or isinstance(literal, Atom)]
+        alone = [literal for literal in rule.body if literal not in asked]
+        named = tree.names(rule.head)
+        for group in self.groups(asked, {}):
+            rows = [one for one in group if isinstance(one, Atom) and one.relation not in self.given.tables]
+            only = rows[0] if len(rows) == 1 else None
+            if (
+                only is not None and self.single_of(only) is not None and only.arguments
+                and all(self.is_test(one) for one in group if one is not only)
+                and not any(named & tree.names(one) for one in group)
+            ):
+                base = self.base(only.relation)
+                assert base is not None
+                conditions.append(self.exists(base, only.arguments, {}, [o for o in group if o is not only], notes))
+            else:
+                others += group
+        return conditions, [*alone, *sorted(others, key=rule.body.index)]
 
     def of_case(self, rule: PlainRule) -> tuple[dict[str, Term], list[Truths], list[Literal]]:
         """The values that the case alone decides, the conditions on these, and the literals about its rows."""
@@ -518,12 +555,8 @@ class Compiler:
     ) -> Truths:
         """Whether some row of an input relation fulfils the tests: a column of its grouped pass."""
         relation, only_certain = base
-        if self.is_single(relation):
-            inside = dict(terms)
-            later: list[Literal] = []
-            atom = Atom(relation + "?", arguments, self.program.relations[relation].span)
-            conditions = self.single_row(atom, inside, later)
-            return all_of([*conditions, *self.tests([*tests, *later], inside)])
+        if not self.shape[relation].has_rows:
+            return False
         inside = dict(terms)
         conditions = [*self.row_conditions(relation, arguments, inside, "r")]
         conditions += self.among(only_certain, "r")
@@ -612,7 +645,8 @@ class Compiler:
             return found if least is not None else negated(found)
         if wanted == 2 and len(own) == 1:
             # Two different values: the least is not the greatest.
-            found = all_of([where, self.bit(relation, condition, notes, f"min({own[0]}) < max({own[0]})")])
+            of_rows = own[0] if condition is True else f"CASE WHEN {condition} THEN {own[0]} END"
+            found = all_of([where, self.bit(relation, condition, notes, f"min({of_rows}) < max({of_rows})")])
             return found if least is not None else negated(found)
         values = own[0] if len(own) == 1 else self.dialect.struct(**{f"v{i}": one for i, one in enumerate(own)})
         if not own:
@@ -975,7 +1009,9 @@ class Compiler:
         single: dict[str, Truths] = {}
         lists: list[Sql] = []
         for rule in (copy for one in self.rules.get(relation, []) for copy in self.written_out(one)):
-            terms, conditions, rest = self.of_case(rule)
+            found, others = self.of_one_row(rule, [self.note(rule)])
+            terms, conditions, rest = self.of_case(PlainRule(rule.head, tuple(others)))
+            conditions = [*found, *conditions]
             head = folded(rule.head.arguments[0])
             rows = [one for one in rest if isinstance(one, Atom) and one.relation not in self.given.tables]
             base = self.base(rows[0].relation) if len(rows) == 1 else None
@@ -1036,24 +1072,31 @@ class Compiler:
         return [(why, f"({column} = {self.dialect.text(why)})") for why in (NOT_STATED, INCOMPLETE)]
 
     def script(
-        self, cases: Sql, outputs: list[tuple[str, Sql]], where: Truths = True, rows_of: str | None = None,
-        tells_rows: bool = False,
+        self, asked: Truths, outputs: list[tuple[str, Sql]], where: Truths = True, rows_of: str | None = None,
     ) -> Script:
-        """The whole script: `outputs` are the columns of its last query, over the wide rows, with the rows of one
-        relation if asked; `tells_rows`: and with `HAS_ROWS`, where there is such a column."""
-        steps = [Step("cases", self.cases(cases), ())]
-        steps += [part.step("cases") for part in self.relations.values() if part.level == 0]
+        """The whole script: `asked` is the condition on a request `r` whose case is decided, `outputs` are the columns
+        of the last query, over the wide rows, with the rows of one relation if asked."""
+        steps = [part.step(_CASES) for part in self.relations.values() if part.level == 0]
         # What is true or false of rows, or of rows joined with each other, is found in one pass.
         tested = [part for part in self.parts.values() if part.level == 0 and not part.columns]
+        is_asked: Sql | None = None
+        has_row: dict[str, Sql] = {}
+        if tested or any(grouped.truths for grouped in self.passes.values()):
+            is_asked = self.bit(REQUEST, asked, [])
+            for relation in [name for name, grouped in self.passes.items() if self.is_single(name) and grouped.truths]:
+                has_row[relation] = self.bit(relation, True, [])
         branches = [branch for grouped in self.passes.values() for branch in self.branches(grouped)]
-        branches += [self.branch(part, "cases") for part in tested]
+        branches += [self.branch(part, _CASES) for part in tested]
         if branches:
             steps += self.gathered(GATHERED, branches)
         self.bits = [name for branch in branches for name, _, _ in branch.bits]
+        places = {self.q(name): self.of_word("b", number) for number, name in enumerate(self.bits)}
         steps += [self.pass_step(grouped) for grouped in self.passes.values() if grouped.values]
         most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
                     *(p.level for p in self.relations.values())])
-        previous = "cases"
+        read = [str(where), *(sql for _, sql in outputs), *(value for _, value, _, _ in self.layers)]
+        read += [part.sql for part in (*self.parts.values(), *self.relations.values()) if part.level > 0]
+        previous = _CASES
         layers: list[Sql] = []
         for level in range(most + 1):
             joined = [part for part in self.parts.values() if part.level == level and part.columns]
@@ -1063,16 +1106,16 @@ class Compiler:
                 if tested:
                     steps += self.gathered(f"joined_rows_{level}", [self.branch(p, previous) for p in tested])
             steps += [part.step(previous) for part in joined]
-            lines = self.wide_base() if level == 0 else ["SELECT w.*", f"FROM {previous} AS w"]
-            columns = [f"       p{i}.{part.columns[0]} AS {self.q(part.name)}" for i, part in enumerate(joined)]
-            key = f"{'c' if level == 0 else 'w'}.{self.key}"
-            if tested and level > 0:
-                columns += [f"       {self.of_word('g', i)} AS {self.q(part.name)}" for i, part in enumerate(tested)]
-                lines.append(f"LEFT JOIN joined_rows_{level} AS g ON g.{self.key} = {key}")
-            lines[0:1] = [",\n".join([lines[0], *columns])]
-            lines += [f"LEFT JOIN {self.q(part.name)} AS p{i} ON p{i}.{self.key} = {key}"
-                      for i, part in enumerate(joined)]
-            body = "\n".join(lines)
+            wide = _Wide(f"w.{self.key}", ["w.*"], [f"FROM {previous} AS w"])
+            if level == 0:
+                wide = self.wide_base(asked, places.get(is_asked or ""), any(map(self.reads_case, read)))
+            elif tested:
+                wide.columns += [f"{self.of_word('g', i)} AS {self.q(part.name)}" for i, part in enumerate(tested)]
+                wide.sources.append(f"LEFT JOIN joined_rows_{level} AS g ON g.{self.key} = {wide.key}")
+            wide.columns += [f"p{i}.{part.columns[0]} AS {self.q(part.name)}" for i, part in enumerate(joined)]
+            wide.sources += [f"LEFT JOIN {self.q(part.name)} AS p{i} ON p{i}.{self.key} = {wide.key}"
+                             for i, part in enumerate(joined)]
+            body = wide.select
             layers = []
             flags = [flag for flag in self.layers if flag[2] == level]
             for depth in sorted({self.depth[flag[0]][1] for flag in flags}):
@@ -1082,8 +1125,6 @@ class Compiler:
                 previous = f"level_{level}"
                 steps.append(Step(previous, _with(layers, body), ()))
         layers.append(f"layer_{len(layers) + 1} AS (\n{_indented(body)}\n)")
-        if tells_rows and self.bits:
-            outputs = [*outputs, (HAS_ROWS, self.q(HAS_ROWS))]
         listed = ",\n       ".join(f"{sql} AS {self.q(name)}" for name, sql in outputs)
         ending = f"FROM layer_{len(layers)} AS w"
         if rows_of is not None:
@@ -1091,8 +1132,12 @@ class Compiler:
         if where is not True:
             ending += f"\nWHERE {'FALSE' if where is False else where}"
         last = _with(layers, f"SELECT {listed}\n{ending}")
-        gathers = frozenset(grouped.relation for grouped in self.passes.values() if grouped.is_whole)
-        return Script(tuple(self.read_by(steps, last)), last, gathers, len(self.bits) + len(self.layers))
+        return Script(
+            tuple(self.read_by([Step(_CASES, self.cases(asked), ()), *steps], last)), last,
+            gathers=frozenset(name for name, grouped in self.passes.items() if grouped.truths),
+            has_row={relation: places[name] for relation, name in has_row.items()},
+            width=len(self.bits) + len(self.layers),
+        )
 
     def of_word(self, alias: str, number: int) -> Sql:
         """Whether a case has the bit of this number."""
@@ -1108,28 +1153,28 @@ class Compiler:
         return "\n".join([*lines, f"FROM {previous}"])
 
     def read_by(self, steps: list[Step], last: Sql) -> list[Step]:
-        """Without the relations that nothing reads."""
+        """Without the relations that nothing reads, and without the cases where nothing reads these."""
         kept: list[Step] = []
-        droppable = {part.name for part in self.relations.values()}
+        droppable = {_CASES: _CASES, **{part.name: self.q(part.name) for part in self.relations.values()}}
         for step in reversed(steps):
-            name = self.q(step.name)
+            name = droppable.get(step.name)
             texts = [last, *(other.sql for other in kept)]
-            if step.name not in droppable or any(f"{word} {name} " in text for text in texts
-                                                 for word in ("JOIN", "FROM")):
+            if name is None or any(f"{word} {name} " in text for text in texts for word in ("JOIN", "FROM")):
                 kept.append(step)
         return kept[::-1]
 
     def branches(self, grouped: _Pass) -> list[_Branch]:
-        """The rows of a relation that set bits: one branch for what each row says by itself, and others."""
+        """The rows of a relation, and the bits they set: a branch for what each row says by itself, and one for what
+        all rows of a case say together."""
         alone = [(name, "TRUE" if condition is True else str(condition), grouped.notes[name])
                  for (all_hold, condition), name in grouped.truths.items() if all_hold is None]
         key = f"r.{self.key}"
         found = [_Branch(key, alone, self.rows_from(grouped.relation, [test for _, test, _ in alone]))] if alone else []
-        for (all_hold, condition), name in grouped.truths.items():
-            if all_hold is not None:
-                where = f"\nWHERE {condition}" if condition is not True else ""
-                source = self.rows_from(grouped.relation, [all_hold, where])
-                found.append(_Branch(key, [(name, all_hold, grouped.notes[name])], f"{source}{where}\nGROUP BY {key}"))
+        together = [(name, all_hold, grouped.notes[name])
+                    for (all_hold, _), name in grouped.truths.items() if all_hold is not None]
+        if together:
+            source = self.rows_from(grouped.relation, [test for _, test, _ in together])
+            found.append(_Branch(key, together, f"{source}\nGROUP BY {key}"))
         return found
 
     def branch(self, part: _Part, wide: str) -> _Branch:
@@ -1140,7 +1185,7 @@ class Compiler:
         """The rows `r` of a relation, with the cases where one of `read` reads them."""
         source = f"FROM {self.q(given_table(relation))} AS r"
         if any(map(self.reads_case, read)):
-            source += f"\nLEFT JOIN cases AS c ON c.{self.key} = r.{self.key}"
+            source += f"\nLEFT JOIN {_CASES} AS c ON c.{self.key} = r.{self.key}"
         return source
 
     def gathered(self, name: str, branches: list[_Branch]) -> list[Step]:
@@ -1196,20 +1241,18 @@ class Compiler:
         """Whether a condition on a row reads values of the case's single relations."""
         return any(self.q(f"{single}.")[:-1] in condition for single in self.singles)
 
-    def cases(self, cases: Sql) -> Sql:
-        """The cases with the values of the relations that have one row a case."""
-        columns = [f"c.{self.key}"]
-        joins = []
-        for attribute in self.program.relations[REQUEST].attributes[1:]:
-            columns.append(f"c.{self.q(attribute.name)} AS {self.q(f'{REQUEST}.{attribute.name}')}")
-        for i, relation in enumerate(one for one in self.singles if one != REQUEST):
-            alias = f"s{i + 1}"
-            for attribute in self.program.relations[relation].attributes:
-                name = CASE if attribute is self.program.relations[relation].attributes[0] else attribute.name
-                columns.append(f"{alias}.{self.q(name)} AS {self.q(f'{relation}.{name}')}")
-            source = self.q(given_table(relation))
-            joins.append(f"LEFT JOIN {source} AS {alias} ON {alias}.{self.q(CASE)} = c.{self.q(CASE)}")
-        return "\n".join([f"SELECT {', '.join(columns)}", f"FROM ({cases}) AS c", *joins])
+    def cases(self, asked: Truths) -> Sql:
+        """The cases with the values of the relations that have one row a case, as far as they are read."""
+        columns = [f"r.{self.key}"]
+        sources = [f"FROM {self.q(given_table(REQUEST))} AS r"]
+        for i, relation in enumerate(self.singles):
+            alias = "r" if relation == REQUEST else f"s{i + 1}"
+            columns += [f"{alias}.{self.q(column)} AS {self.q(f'{relation}.{column}')}"
+                        for column in self.singles[relation]]
+            if relation != REQUEST:
+                table = self.q(given_table(relation))
+                sources.append(f"LEFT JOIN {table} AS {alias} ON {alias}.{self.key} = r.{self.key}")
+        return "\n".join([f"SELECT {', '.join(columns)}", *sources, *_where(asked)])
 
     def pass_step(self, grouped: _Pass) -> Step:
         """The grouped pass over the rows of a relation for what is not true or false."""
@@ -1224,23 +1267,28 @@ class Compiler:
         sql = "\n".join([*lines, f"{source}{where}", f"GROUP BY r.{self.key}"])
         return Step(f"{grouped.relation} by case", sql, ())
 
-    def wide_base(self) -> list[str]:
-        columns = ["c.*"]
-        joins = []
+    def wide_base(self, asked: Truths, is_asked: Sql | None, reads_case: bool) -> _Wide:
+        """The wide rows of the first level: the cases that were gathered and are asked about, or all that are asked
+        about where nothing is gathered, and the values of the case if these are read."""
+        wide = _Wide(f"r.{self.key}", [f"r.{self.key}"], [f"FROM {self.q(given_table(REQUEST))} AS r"], asked)
+        if is_asked is not None:
+            wide = _Wide(f"b.{self.key}", [f"b.{self.key}"], [f"FROM {GATHERED} AS b"], is_asked)
+            wide.columns += [f"{self.of_word('b', number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
+        if reads_case:
+            wide.columns += [f"c.{self.q(f'{relation}.{column}')}" for relation, columns in self.singles.items()
+                             for column in columns]
+            wide.sources.append(f"JOIN {_CASES} AS c ON c.{self.key} = {wide.key}")
         for i, grouped in enumerate(one for one in self.passes.values() if one.values):
-            columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
-            joins.append(f"LEFT JOIN {self.q(f'{grouped.relation} by case')} AS f{i} ON f{i}.{self.key} = c.{self.key}")
-        if self.bits:
-            columns.append(f"(b.{self.key} IS NOT NULL) AS {self.q(HAS_ROWS)}")
-            columns += [f"{self.of_word('b', number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
-            joins.append(f"LEFT JOIN {GATHERED} AS b ON b.{self.key} = c.{self.key}")
+            wide.columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
+            table = self.q(f"{grouped.relation} by case")
+            wide.sources.append(f"LEFT JOIN {table} AS f{i} ON f{i}.{self.key} = {wide.key}")
         if self.is_open_read:
             for name, given in self.shape.items():
                 if given.openness is Openness.SOME:
-                    columns.append(f"(o.{self.q(name)} IS NOT NULL) AS {self.q(name + '*')}")
-                    columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
-            joins.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.key} = c.{self.key}")
-        return ["SELECT " + ",\n       ".join(columns), "FROM cases AS c", *joins]
+                    wide.columns.append(f"(o.{self.q(name)} IS NOT NULL) AS {self.q(name + '*')}")
+                    wide.columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
+            wide.sources.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.key} = {wide.key}")
+        return wide
 
 
 def _in_order(
@@ -1257,6 +1305,10 @@ def _in_order(
 def _word(word: int, is_given: bool) -> Sql:
     """A word of bits, all of them 0 where it is not given."""
     return f"word_{word}" if is_given else f"CAST(0 AS BIGINT) AS word_{word}"
+
+
+def _where(condition: Truths) -> list[Sql]:
+    return [] if condition is True else [f"WHERE {'FALSE' if condition is False else condition}"]
 
 
 def _with(layers: list[Sql], body: Sql) -> Sql:

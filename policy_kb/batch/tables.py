@@ -70,8 +70,9 @@ class Batch:
     `cases` is the number of names of cases in all tables, `rejected` of those among them with a problem. Of `unnamed`
     rows nobody can say which case they belong to. `problems` are the first hundred, by table in the order of the
     declarations, row and column; all stand in the table `batch_rejected` (`case`, `table`, `row`, `reason`). That the
-    rows of the relations `unasked` are of cases with a request is still to be found out. `places` are those of the
-    tables that are read anew when cases are decided, by relation.
+    rows of the relations `unasked` are of cases with a request, and that a case has no second row of those of which it
+    can have one, is still to be found out. `places` are those of the tables that are read anew when cases are decided,
+    by relation.
     """
 
     connection: DuckDBPyConnection
@@ -106,14 +107,15 @@ def read_tables(
     *,
     connection: DuckDBPyConnection | None = None,
     record_complete: bool = False,
-    leave_requests: bool = False,
+    leave_names: bool = False,
 ) -> Batch:
     """The batch in a folder of tables `RELATION.parquet` or `RELATION.csv`, or in a DuckDB database file.
 
     `known` holds the rows of the known relations. `record_complete`: a relation without a table has no rows, where
     otherwise nothing is known of it. The prepared tables are made in `connection`, which is opened in memory if it is
-    not given; they read the files anew, so that these must stay. `leave_requests`: where nothing else is wrong, it is
-    left to who decides the cases to find rows of a case without a request, which takes a third of the reading.
+    not given; they read the files anew, so that these must stay. `leave_names`: where nothing else is wrong, it is left
+    to who decides the cases to find rows of a case without a request and second rows of a case, which takes half of the
+    reading.
 
     Raises CaseRefused with all problems of the tables: one that is missing, unreadable or of no case relation, a
     column that is missing, unknown or of a type that cannot hold its values. Rows are not refused but rejected with
@@ -125,7 +127,7 @@ def read_tables(
     with _in_order(connection):
         columns = Columns(program, known)
         finds = find(connection, path, columns.refusal)
-        return _Reader(columns, connection, finds, display_name(path), record_complete).batch(leave_requests)
+        return _Reader(columns, connection, finds, display_name(path), record_complete).batch(leave_names)
 
 
 def connect(database: str = ":memory:") -> DuckDBPyConnection:
@@ -191,7 +193,7 @@ class _Reader:
         self.finds = finds
         self.tables: dict[str, _Table] = {}
 
-    def batch(self, leave_requests: bool) -> Batch:
+    def batch(self, leave_names: bool) -> Batch:
         order = [*self.inputs, INCOMPLETE_TABLE]
         sources = {source.name: source for source in self.finds.sources}
         for number, name in enumerate(order):
@@ -213,11 +215,10 @@ class _Reader:
         for table in self.tables.values():
             if table.is_bad:
                 self.find_bad_values(table)
-        self.find_second_rows()
         unasked: list[_Table] = []
-        if leave_requests and not self.one(f"SELECT count(*) FROM {_FOUND}")[0]:
-            unasked = [table for name, table in self.tables.items()
-                       if table.rows and name not in (REQUEST, INCOMPLETE_TABLE) and not table.source.bad_lines]
+        if leave_names and not any(table.is_bad or table.source.bad_lines for table in self.tables.values()):
+            unasked = [table for name, table in self.tables.items() if table.rows and name != INCOMPLETE_TABLE]
+        self.find_second_rows(unasked)
         self.find_without_request(unasked)
         self.find_missing_rows()
         problems, unnamed = self.reject()
@@ -317,9 +318,10 @@ class _Reader:
             )
         self.connection.execute("DROP TABLE batch_bad")
 
-    def find_second_rows(self) -> None:
+    def find_second_rows(self, unasked: Sequence[_Table]) -> None:
+        """List the rows but the first of a case where it can have only one; but of the tables `unasked`."""
         for name, table in self.tables.items():
-            if name == INCOMPLETE_TABLE or not is_single(self.inputs[name]):
+            if name == INCOMPLETE_TABLE or not is_single(self.inputs[name]) or table in unasked:
                 continue
             case, rows = _name(CASE), table.source.rows
             twice = f"SELECT {case} FROM {rows} WHERE {case} IS NOT NULL GROUP BY {case} HAVING count(*) > 1"
