@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
-from policy_kb.batch.plan import ANSWERS_TABLE, Query, asks_for, decisions, refusals
+from policy_kb.batch.script import GATHERED, STOPPED, Query, Script, Step
 from policy_kb.batch.shape import CASE, UNCERTAIN, Shape, given_table, is_lines
-from policy_kb.batch.specialise import STOPPED
-from policy_kb.batch.sql import GATHERED, Script, Step
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import REQUEST, is_single
@@ -39,6 +37,8 @@ MEMORY = "6GiB"
 
 _STAGES = ("parse", "check", "load", "evaluate", "batch", "batch/spark", "report")
 """The parts of the program on which it depends what a query says."""
+
+_T = TypeVar("_T")
 
 Chosen = tuple[tuple[str, str], ...]
 """The readings that a policy is decided under, by name."""
@@ -268,15 +268,11 @@ class Run:
     @cached_property
     def refusals(self) -> list[tuple[Relation, Script]]:
         """The relations that refuse a case, each with the query for its rows; the same for all parts."""
-        from policy_kb.evaluate.worlds import possible
-
         first = self.policies[0]
-        program = first.program
-        relations = {possible(relation.name): relation for relation in program.relations.values()}
-        found = refusals(program, first.known_under(self.chosen[first.number]), self.batch.shape, _dialect)
+        found = refusals(first, self.chosen[first.number], self.batch.shape, _dialect)
         for _, script in found:
             register(self.connection, script.text)
-        return [(relations[name], script) for name, script in found]
+        return [(first.program.relations[name], script) for name, script in found]
 
     def refuse_stopped(self, query: Query) -> bool:
         """Refuse the cases of the part for which a value does not exist that the rules need; whether there are any."""
@@ -416,20 +412,39 @@ def chosen_readings(policy: Policy, readings: Mapping[str, str]) -> Chosen:
 
 
 def compiled(policy: Policy, chosen: Chosen, phase: Phase, shape: Shape, dialect: DuckDB) -> Query:
-    """The decisions of a phase, from the cache where they were compiled last for the same rules and the same shape."""
+    """The decisions of a phase."""
+    def query() -> Query:
+        from policy_kb.batch.plan import asks_for, decisions
+
+        asked = asks_for(phase, dialect, policy.covers)
+        return decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, asked)
+
+    return _cached(query, policy, chosen, phase.name, shape, dialect)
+
+
+def refusals(policy: Policy, chosen: Chosen, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
+    """The names of the relations that refuse a case, each with the query for the cases that have rows of it."""
+    def queries() -> list[tuple[str, Script]]:
+        from policy_kb.batch.plan import refusals
+
+        return refusals(policy.program, policy.known_under(chosen), shape, dialect)
+
+    return _cached(queries, policy, chosen, "refusals", shape, dialect)
+
+
+def _cached(make: Callable[[], _T], policy: Policy, chosen: Chosen, what: str, shape: Shape, dialect: DuckDB) -> _T:
+    """What is compiled, from the cache where it was last compiled for the same rules and the same shape."""
     entry = str(real_path(Path(policy.program.entry)))
-    file = cache.place(_STAGES, "decisions", entry, policy.program.entry, phase.name, type(dialect).__name__)
+    file = cache.place(_STAGES, "compiled", entry, policy.program.entry, what, type(dialect).__name__)
     shapes = [(name, one.has_rows, one.has_uncertain, one.openness.value) for name, one in sorted(shape.items())]
     key = repr((policy.rules.digest, chosen, shapes))
     cached = cache.read(file)
     if next(cached, None) == key:
-        query = next(cached, None)
-        if isinstance(query, Query):
-            return query
-    asked = asks_for(phase, dialect, policy.covers)
-    query = decisions(policy.rules, policy.known_under(chosen), phase, shape, dialect, asked)
-    cache.write(file, key, query)
-    return query
+        for found in cached:
+            return cast(_T, found)
+    made = make()
+    cache.write(file, key, made)
+    return made
 
 
 def add_up(decided: int, cases: int, path: Path) -> None:

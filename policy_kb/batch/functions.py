@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policy_kb.batch.dialect import DUCKDB
-from policy_kb.batch.sql import Script, Step
+from policy_kb.batch.script import Script, Step
 from policy_kb.expressions import COMPARE, EvaluationStopped, call
 from policy_kb.source import Span
 

@@ -9,9 +9,10 @@ from policy_kb import pipeline
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
+from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, Query, Script, Step
 from policy_kb.batch.shape import CASE, Shape
-from policy_kb.batch.specialise import HAS_NO_VALUE, STOPPED, Specialised, folded, specialise
-from policy_kb.batch.sql import BITS, Compiler, Script, Step, Truths, all_of, negated, some_of
+from policy_kb.batch.specialise import HAS_NO_VALUE, Specialised, folded, specialise
+from policy_kb.batch.sql import BITS, Compiler, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.plain import PlainRule, Rows
 from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible
@@ -22,17 +23,6 @@ from policy_kb.report.determination import NOT_APPLICABLE
 
 NOTICES = certain("notice")
 POINT = ("relation", "why")
-
-
-ANSWERS_TABLE = "answers"
-
-
-@record
-class Query:
-    """The SQL of a phase's decisions: one row a case, the columns in order."""
-
-    script: Script
-    columns: tuple[str, ...]
 
 
 def decisions(
@@ -185,8 +175,10 @@ def asks_for(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
 
 def refusals(program: CheckedProgram, known: Rows, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
     """One query for every relation that refuses a case with a possible row of it: `case`, then the row's values."""
-    names = [relation.name for relation in program.relations.values() if relation.is_refusal]
-    return rows_queries(program, double(program, names), known, shape, dialect, [possible(name) for name in names])
+    names = {possible(relation.name): relation.name for relation in program.relations.values() if relation.is_refusal}
+    worlds = double(program, names.values())
+    return [(names[name], script) for name, script in
+            rows_queries(program, worlds, known, shape, dialect, list(names))]
 
 
 def model_query(

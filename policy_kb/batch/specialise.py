@@ -59,10 +59,6 @@ NUMBER_OF = "number of"
 HAS_NO_VALUE = "has no value"
 """A comparison by this operator holds where its left side cannot be computed: a division by zero."""
 
-STOPPED = "stopped"
-"""The flag of the cases for which a rule needs a value that does not exist."""
-
-
 @record
 class Specialised:
     """`rules` without their cases, strata first. `tables` are the rows of the known relations that the rules still

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
+from policy_kb.batch.script import GATHERED, Script, Step
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
 from policy_kb.batch.specialise import (
     HAS_NO_VALUE,
@@ -151,15 +152,6 @@ class _Source:
     is_optional: bool = False
 
 
-@record
-class Step:
-    """A table that a script makes: its query, and the rules it comes from."""
-
-    name: str
-    sql: Sql
-    notes: tuple[str, ...]
-
-
 @dataclass
 class _Wide:
     """The SELECT that the wide rows of a level begin with: the case's name, the columns, what stands behind them, and
@@ -176,24 +168,6 @@ class _Wide:
         return "\n".join([f"SELECT {listed}", *self.sources, *_where(self.where)])
 
 
-@record
-class Script:
-    """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
-    for every case that has a row of one of the relations `gathers`. `has_row` are the conditions on its rows that the
-    case has a row of a relation, for those of which it has one at most. `width` is how many flags a case has in all."""
-
-    steps: tuple[Step, ...]
-    last: Sql
-    gathers: frozenset[str] = frozenset()
-    has_row: Mapping[str, Sql] = field(default_factory=dict)
-    width: int = 0
-
-    @property
-    def text(self) -> Sql:
-        return "\n".join([*(step.sql for step in self.steps), self.last])
-
-
-GATHERED = "rows_of_cases"
 _CASES = "cases"
 """The table of the requests that are decided, with the values of the case that rows are compared with."""
 

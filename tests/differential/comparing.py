@@ -16,8 +16,7 @@ from policy_kb.answers import NEEDS_INFORMATION
 from policy_kb.audit.walk import Unsound
 from policy_kb.batch.functions import register, run
 from policy_kb.batch.plan import decisions
-from policy_kb.batch.shape import given_table
-from policy_kb.batch.specialise import STOPPED
+from policy_kb.batch.script import STOPPED
 from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.check.declarations import expressions_in
 from policy_kb.diagnostics import CaseRefused

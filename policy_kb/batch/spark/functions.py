@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from policy_kb.batch.functions import FUNCTIONS
+from policy_kb.batch.script import Script
 from policy_kb.batch.spark.dialect import TYPES, name
-from policy_kb.batch.sql import Script
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

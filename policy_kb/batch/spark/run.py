@@ -16,11 +16,12 @@ from policy_kb.batch.engine import (
     covered,
     phases_asked_for,
     policies_of,
+    refusals,
     refuse_batch,
     same_vocabulary,
 )
-from policy_kb.batch.plan import Query, refusals
 from policy_kb.batch.results import Written
+from policy_kb.batch.script import STOPPED, Query
 from policy_kb.batch.shape import CASE, given_table
 from policy_kb.batch.spark.dialect import SPARK
 from policy_kb.batch.spark.folders import Folder
@@ -29,11 +30,9 @@ from policy_kb.batch.spark.output import beside, check_output, remove, whole_fol
 from policy_kb.batch.spark.session import open_session
 from policy_kb.batch.spark.sources import reading
 from policy_kb.batch.spark.tables import REJECT_COLUMNS, SparkBatch, read_tables
-from policy_kb.batch.specialise import STOPPED
 from policy_kb.batch.summary import Summary, summarise_rows
 from policy_kb.batch.tables import MOST_PROBLEMS, Problem
 from policy_kb.check.checked import Phase
-from policy_kb.evaluate.worlds import possible
 from policy_kb.policies import Policies, Policy
 
 if TYPE_CHECKING:
@@ -140,9 +139,8 @@ class _Work:
 
         found = [self.uncovered()]
         first = self.policies[0]
-        known = first.known_under(self.chosen[first.number])
-        for name, script in refusals(first.program, known, self.cases.shape, SPARK):
-            relation = next(one for one in first.program.relations.values() if possible(one.name) == name)
+        for name, script in refusals(first, self.chosen[first.number], self.cases.shape, SPARK):
+            relation = first.program.relations[name]
             run(self.session, script)
             rows = self.session.sql(script.last)
             says = f.udf(_sentences(relation), "string", useArrow=False)

@@ -1,0 +1,50 @@
+"""What is run for a batch: tables, made one after the other, and a last query. What writes them is not needed to run
+them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+
+from policy_kb.batch.dialect import Sql
+from policy_kb.record import record
+
+GATHERED = "rows_of_cases"
+ANSWERS_TABLE = "answers"
+
+STOPPED = "stopped"
+"""The flag of the cases for which a rule needs a value that does not exist."""
+
+
+@record
+class Step:
+    """A table that a script makes: its query, and the rules it comes from."""
+
+    name: str
+    sql: Sql
+    notes: tuple[str, ...]
+
+
+@record
+class Script:
+    """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
+    for every case that has a row of one of the relations `gathers`. `has_row` are the conditions on its rows that the
+    case has a row of a relation, for those of which it has one at most. `width` is how many flags a case has in all."""
+
+    steps: tuple[Step, ...]
+    last: Sql
+    gathers: frozenset[str] = frozenset()
+    has_row: Mapping[str, Sql] = field(default_factory=dict)
+    width: int = 0
+
+    @property
+    def text(self) -> Sql:
+        return "\n".join([*(step.sql for step in self.steps), self.last])
+
+
+@record
+class Query:
+    """The SQL of a phase's decisions: one row a case, the columns in order."""
+
+    script: Script
+    columns: tuple[str, ...]
