@@ -8,7 +8,7 @@ its own, and its cases one more bit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
@@ -40,6 +40,7 @@ from policy_kb.parse.tree import (
     Literal,
     Negation,
     Truth,
+    Value,
     Variable,
     Wildcard,
 )
@@ -47,6 +48,9 @@ from policy_kb.record import record
 
 UNSURE = "~"
 """Behind the name of an input relation: its uncertain rows."""
+
+LEAST_LOOKED_UP = 3
+"""A column's values are looked up once in a table where so many conditions ask for some of them."""
 
 MOST_LISTED = 64
 """A table with more rows than these is joined, not written out for each of its rows."""
@@ -108,8 +112,32 @@ class _Pass:
     relation: str
     truths: dict[tuple[Sql | None, Truths], str] = field(default_factory=dict)
     values: dict[Sql, str] = field(default_factory=dict)
-    conditions: dict[str, Truths] = field(default_factory=dict)
+    conditions: dict[str, tuple[Truths, ...]] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
+
+
+class _Among(str):
+    """The condition that a column has one of some values."""
+
+    column: Sql
+    values: tuple[Value, ...]
+
+    @classmethod
+    def of(cls, condition: Sql, column: Sql, values: Iterable[Value]) -> _Among:
+        made = cls(condition)
+        made.column, made.values = column, tuple(values)
+        return made
+
+
+@record
+class _Bit:
+    """A bit that a row sets where it fulfils all of some conditions, and the rules it comes from. Where `among` is one
+    of the conditions, it is not asked: the bit stands beside its values in a table that the rows are joined with."""
+
+    name: str
+    conditions: tuple[Truths, ...]
+    notes: list[str]
+    among: _Among | None = None
 
 
 @record
@@ -117,8 +145,7 @@ class _Branch:
     """Rows that set bits of a case. `source` is what stands behind SELECT and the columns."""
 
     key: Sql
-    bits: list[tuple[str, Sql, list[str]]]
-    """The name of each bit, the condition and the rules it comes from."""
+    bits: list[_Bit]
     source: Sql
 
 
@@ -190,6 +217,7 @@ class Compiler:
         self.key = dialect.quoted(CASE)
         self.rules = by_head(specialised.rules)
         self.singles: dict[str, dict[str, None]] = {}
+        self.computed: dict[Sql, str] = {}
         self.passes: dict[str, _Pass] = {}
         self.parts: dict[Sql, _Part] = {}
         self.flags: dict[str, tuple[Truths, int]] = {}
@@ -240,6 +268,18 @@ class Compiler:
         """A column of a relation with at most one row a case."""
         self.singles.setdefault(relation, {})[column] = None
         return self.q(f"{relation}.{column}")
+
+    def case_value(self, sql: Sql) -> Sql:
+        """The column of the cases with a value that is computed from theirs: once for a case, not for each of its
+        rows."""
+        relation = next((single for single in self.singles if self.q(f"{single}.")[:-1] in sql), None)
+        if relation is None:
+            return sql
+        return self.q(self.computed.setdefault(sql, f"{relation}.{len(self.computed) + 1}"))
+
+    def worked_out(self, sql: Sql) -> Sql:
+        """What a column that is computed stands for, and anything else itself."""
+        return next((value for value, name in self.computed.items() if self.q(name) == sql), sql)
 
     # flags
 
@@ -496,6 +536,8 @@ class Compiler:
                 late.append((column, argument))
         for column, argument in late:
             test = f"{column} = {self.term(argument, terms).sql}"
+            if isinstance(argument, Constant):
+                test = _Among.of(test, column, [argument.value])
             conditions.append(self.coalesced(test) if self.can_fail(argument) else test)
         return conditions
 
@@ -534,27 +576,27 @@ class Compiler:
         inside = dict(terms)
         conditions = [*self.row_conditions(relation, arguments, inside, "r")]
         conditions += self.among(only_certain, "r")
-        condition = all_of([*conditions, *self.tests(tests, inside)])
-        if condition is False:
-            return False
-        return self.bit(relation, condition, notes or [])
+        parts = [*conditions, *self.tests(tests, inside)]
+        return False if all_of(parts) is False else self.bit(relation, parts, notes or [])
 
-    def bit(self, relation: str, condition: Truths, notes: list[str], all_hold: Sql | None = None) -> Sql:
-        """Whether some row of a relation fulfils a condition, as a column of the wide row; or whether `all_hold`, an
-        aggregate, is true of the rows that do."""
+    def bit(self, relation: str, conditions: Iterable[Truths], notes: list[str], all_hold: Sql | None = None) -> Sql:
+        """Whether some row of a relation fulfils all conditions, as a column of the wide row; or whether `all_hold`, an
+        aggregate, is true of all its rows."""
         found = self.passes.setdefault(relation, _Pass(relation))
-        return self.named(found, found.truths.setdefault((all_hold, condition), self.new_name(found)), condition, notes)
+        parts = tuple(conditions)
+        name = found.truths.setdefault((all_hold, all_of(parts)), self.new_name(found))
+        return self.named(found, name, parts, notes)
 
     def column(self, relation: str, aggregate: Sql, condition: Truths, notes: list[str]) -> Sql:
         """An aggregate of the rows that fulfil a condition, as a column of the wide row."""
         found = self.passes.setdefault(relation, _Pass(relation))
-        return self.named(found, found.values.setdefault(aggregate, self.new_name(found)), condition, notes)
+        return self.named(found, found.values.setdefault(aggregate, self.new_name(found)), (condition,), notes)
 
     def new_name(self, grouped: _Pass) -> str:
         return f"{grouped.relation} {len(grouped.notes) + 1}"
 
-    def named(self, grouped: _Pass, name: str, condition: Truths, notes: list[str]) -> Sql:
-        grouped.conditions[name] = condition
+    def named(self, grouped: _Pass, name: str, conditions: tuple[Truths, ...], notes: list[str]) -> Sql:
+        grouped.conditions[name] = conditions
         own = grouped.notes.setdefault(name, [])
         own += [note for note in notes if note not in own]
         self.columns.add(self.q(name))
@@ -615,12 +657,12 @@ class Compiler:
         if wanted is not None and wanted <= 0:
             return least is not None
         if wanted == 1:
-            found: Truths = all_of([where, self.bit(relation, condition, notes)])
+            found: Truths = all_of([where, self.bit(relation, tests, notes)])
             return found if least is not None else negated(found)
         if wanted == 2 and len(own) == 1:
             # Two different values: the least is not the greatest.
             of_rows = own[0] if condition is True else f"CASE WHEN {condition} THEN {own[0]} END"
-            found = all_of([where, self.bit(relation, condition, notes, f"min({of_rows}) < max({of_rows})")])
+            found = all_of([where, self.bit(relation, tests, notes, f"min({of_rows}) < max({of_rows})")])
             return found if least is not None else negated(found)
         values = own[0] if len(own) == 1 else self.dialect.struct(**{f"v{i}": one for i, one in enumerate(own)})
         if not own:
@@ -865,8 +907,10 @@ class Compiler:
                 return Term(self.number_of(arguments), NUMBER, False)
             case Call(function=function, arguments=arguments):
                 parts = [self.term(argument, terms) for argument in arguments]
-                sql = self.dialect.call(function, [part.sql for part in parts], [part.kind for part in parts])
-                return Term(sql, self.kind(expression, terms), all(part.of_case for part in parts))
+                is_of_case = all(part.of_case for part in parts)
+                texts = [self.worked_out(part.sql) if is_of_case else part.sql for part in parts]
+                sql = self.dialect.call(function, texts, [part.kind for part in parts])
+                return Term(self.case_value(sql) if is_of_case else sql, self.kind(expression, terms), is_of_case)
             case Aggregate():
                 return Term(self.known_aggregate(expression, terms), self.kind(expression, terms), False)
         raise AssertionError(expression)
@@ -966,6 +1010,8 @@ class Compiler:
         if len(values) == 1:
             listed = ", ".join(self.dialect.literal(key[0]) for key in keys)
             condition = f"{values[0]} = {listed}" if len(keys) == 1 else f"{values[0]} IN ({listed})"
+            if not self.can_fail(atom):
+                return _Among.of(f"({condition})", values[0], [key[0] for key in keys])
         else:
             condition = " OR ".join(
                 "(" + " AND ".join(
@@ -1056,14 +1102,14 @@ class Compiler:
         is_asked: Sql | None = None
         has_row: dict[str, Sql] = {}
         if tested or any(grouped.truths for grouped in self.passes.values()):
-            is_asked = self.bit(REQUEST, asked, [])
+            is_asked = self.bit(REQUEST, [asked], [])
             for relation in [name for name, grouped in self.passes.items() if self.is_single(name) and grouped.truths]:
-                has_row[relation] = self.bit(relation, True, [])
+                has_row[relation] = self.bit(relation, [], [])
         branches = [branch for grouped in self.passes.values() for branch in self.branches(grouped)]
         branches += [self.branch(part, _CASES) for part in tested]
         if branches:
             steps += self.gathered(GATHERED, branches)
-        self.bits = [name for branch in branches for name, _, _ in branch.bits]
+        self.bits = [bit.name for branch in branches for bit in branch.bits]
         places = {self.q(name): self.of_word("b", number) for number, name in enumerate(self.bits)}
         steps += [self.pass_step(grouped) for grouped in self.passes.values() if grouped.values]
         most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
@@ -1140,20 +1186,20 @@ class Compiler:
     def branches(self, grouped: _Pass) -> list[_Branch]:
         """The rows of a relation, and the bits they set: a branch for what each row says by itself, and one for what
         all rows of a case say together."""
-        alone = [(name, "TRUE" if condition is True else str(condition), grouped.notes[name])
-                 for (all_hold, condition), name in grouped.truths.items() if all_hold is None]
         key = f"r.{self.key}"
-        found = [_Branch(key, alone, self.rows_from(grouped.relation, [test for _, test, _ in alone]))] if alone else []
-        together = [(name, all_hold, grouped.notes[name])
+        alone = [_Bit(name, grouped.conditions[name], grouped.notes[name])
+                 for (all_hold, _), name in grouped.truths.items() if all_hold is None]
+        together = [_Bit(name, (all_hold,), grouped.notes[name])
                     for (all_hold, _), name in grouped.truths.items() if all_hold is not None]
-        if together:
-            source = self.rows_from(grouped.relation, [test for _, test, _ in together])
-            found.append(_Branch(key, together, f"{source}\nGROUP BY {key}"))
+        found = []
+        for bits, ending in ((_looked_up(alone), ""), (together, f"\nGROUP BY {key}")):
+            source = self.rows_from(grouped.relation, [str(all_of(bit.conditions)) for bit in bits])
+            found += [_Branch(key, bits, source + ending)] if bits else []
         return found
 
     def branch(self, part: _Part, wide: str) -> _Branch:
         rows = _indented(part.step(wide).sql)
-        return _Branch(self.key, [(part.name, "TRUE", part.notes)], f"FROM (\n{rows}\n) AS found")
+        return _Branch(self.key, [_Bit(part.name, (), part.notes)], f"FROM (\n{rows}\n) AS found")
 
     def rows_from(self, relation: str, read: list[Sql]) -> Sql:
         """The rows `r` of a relation, with the cases where one of `read` reads them."""
@@ -1192,19 +1238,45 @@ class Compiler:
         """The bits that the rows of a branch set, the first of which has this number."""
         places = {number + i: bit for i, bit in enumerate(branch.bits)}
         lines = [f"SELECT {branch.key}"]
+        tables: dict[Sql, list[dict[Value, int]]] = {}
         for word in words:
             lines[-1] += ","
-            own = {place % BITS: bit for place, bit in places.items() if place // BITS == word}
-            if not own:
-                lines.append(f"       {_word(word, False)}")
-            for i, (place, (_, condition, notes)) in enumerate(own.items()):
-                lines.append(f"       -- {'; '.join(notes)}")
-                value = f"CAST({1 << place} AS BIGINT)"
-                chosen = value if condition == "TRUE" else (
-                    f"CASE WHEN {condition} THEN {value} ELSE CAST(0 AS BIGINT) END"
+            # What is set where the same holds, and the rules that each such number comes from.
+            chosen: dict[tuple[Sql, Truths], list[str]] = {}
+            beside: dict[tuple[Sql, Truths], dict[Value, int]] = {}
+            for place, bit in places.items():
+                if place // BITS != word:
+                    continue
+                own = 1 << place % BITS
+                rest = all_of(part for part in bit.conditions if part is not bit.among)
+                if bit.among is None:
+                    chosen[f"CAST({own} AS BIGINT)", rest] = [f"-- {'; '.join(bit.notes)}"]
+                    continue
+                column = bit.among.column
+                sets = tables.setdefault(column, [])
+                if (column, rest) not in beside:
+                    beside[column, rest] = {}
+                    sets.append(beside[column, rest])
+                numbers = beside[column, rest]
+                alias = f"m{list(tables).index(column)}.set_{[one is numbers for one in sets].index(True)}"
+                chosen.setdefault((f"coalesce({alias}, CAST(0 AS BIGINT))", rest), []).append(
+                    f"-- {own}: {'; '.join(bit.notes)}"
                 )
-                lines.append(f"       {chosen}{' |' if i < len(own) - 1 else f' AS word_{word}'}")
-        return "\n".join([*lines, branch.source])
+                for value in bit.among.values:
+                    numbers[value] = numbers.get(value, 0) | own
+            if not chosen:
+                lines.append(f"       {_word(word, False)}")
+            for i, ((value, rest), notes) in enumerate(chosen.items()):
+                lines += [f"       {note}" for note in notes]
+                number_of = value if rest is True else f"CASE WHEN {rest} THEN {value} ELSE CAST(0 AS BIGINT) END"
+                lines.append(f"       {number_of}{' |' if i < len(chosen) - 1 else f' AS word_{word}'}")
+        lines.append(branch.source)
+        for i, (column, sets) in enumerate(tables.items()):
+            rows = [(value, *(numbers.get(value, 0) for numbers in sets))
+                    for value in sorted(set().union(*sets), key=repr)]
+            names = ["value", *(f"set_{n}" for n in range(len(sets)))]
+            lines.append(f"LEFT JOIN {self.dialect.values_table(rows, names, f'm{i}')} ON m{i}.value = {column}")
+        return "\n".join(lines)
 
     def grouped(self, name: str, selects: list[Sql], words: range) -> Step:
         gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)
@@ -1226,7 +1298,11 @@ class Compiler:
             if relation != REQUEST:
                 table = self.q(given_table(relation))
                 sources.append(f"LEFT JOIN {table} AS {alias} ON {alias}.{self.key} = r.{self.key}")
-        return "\n".join([f"SELECT {', '.join(columns)}", *sources, *_where(asked)])
+        select = "\n".join([f"SELECT {', '.join(columns)}", *sources, *_where(asked)])
+        if not self.computed:
+            return select
+        values = "".join(f",\n       {sql} AS {self.q(name)}" for sql, name in self.computed.items())
+        return f"SELECT *{values}\nFROM (\n{_indented(select)}\n) AS c"
 
     def pass_step(self, grouped: _Pass) -> Step:
         """The grouped pass over the rows of a relation for what is not true or false."""
@@ -1235,7 +1311,7 @@ class Compiler:
             lines[-1] += ","
             lines.append(f"       -- {'; '.join(grouped.notes[name])}")
             lines.append(f"       {aggregate} AS {self.q(name)}")
-        condition = some_of(grouped.conditions[name] for name in grouped.values.values())
+        condition = some_of(all_of(grouped.conditions[name]) for name in grouped.values.values())
         where = f"\nWHERE {condition}" if condition is not True else ""
         source = self.rows_from(grouped.relation, [*grouped.values, where])
         sql = "\n".join([*lines, f"{source}{where}", f"GROUP BY r.{self.key}"])
@@ -1251,6 +1327,7 @@ class Compiler:
         if reads_case:
             wide.columns += [f"c.{self.q(f'{relation}.{column}')}" for relation, columns in self.singles.items()
                              for column in columns]
+            wide.columns += [f"c.{self.q(name)}" for name in self.computed.values()]
             wide.sources.append(f"JOIN {_CASES} AS c ON c.{self.key} = {wide.key}")
         for i, grouped in enumerate(one for one in self.passes.values() if one.values):
             wide.columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
@@ -1263,6 +1340,22 @@ class Compiler:
                     wide.columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
             wide.sources.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.key} = {wide.key}")
         return wide
+
+
+def _looked_up(bits: list[_Bit]) -> list[_Bit]:
+    """The bits, those with their condition `among` that ask for values of a column that several ask for."""
+    asked: dict[Sql, list[tuple[_Bit, _Among]]] = {}
+    for bit in bits:
+        for part in bit.conditions:
+            if isinstance(part, _Among) and part.column.startswith("r.") and not any(
+                isinstance(value, float) for value in part.values
+            ):
+                asked.setdefault(part.column, []).append((bit, part))
+    chosen: dict[str, _Among] = {}
+    for found in sorted(asked.values(), key=len):
+        if len(found) >= LEAST_LOOKED_UP:
+            chosen |= {bit.name: part for bit, part in found}
+    return [replace(bit, among=chosen.get(bit.name)) for bit in bits]
 
 
 def _in_order(
