@@ -161,7 +161,7 @@ class _Table:
     def __init__(self, number: int, source: Source, columns: Sequence[Column]):
         self.number = number
         self.source = source
-        self.columns = columns
+        self.columns = list(columns)
         self.rows = 0
         self.uncertain = 0
         self.is_bad = False
@@ -174,6 +174,11 @@ class _Table:
     @property
     def case(self) -> ValueSql:
         return self.columns[0].sql
+
+    def keep_as_it_is(self, column: Column) -> None:
+        """All values of a column are what they become."""
+        place = self.columns.index(column)
+        self.columns[place] = replace(column, sql=replace(column.sql, value=_name(column.name)))
 
     @property
     def numbered(self) -> str:
@@ -263,7 +268,6 @@ class _Reader:
         """Count the rows that are not certain, and find out whether there is anything wrong with the values."""
         # Where a case is known from its request, its name is readable.
         columns = table.columns if table.name == REQUEST else table.columns[1:]
-        # A text is dear to check and often said: each is checked once.
         often = [column for column in columns if column.is_text and column.name not in (CASE, UNCERTAIN)]
         accepts = " AND ".join(column.sql.accepts for column in columns if column not in often) or "TRUE"
         last = table.columns[-1]
@@ -272,8 +276,19 @@ class _Reader:
         bad = f"count(*) FILTER (WHERE NOT ({accepts}))"
         refused, table.uncertain = self.one(f"SELECT {bad}, {uncertain} FROM {rows}", table)
         for column in often:
-            said = f"(SELECT DISTINCT {_name(column.name)} FROM {rows})"
-            refused += self.one(f"SELECT count(*) FROM {said} WHERE NOT {column.sql.accepts}", table)[0]
+            name, other = _name(column.name), column.sql.is_unusual
+            bad_texts = changed = 0
+            # Of a Parquet file, this reads little more than which texts there are.
+            if other is None or self.one(f"SELECT count(*) FROM {rows} WHERE {other}", table)[0]:
+                # A text is dear to check and often said: each is checked once.
+                bad_texts, changed = self.one(
+                    f"SELECT count(*) FILTER (WHERE NOT {column.sql.accepts}), "
+                    f"count(*) FILTER (WHERE {column.sql.value} IS DISTINCT FROM {name}) "
+                    f"FROM (SELECT DISTINCT {name} FROM {rows})", table
+                )
+            refused += bad_texts
+            if not bad_texts and not changed:
+                table.keep_as_it_is(column)
         table.is_bad = refused > 0
 
     @contextmanager

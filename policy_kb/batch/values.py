@@ -40,6 +40,9 @@ _BINARY = ("FLOAT", "DOUBLE")
 _MOMENTS = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 
+MOST_USUAL = 200
+"""A text is looked for among no more declared ones than these, one after the other."""
+
 _EXACT_DIGITS = 15
 """A decimal number of so many digits is a whole number and a power of ten that a double holds both exactly, so that
 their quotient is the nearest double; one of more digits is read from its text."""
@@ -53,12 +56,14 @@ class ValueSql:
 
     `accepts` is true where `read_value` would take the value and false elsewhere, never NULL. `value` is what it would
     give there (VARCHAR; BIGINT, of a date the days since 1970-01-01; DOUBLE, never -0.0); elsewhere it is anything, but
-    never an error. `text` is what a case would say, as `read_value` is to be given it; NULL for no value.
+    never an error. `text` is what a case would say, as `read_value` is to be given it; NULL for no value. `is_unusual`,
+    if there is one, is quick, and false of nothing but texts that are accepted and stay as they are.
     """
 
     value: str
     accepts: str
     text: str
+    is_unusual: str | None = None
 
 
 class BadColumnError(Exception):
@@ -296,7 +301,23 @@ class _ValueSql:
             accepts = self.among(value, attribute.one_of)
         else:
             accepts = self.is_plain()
-        return ValueSql(value, f"coalesce({accepts}, FALSE)", column)
+        return ValueSql(value, f"coalesce({accepts}, FALSE)", column, self.is_unusual())
+
+    def is_unusual(self) -> str | None:
+        """The text is not one of the few that are declared, as it is written there."""
+        attribute, values = self.attribute, self.attribute.one_of or ()
+        if attribute.domain is not None:
+            values = tuple(self.tables.first_column(attribute.domain.relation))
+        kept = sorted(str(value) for value in values if len(values) <= MOST_USUAL and self.stays(value))
+        listed = ", ".join(map(self.sql.text, kept))
+        return f"({self.column} NOT IN ({listed}) OR {self.column} IS NULL)" if kept else None
+
+    def stays(self, value: Value) -> bool:
+        """A text is accepted and stays as it is."""
+        try:
+            return read_value(Scalar(str(value), Form.PLAIN, Span("", 1)), self.attribute, self.tables) == value
+        except BadValueError:
+            return False
 
     def is_plain(self) -> str:
         """The text holds something, is not too long, and is without control characters."""
