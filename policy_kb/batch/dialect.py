@@ -46,6 +46,8 @@ class DuckDB:
     text_type, whole_type, float_type = "VARCHAR", "BIGINT", "DOUBLE"
     lists_by_number = True
     """Whether a list of few items is made once for each combination of them that occurs, not for each row."""
+    gathers_from_table = True
+    """Whether rows are grouped faster from a table than from the many queries that it is made of."""
     most_united: int | None = None
     """Of how many queries a union is at most; None: of any number."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
-from policy_kb.batch.script import GATHERED, STOPPED, Query, Script, Step
+from policy_kb.batch.script import CASES, GATHERED, STOPPED, UNGATHERED, Query, Script, Step
 from policy_kb.batch.shape import CASE, UNCERTAIN, Shape, given_table, is_lines
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
@@ -31,6 +31,9 @@ cases."""
 
 MOST_FLAGS = 2_500_000_000
 """Flags of all cases that are decided at a time."""
+
+SLICE = 45_000_000
+"""Rows that are gathered at a time; of more, a database would write most to its disk before it has grouped any."""
 
 MEMORY = "6GiB"
 """What the database may hold before it moves tables to its folder of temporary files."""
@@ -149,6 +152,7 @@ class Run:
             for name in batch.shape
         }
         self.made: list[Step] = []
+        self.part, self.parts, self.slices = 0, 1, 1
 
     def rows(self, query: str) -> list[Any]:
         with self.batch.reading(self.path):
@@ -167,8 +171,30 @@ class Run:
         del self.made[as_before:]
         for step in script.steps[as_before:]:
             with self.batch.reading(self.path):
-                make(self.connection, step)
+                if self.slices == 1 or step.name not in (UNGATHERED, GATHERED):
+                    make(self.connection, step)
+                elif step.name == GATHERED:
+                    self.gather(self.made[-1], step)
             self.made.append(step)
+
+    def gather(self, ungathered: Step, gathered: Step) -> None:
+        """As `make`, of these two steps: slice by slice of the cases."""
+        execute, whole = self.connection.execute, f"all_{CASES}"
+        has_cases = any(step.name == CASES for step in self.made)
+        if has_cases:
+            execute(f"ALTER TABLE {CASES} RENAME TO {whole}")
+        for number in range(self.slices):
+            of_slice = _slice(number, self.slices)
+            if has_cases:
+                execute(f"CREATE OR REPLACE TEMP TABLE {CASES} AS FROM {whole} WHERE {of_slice}")
+            self.show(number)
+            make(self.connection, ungathered)
+            into = f"INSERT INTO {GATHERED}" if number else f"CREATE OR REPLACE TEMP TABLE {GATHERED} AS"
+            execute(f"{into} FROM ({gathered.sql}) AS gathered WHERE {of_slice}")
+            execute(f"DROP TABLE {UNGATHERED}")
+        if has_cases:
+            execute(f"DROP TABLE {CASES}; ALTER TABLE {whole} RENAME TO {CASES}")
+        self.show()
 
     # the cases of a part
 
@@ -201,12 +227,21 @@ class Run:
     def choose(self, part: int, parts: int) -> None:
         """Let the prepared tables show the cases of one part only, without those that were refused."""
         self.made.clear()
-        where = f' WHERE {_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)' if self.refused() else ""
+        self.part, self.parts = part, parts
+        self.slices = max(1, -(-self.batch.rows // parts // SLICE))
+        self.show()
+
+    def show(self, number: int | None = None) -> None:
+        """Let the prepared tables show the cases of the part, or those of one slice of it."""
+        tests = [] if number is None else [_slice(number, self.slices)]
+        if self.refused():
+            tests.append(f'{_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)')
+        where = f" WHERE {' AND '.join(tests)}" if tests else ""
         for name, given in self.batch.shape.items():
             if not given.has_rows:
                 continue
             table = _q(given_table(name))
-            rows = f"(FROM {self.rows_of(given_table(name), part, parts)}) AS given"
+            rows = f"(FROM {self.rows_of(given_table(name), self.part, self.parts)}) AS given"
             select = f"SELECT * FROM {rows}{where}"
             if given.has_uncertain:
                 # A row given twice is given once, and certain if it is certain anywhere.
@@ -350,7 +385,7 @@ class Run:
         self.refuse_uncovered()
         queries = [self.query(policy, phase) for policy, phase in self.phases()]
         criteria = list(dict.fromkeys(name for query in queries for name in query.columns if " " in name))
-        parts = self.parts(max((query.script.width for query in queries), default=0))
+        parts = self.parts_of(max((query.script.width for query in queries), default=0))
         selects = self.selects(queries, parts, rejects is None, progress)
         is_one = parts == 1 and len(queries) == 1
         written = write_results(self.connection, list(selects) if is_one else selects, output, criteria, self.add_up)
@@ -361,7 +396,7 @@ class Run:
     def add_up(self, decided: int) -> None:
         add_up(decided, self.batch.cases - self.rejected(), self.path)
 
-    def parts(self, width: int) -> int:
+    def parts_of(self, width: int) -> int:
         """The number of parts in which cases of so many flags are decided."""
         cases = self.batch.cases - self.rejected()
         return max(1, -(-cases // min(PART, max(1, MOST_FLAGS // max(1, width)))))
@@ -404,6 +439,11 @@ class Run:
     def refusal(self) -> CaseRefused:
         """The refusal of a batch with bad cases, the first hundred problems and what to do."""
         return refuse_batch(self.problems(), self.batch.cases, self.rejected(), self.batch.unnamed, self.path)
+
+
+def _slice(number: int, slices: int) -> str:
+    """The condition that a case is of a slice. It has nothing to do with what parts are divided by."""
+    return f"(hash({_q(CASE)}) >> 32) % {slices} = {number}"
 
 
 def chosen_readings(policy: Policy, readings: Mapping[str, str]) -> Chosen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policy_kb.batch.dialect import DUCKDB
-from policy_kb.batch.script import Script, Step
+from policy_kb.batch.script import GATHERED, UNGATHERED, Script, Step
 from policy_kb.expressions import COMPARE, EvaluationStopped, call
 from policy_kb.source import Span
 
@@ -55,6 +55,8 @@ def register(connection: Any, sql: str) -> None:
 def make(connection: Any, step: Step) -> None:
     """Make the table of a step."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {DUCKDB.quoted(step.name)} AS {step.sql}")
+    if step.name == GATHERED:
+        connection.execute(f"DROP TABLE IF EXISTS {UNGATHERED}")
 
 
 def run(connection: Any, script: Script) -> None:

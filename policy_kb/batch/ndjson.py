@@ -359,7 +359,9 @@ class _Tables:
             f'count(DISTINCT "row") FILTER (WHERE {case} IS NULL) FROM {_PROBLEMS}'
         )
         self.connection.execute(f"DROP TABLE {_PROBLEMS}")
-        return Batch(self.connection, shape, self.read - unnamed, rejected, unnamed, problems)
+        rows = sum(self.rows(f"SELECT count(*) FROM {_name(given_table(name))}")[0][0]
+                   for name, given in shape.items() if given.has_rows)
+        return Batch(self.connection, shape, self.read - unnamed, rows, rejected, unnamed, problems)
 
     def rows(self, query: str) -> list[Any]:
         return self.connection.execute(query).fetchall()

@@ -9,7 +9,12 @@ from dataclasses import field
 from policy_kb.batch.dialect import Sql
 from policy_kb.record import record
 
-GATHERED = "rows_of_cases"
+CASES = "cases"
+"""The table of the requests that are decided, with the values of the case that rows are compared with."""
+
+GATHERED, UNGATHERED = "rows_of_cases", "bits_of_rows"
+"""The table with the bits of each case, and the one with those of each row, which it is made of and nothing else."""
+
 ANSWERS_TABLE = "answers"
 
 STOPPED = "stopped"

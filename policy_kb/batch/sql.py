@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
-from policy_kb.batch.script import GATHERED, Script, Step
+from policy_kb.batch.script import CASES, GATHERED, UNGATHERED, Script, Step
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
 from policy_kb.batch.specialise import (
     HAS_NO_VALUE,
@@ -194,9 +194,6 @@ class _Wide:
         listed = ",\n       ".join(self.columns)
         return "\n".join([f"SELECT {listed}", *self.sources, *_where(self.where)])
 
-
-_CASES = "cases"
-"""The table of the requests that are decided, with the values of the case that rows are compared with."""
 
 BITS = 62
 """Conditions that one number of 64 bits holds."""
@@ -1096,7 +1093,7 @@ class Compiler:
     ) -> Script:
         """The whole script: `asked` is the condition on a request `r` whose case is decided, `outputs` are the columns
         of the last query, over the wide rows, with the rows of one relation if asked."""
-        steps = [part.step(_CASES) for part in self.relations.values() if part.level == 0]
+        steps = [part.step(CASES) for part in self.relations.values() if part.level == 0]
         # What is true or false of rows, or of rows joined with each other, is found in one pass.
         tested = [part for part in self.parts.values() if part.level == 0 and not part.columns]
         is_asked: Sql | None = None
@@ -1106,7 +1103,7 @@ class Compiler:
             for relation in [name for name, grouped in self.passes.items() if self.is_single(name) and grouped.truths]:
                 has_row[relation] = self.bit(relation, [], [])
         branches = [branch for grouped in self.passes.values() for branch in self.branches(grouped)]
-        branches += [self.branch(part, _CASES) for part in tested]
+        branches += [self.branch(part, CASES) for part in tested]
         if branches:
             steps += self.gathered(GATHERED, branches)
         self.bits = [bit.name for branch in branches for bit in branch.bits]
@@ -1116,7 +1113,7 @@ class Compiler:
                     *(p.level for p in self.relations.values())])
         read = [str(where), *(sql for _, sql in outputs), *(value for _, value, _, _ in self.layers)]
         read += [part.sql for part in (*self.parts.values(), *self.relations.values()) if part.level > 0]
-        previous = _CASES
+        previous = CASES
         layers: list[Sql] = []
         for level in range(most + 1):
             joined = [part for part in self.parts.values() if part.level == level and part.columns]
@@ -1153,7 +1150,7 @@ class Compiler:
             ending += f"\nWHERE {'FALSE' if where is False else where}"
         last = _with(layers, f"SELECT {listed}\n{ending}")
         return Script(
-            tuple(self.read_by([Step(_CASES, self.cases(asked), ()), *steps], last)), last,
+            tuple(self.read_by([Step(CASES, self.cases(asked), ()), *steps], last)), last,
             gathers=frozenset(name for name, grouped in self.passes.items() if grouped.truths),
             has_row={relation: places[name] for relation, name in has_row.items()},
             width=len(self.bits) + len(self.layers),
@@ -1175,7 +1172,7 @@ class Compiler:
     def read_by(self, steps: list[Step], last: Sql) -> list[Step]:
         """Without the relations that nothing reads, and without the cases where nothing reads these."""
         kept: list[Step] = []
-        droppable = {_CASES: _CASES, **{part.name: self.q(part.name) for part in self.relations.values()}}
+        droppable = {CASES: CASES, **{part.name: self.q(part.name) for part in self.relations.values()}}
         for step in reversed(steps):
             name = droppable.get(step.name)
             texts = [last, *(other.sql for other in kept)]
@@ -1205,7 +1202,7 @@ class Compiler:
         """The rows `r` of a relation, with the cases where one of `read` reads them."""
         source = f"FROM {self.q(given_table(relation))} AS r"
         if any(map(self.reads_case, read)):
-            source += f"\nLEFT JOIN {_CASES} AS c ON c.{self.key} = r.{self.key}"
+            source += f"\nLEFT JOIN {CASES} AS c ON c.{self.key} = r.{self.key}"
         return source
 
     def gathered(self, name: str, branches: list[_Branch]) -> list[Step]:
@@ -1223,15 +1220,15 @@ class Compiler:
             for branch in some:
                 selects.append(self.bits_of(branch, number, words))
                 number += len(branch.bits)
-            part = name if len(branches) <= size else f"{name}_part_{len(steps) + 1}"
-            steps.append(self.grouped(part, selects, words))
+            part = name if len(branches) <= size else f"{name}_part_{len(parts) + 1}"
+            steps += self.grouped(part, selects, words)
             parts.append((part, words))
-        if len(steps) > 1:
+        if len(parts) > 1:
             whole = range(-(-number // BITS))
-            steps.append(self.grouped(name, [
+            steps += self.grouped(name, [
                 f"SELECT {', '.join([self.key, *(_word(word, word in words) for word in whole)])} FROM {part}"
                 for part, words in parts
-            ], whole))
+            ], whole)
         return steps
 
     def bits_of(self, branch: _Branch, number: int, words: range) -> Sql:
@@ -1278,10 +1275,14 @@ class Compiler:
             lines.append(f"LEFT JOIN {self.dialect.values_table(rows, names, f'm{i}')} ON m{i}.value = {column}")
         return "\n".join(lines)
 
-    def grouped(self, name: str, selects: list[Sql], words: range) -> Step:
+    def grouped(self, name: str, selects: list[Sql], words: range) -> list[Step]:
         gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)
-        body = _indented("\nUNION ALL\n".join(selects))
-        return Step(name, f"SELECT {self.key}, {gathered}\nFROM (\n{body}\n) AS bits\nGROUP BY {self.key}", ())
+        body = "\nUNION ALL\n".join(selects)
+        made: list[Step] = []
+        source = f"(\n{_indented(body)}\n) AS bits"
+        if name == GATHERED and self.dialect.gathers_from_table:
+            made, source = [Step(UNGATHERED, body, ())], UNGATHERED
+        return [*made, Step(name, f"SELECT {self.key}, {gathered}\nFROM {source}\nGROUP BY {self.key}", ())]
 
     def reads_case(self, condition: Sql) -> bool:
         """Whether a condition on a row reads values of the case's single relations."""
@@ -1328,7 +1329,7 @@ class Compiler:
             wide.columns += [f"c.{self.q(f'{relation}.{column}')}" for relation, columns in self.singles.items()
                              for column in columns]
             wide.columns += [f"c.{self.q(name)}" for name in self.computed.values()]
-            wide.sources.append(f"JOIN {_CASES} AS c ON c.{self.key} = {wide.key}")
+            wide.sources.append(f"JOIN {CASES} AS c ON c.{self.key} = {wide.key}")
         for i, grouped in enumerate(one for one in self.passes.values() if one.values):
             wide.columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
             table = self.q(f"{grouped.relation} by case")

@@ -67,17 +67,18 @@ class Problem:
 class Batch:
     """The cases of a batch, in the prepared tables of `connection`, without the rejected ones.
 
-    `cases` is the number of names of cases in all tables, `rejected` of those among them with a problem. Of `unnamed`
-    rows nobody can say which case they belong to. `problems` are the first hundred, by table in the order of the
-    declarations, row and column; all stand in the table `batch_rejected` (`case`, `table`, `row`, `reason`). That the
-    rows of the relations `unasked` are of cases with a request, and that a case has no second row of those of which it
-    can have one, is still to be found out. `places` are those of the tables that are read anew when cases are decided,
-    by relation.
+    `cases` is the number of names of cases in all tables, `rejected` of those among them with a problem, `rows` the
+    number of rows that were read. Of `unnamed` rows nobody can say which case they belong to. `problems` are the first
+    hundred, by table in the order of the declarations, row and column; all stand in the table `batch_rejected` (`case`,
+    `table`, `row`, `reason`). That the rows of the relations `unasked` are of cases with a request, and that a case has
+    no second row of those of which it can have one, is still to be found out. `places` are those of the tables that are
+    read anew when cases are decided, by relation.
     """
 
     connection: DuckDBPyConnection
     shape: Shape
     cases: int
+    rows: int
     rejected: int
     unnamed: int
     problems: tuple[Problem, ...]
@@ -232,7 +233,8 @@ class _Reader:
         names = tuple(table.name for table in unasked)
         places = {name: table.source.place for name, table in self.tables.items() if name in shape
                   and shape[name].has_rows}
-        return Batch(self.connection, shape, cases, rejected, unnamed, problems, names, places)
+        rows = sum(table.rows for table in self.tables.values())
+        return Batch(self.connection, shape, cases, rows, rejected, unnamed, problems, names, places)
 
     # the tables as such
 

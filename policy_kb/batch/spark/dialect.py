@@ -70,6 +70,7 @@ class Spark(DuckDB):
 
     text_type = TYPES["VARCHAR"]
     lists_by_number = False
+    gathers_from_table = False
     # Spark tells each task of all queries of its union; these are as many tasks as the queries have parts together.
     most_united = 12
 
