@@ -14,7 +14,7 @@ The result says the same of every wanted relation as the program did.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count, product
 
 from policy_kb.batch.shape import Openness, Shape
@@ -302,7 +302,8 @@ class _Specialiser:
                 for variant in self._unfolded(rule, result, derived, alias, pinned):
                     simple = self._simple(variant, result, derived, alias)
                     if simple is not None:
-                        found.setdefault(_canonical(simple), simple)
+                        same = _canonical(simple)
+                        found.setdefault((same.head, frozenset(same.body)), simple)
             kept = self._not_implied(list(found.values()))
             if not kept:
                 continue
@@ -439,7 +440,7 @@ class _Specialiser:
             rule = self._known_joined(PlainRule(rule.head, read))  # type: ignore[assignment]
             if rule is None:
                 return None
-            rule = self._equalities(rule)
+            rule = without_implied(self._equalities(rule))
             if rule == before:
                 head = _folded_in(rule.head)
                 assert isinstance(head, Atom)
@@ -687,8 +688,7 @@ class _Specialiser:
                 variant = _for_pattern(rule, pattern, seen[key])
                 if variant is None:
                     continue
-                uses = Counter(v.name for node in (variant.head, *variant.body) for v in tree.variables(node))
-                single = frozenset(one for one, times in uses.items() if times == 1)
+                single = used_once(variant)
                 result.append(
                     PlainRule(variant.head, tuple(narrowed_literal(literal, single) for literal in variant.body))
                 )
@@ -982,6 +982,33 @@ def _shown(part: object) -> str:
     return "_" if part is _IGNORE else "."
 
 
+def is_implied(atom: Atom, other: Atom, free: Container[str]) -> bool:
+    """Whether an atom holds wherever another does, if the variables `free` stand in nothing else."""
+    return atom.relation == other.relation and all(
+        argument == given or isinstance(argument, Wildcard)
+        or (isinstance(argument, Variable) and argument.name in free)
+        for argument, given in zip(atom.arguments, other.arguments, strict=True)
+    )
+
+
+def used_once(rule: PlainRule) -> frozenset[str]:
+    """The variables that stand in one place of a rule."""
+    uses = Counter(one.name for node in (rule.head, *rule.body) for one in tree.variables(node))
+    return frozenset(name for name, times in uses.items() if times == 1)
+
+
+def without_implied(rule: PlainRule) -> PlainRule:
+    """The rule without the atoms that another one of its atoms implies."""
+    free = used_once(rule)
+    kept = list(rule.body)
+    for atom in reversed(rule.body):
+        if isinstance(atom, Atom) and atom.arguments and any(
+            isinstance(other, Atom) and other is not atom and is_implied(atom, other, free) for other in kept
+        ):
+            kept.remove(atom)
+    return rule if len(kept) == len(rule.body) else PlainRule(rule.head, tuple(kept))
+
+
 def _is_anything(atom: Atom) -> bool:
     return all(isinstance(argument, Wildcard) for argument in atom.arguments)
 
@@ -1072,7 +1099,7 @@ def _connected(atoms: list[Atom]) -> list[list[Atom]]:
     return [group[1] for group in groups]
 
 
-def _canonical(rule: PlainRule) -> object:
+def _canonical(rule: PlainRule) -> PlainRule:
     """The same for two rules that differ in the names of their variables only."""
     names: dict[str, str] = {}
     for node in (rule.head, *rule.body):
@@ -1090,7 +1117,6 @@ def _same(one: list[PlainRule], other: list[PlainRule]) -> bool:
         found: set[object] = set()
         for rule in rules:
             canonical = _canonical(rule)
-            assert isinstance(canonical, PlainRule)
             found.add((canonical.head.arguments, frozenset(canonical.body)))
         return found
 

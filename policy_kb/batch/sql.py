@@ -7,7 +7,7 @@ its own, and its cases one more bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -22,9 +22,12 @@ from policy_kb.batch.specialise import (
     counted_atom,
     flags_counted,
     folded,
+    is_implied,
     is_none_or_some,
+    rule_names,
     substituted_rule,
     unified_with,
+    used_once,
 )
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.evaluate.plain import PlainRule, assignment, in_order, named_wildcards
@@ -570,11 +573,91 @@ class Compiler:
         relation, only_certain = base
         if not self.shape[relation].has_rows:
             return False
+        beyond = self.beyond_all(base, arguments, terms, tests)
+        if beyond is not None:
+            return self.bit(relation, [], notes or [], beyond)
         inside = dict(terms)
         conditions = [*self.row_conditions(relation, arguments, inside, "r")]
         conditions += self.among(only_certain, "r")
         parts = [*conditions, *self.tests(tests, inside)]
         return False if all_of(parts) is False else self.bit(relation, parts, notes or [])
+
+    def beyond_all(
+        self, base: tuple[str, bool | None], arguments: tuple[Expression, ...], terms: Mapping[str, Term],
+        tests: list[Literal],
+    ) -> Sql | None:
+        """That some row which fulfils the tests comes after all rows of a sort (or before all), of the same relation: a
+        comparison of the last with the last. None where the tests ask for anything else.
+
+        So `test(case, "negative", on), count : { test(case, "positive", later), later >= on } = 0` does not join tests
+        with tests.
+        """
+        counts = [literal for literal in tests if counted_atom(literal) is not None]
+        counted = counted_atom(counts[0]) if len(counts) == 1 else None
+        rules = self.rules.get(counted[2].relation, []) if counted is not None else []
+        if counted is None or len(rules) != 1 or not is_none_or_some(counts[0]):
+            return None
+        comparison, _, inner = counted
+        body = self.counted_body(rules[0], inner)
+        if body is None or tree.count_parts(comparison)[1] != "=":
+            return None
+        outer = Atom(base[0], arguments, inner.span)
+        own = {name for name in tree.names(inner) if name.endswith("#")}
+        of_others = [one for one in body if isinstance(one, Atom) and own & tree.names(one)]
+        if len(of_others) != 1 or (other := self.base(of_others[0].relation)) is None or other[0] != base[0]:
+            return None
+        theirs, ours = tree.names(of_others[0]), tree.names(outer)
+        if theirs & ours - terms.keys():
+            return None
+        free = used_once(PlainRule(inner, tuple(body)))
+        own_tests: list[Literal] = []
+        orders: list[tuple[str, str, str]] = []
+        for literal in body:
+            if literal is of_others[0] or literal in tests:
+                continue
+            if isinstance(literal, Atom):
+                # It says that the row itself is there.
+                said = Atom(base[0], literal.arguments, literal.span)
+                if self.base(literal.relation) != base or not is_implied(said, outer, free):
+                    return None
+            elif not isinstance(literal, Comparison) or not self.is_test(literal):
+                return None
+            elif tree.names(literal) <= theirs:
+                own_tests.append(literal)
+            elif (order := _order(literal, theirs - terms.keys())) is not None:
+                orders.append(order)
+            else:
+                return None
+        if len(orders) != 1:
+            return None
+        (theirs_is, operator, ours_is), = orders
+        extreme = "max" if operator.startswith(">") else "min"
+        values = []
+        for atom, which, name, others in (
+            (outer, base[1], ours_is, [one for one in tests if one is not counts[0]]),
+            (of_others[0], other[1], theirs_is, own_tests),
+        ):
+            scope = dict(terms)
+            found = [*self.row_conditions(base[0], atom.arguments, scope, "r"), *self.among(which, "r")]
+            condition = all_of([*found, *self.tests(others, scope)])
+            value = scope.get(name)
+            if value is None or value.of_case or value.kind == SYMBOL or condition is False:
+                return None
+            of_rows = value.sql if condition is True else f"CASE WHEN {condition} THEN {value.sql} END"
+            values.append(f"{extreme}({of_rows})")
+        compared = operator[0] if operator.endswith("=") else f"{operator}="
+        return f"coalesce({values[0]} {compared} {values[1]}, {values[0]} IS NOT NULL)"
+
+    def counted_body(self, rule: PlainRule, counted: Atom) -> list[Literal] | None:
+        """The body of the rule for what is counted, with the variables of the literal that counts it."""
+        values: dict[str, Expression] = {}
+        for argument, head in zip(counted.arguments, rule.head.arguments, strict=True):
+            if not isinstance(head, Variable) or head.name in values:
+                return None
+            values[head.name] = argument
+        for name in rule_names(rule) - values.keys():
+            values[name] = Variable(f"{name}.{next(self.numbers)}", counted.span)
+        return list(substituted_rule(rule, values).body)
 
     def bit(self, relation: str, conditions: Iterable[Truths], notes: list[str], all_hold: Sql | None = None) -> Sql:
         """Whether some row of a relation fulfils all conditions, as a column of the wide row; or whether `all_hold`, an
@@ -659,7 +742,7 @@ class Compiler:
         if wanted == 2 and len(own) == 1:
             # Two different values: the least is not the greatest.
             of_rows = own[0] if condition is True else f"CASE WHEN {condition} THEN {own[0]} END"
-            found = all_of([where, self.bit(relation, tests, notes, f"min({of_rows}) < max({of_rows})")])
+            found = all_of([where, self.bit(relation, [], notes, f"min({of_rows}) < max({of_rows})")])
             return found if least is not None else negated(found)
         values = own[0] if len(own) == 1 else self.dialect.struct(**{f"v{i}": one for i, one in enumerate(own)})
         if not own:
@@ -1184,12 +1267,17 @@ class Compiler:
         """The rows of a relation, and the bits they set: a branch for what each row says by itself, and one for what
         all rows of a case say together."""
         key = f"r.{self.key}"
-        alone = [_Bit(name, grouped.conditions[name], grouped.notes[name])
-                 for (all_hold, _), name in grouped.truths.items() if all_hold is None]
+        alone = _looked_up([_Bit(name, grouped.conditions[name], grouped.notes[name])
+                            for (all_hold, _), name in grouped.truths.items() if all_hold is None])
         together = [_Bit(name, (all_hold,), grouped.notes[name])
                     for (all_hold, _), name in grouped.truths.items() if all_hold is not None]
+        if together and all(bit.among is None for bit in alone):
+            # All in one: fewer rows are left to gather.
+            some = [(bit, all_of(bit.conditions)) for bit in alone]
+            together += [replace(bit, conditions=() if test is True else (f"bool_or({test})",)) for bit, test in some]
+            alone = []
         found = []
-        for bits, ending in ((_looked_up(alone), ""), (together, f"\nGROUP BY {key}")):
+        for bits, ending in ((alone, ""), (together, f"\nGROUP BY {key}")):
             source = self.rows_from(grouped.relation, [str(all_of(bit.conditions)) for bit in bits])
             found += [_Branch(key, bits, source + ending)] if bits else []
         return found
@@ -1341,6 +1429,20 @@ class Compiler:
                     wide.columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
             wide.sources.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.key} = {wide.key}")
         return wide
+
+
+_MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def _order(literal: Comparison, names: Container[str]) -> tuple[str, str, str] | None:
+    """The variables that a literal orders, one of `names` first, and how."""
+    sides = (literal.left, literal.operator, literal.right)
+    if literal.operator in _MIRRORED and isinstance(literal.right, Variable) and literal.right.name in names:
+        sides = (literal.right, _MIRRORED[literal.operator], literal.left)
+    left, operator, right = sides
+    if operator in _MIRRORED and isinstance(left, Variable) and left.name in names and isinstance(right, Variable):
+        return left.name, operator, right.name
+    return None
 
 
 def _looked_up(bits: list[_Bit]) -> list[_Bit]:

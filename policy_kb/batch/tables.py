@@ -285,7 +285,7 @@ class _Reader:
                 # A text is dear to check and often said: each is checked once.
                 bad_texts, changed = self.one(
                     f"SELECT count(*) FILTER (WHERE NOT {column.sql.accepts}), "
-                    f"count(*) FILTER (WHERE {column.sql.value} IS DISTINCT FROM {name}) "
+                    f"count(*) FILTER (WHERE {column.sql.changes}) "
                     f"FROM (SELECT DISTINCT {name} FROM {rows})", table
                 )
             refused += bad_texts

@@ -56,13 +56,15 @@ class ValueSql:
 
     `accepts` is true where `read_value` would take the value and false elsewhere, never NULL. `value` is what it would
     give there (VARCHAR; BIGINT, of a date the days since 1970-01-01; DOUBLE, never -0.0); elsewhere it is anything, but
-    never an error. `text` is what a case would say, as `read_value` is to be given it; NULL for no value. `is_unusual`,
-    if there is one, is quick, and false of nothing but texts that are accepted and stay as they are.
+    never an error. `text` is what a case would say, as `read_value` is to be given it; NULL for no value. `changes` is
+    false where the value is the column itself. `is_unusual`, if there is one, is quick, and false of nothing but texts
+    that are accepted and do not change.
     """
 
     value: str
     accepts: str
     text: str
+    changes: str = "TRUE"
     is_unusual: str | None = None
 
 
@@ -301,7 +303,8 @@ class _ValueSql:
             accepts = self.among(value, attribute.one_of)
         else:
             accepts = self.is_plain()
-        return ValueSql(value, f"coalesce({accepts}, FALSE)", column, self.is_unusual())
+        changes = "FALSE" if value == column else f"{value} IS DISTINCT FROM {column}"
+        return ValueSql(value, f"coalesce({accepts}, FALSE)", column, changes, self.is_unusual())
 
     def is_unusual(self) -> str | None:
         """The text is not one of the few that are declared, as it is written there."""

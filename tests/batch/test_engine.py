@@ -220,11 +220,11 @@ def test_a_table_whose_summary_belies_its_rows_refuses_the_batch(tmp_path: Path)
 def test_what_was_compiled_is_kept_for_the_same_rules_readings_and_shape(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from policy_kb.batch import engine
+    from policy_kb.batch import plan
 
     monkeypatch.setenv("POLICY_KB_CACHE", str(tmp_path / "cache"))
-    compile_, compiled = engine.decisions, []
-    monkeypatch.setattr(engine, "decisions", lambda *how: compiled.append(how) or compile_(*how))
+    compile_, compiled = plan.decisions, []
+    monkeypatch.setattr(plan, "decisions", lambda *how: compiled.append(how) or compile_(*how))
     shutil.copytree(Path(__file__).parents[2] / "kb", tmp_path / "kb")
     entry = tmp_path / "kb" / "alemtuzumab.dl"
     tables = {name: [row for row in rows if row[0] not in BAD] for name, rows in TABLES.items()}
