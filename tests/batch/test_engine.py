@@ -31,6 +31,8 @@ COLUMNS = {
     "alemtuzumab_course": ("case", "number", "first_dose", "last_dose"),
     "age": ("case", "years"),
     "prior_approval": ("case", "payer"),
+    "line_of_business": ("case", "line"),
+    "doses_requested": ("case", "doses"),
 }
 
 
@@ -137,12 +139,13 @@ ROWS = {"relapse": "2025-01-01", "planned_dose": 12, "age": 40, "prior_approval"
 
 
 @pytest.mark.parametrize("relation", [*ROWS, "therapy", "alemtuzumab_course"])
-@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize(("parts", "slices"), [(1, 1), (3, 1), (1, 3)])
 def test_rows_without_a_request_are_found_whatever_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, parts: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, parts: int, slices: int
 ) -> None:
     """Also where the decision does not read the relation, only for some cases, or only a part of its rows."""
     monkeypatch.setattr("policy_kb.batch.engine.PART", 3 // parts)
+    monkeypatch.setattr("policy_kb.batch.engine.SLICE", 6 // slices)
     values = {"therapy": ("Avonex", "2021-01-10", "2023-05-01"), "alemtuzumab_course": (1, "2020-01-10", "2020-01-14"),
               **{name: (value,) for name, value in ROWS.items()}}
     requests = [(f"A-{number}", "Lemtrada", "initiation", "2025-09-02") for number in range(3)]
@@ -160,11 +163,39 @@ def test_rows_without_a_request_are_found_whatever_reads_them(
         assert [row["case"] for row in csv.DictReader(stream)] == ["A-9"]
 
 
-def test_parts_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("relation", ["request", "age", "line_of_business", "doses_requested"])
+@pytest.mark.parametrize(("parts", "slices"), [(1, 1), (3, 1), (1, 3)])
+def test_second_rows_are_found_whatever_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, parts: int, slices: int
+) -> None:
+    monkeypatch.setattr("policy_kb.batch.engine.PART", 3 // parts)
+    monkeypatch.setattr("policy_kb.batch.engine.SLICE", 6 // slices)
+    request = ("Lemtrada", "initiation", "2025-09-02")
+    values = {"request": request, "age": (40,), "line_of_business": ("commercial",), "doses_requested": (3,)}
+    tables = {"request": [(f"A-{number}", *request) for number in range(3)]}
+    tables.setdefault(relation, []).append(("A-1", *values[relation]))
+    if relation != "request":
+        tables[relation].append(("A-1", *values[relation]))
+    cases = folder(tmp_path / "cases", tables)
+    refused = call("batch", cases, "-o", tmp_path / "out.parquet")
+    assert refused.exit_code == 1
+    assert f"case `A-1`: a second row of `{relation}`" in refused.output
+    assert "1 of 3 cases" in refused.output
+    assert not (tmp_path / "out.parquet").exists()
+    done = call("batch", cases, "-o", tmp_path / "out.parquet", "--rejects", tmp_path / "bad.csv", "--json")
+    assert done.exit_code == 0, done.output
+    assert set(result(tmp_path / "out.parquet")) == {"A-0", "A-2"}
+
+
+@pytest.mark.parametrize(("part", "slice_"), [(12, 1000), (1000, 40), (25, 40)])
+def test_parts_and_slices_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, slice_: int
+) -> None:
     lines = tmp_path / "cases.ndjson"
     lines.write_text("".join(json.dumps(case) + "\n" for case in documents(5, 50) if is_initiation(case)))
     assert call("batch", lines, "-o", tmp_path / "whole.parquet").exit_code == 0
-    monkeypatch.setattr("policy_kb.batch.engine.PART", 12)
+    monkeypatch.setattr("policy_kb.batch.engine.PART", part)
+    monkeypatch.setattr("policy_kb.batch.engine.SLICE", slice_)
     assert call("batch", lines, "-o", tmp_path / "parts.parquet").exit_code == 0
     assert result(tmp_path / "whole.parquet") == result(tmp_path / "parts.parquet")
 

@@ -161,7 +161,10 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
 def break_document(source: random.Random, document: Any) -> Any:
     """A change to a document, which is often no case any more."""
     document = json.loads(json.dumps(document))
-    holder, key = source.choice(list(places(document)))
+    found = list(places(document))
+    if not found:  # changes before this one have left nothing
+        return document
+    holder, key = source.choice(found)
     odd = source.choice(ODD_VALUES)
     change = source.randrange(9)
     if change < 3:
