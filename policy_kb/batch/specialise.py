@@ -1005,7 +1005,7 @@ def without_implied(rule: PlainRule) -> PlainRule:
         if isinstance(atom, Atom) and atom.arguments and any(
             isinstance(other, Atom) and other is not atom and is_implied(atom, other, free) for other in kept
         ):
-            kept.remove(atom)
+            kept = [other for other in kept if other is not atom]
     return rule if len(kept) == len(rule.body) else PlainRule(rule.head, tuple(kept))
 
 

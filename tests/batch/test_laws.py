@@ -18,7 +18,7 @@ from policy_kb.diagnostics import CaseRefused, Refused
 from policy_kb.load.facts import Facts
 from policy_kb.report.determination import Determination
 from tests.batch.running import decided, expected, models
-from tests.evaluate.running import policy_of
+from tests.evaluate.running import Policy, check_text, policy_of
 from tests.strategies import cases as alemtuzumab
 from tests.strategies import programs
 
@@ -125,3 +125,66 @@ def test_neither_order_nor_company_matters() -> None:
     assert {name: told(row, phase) for name, row in whole.items()} == {
         name: told(row, phase) for name, row in apart.items()
     }
+
+
+def some_comparisons(source: random.Random) -> str:
+    """A program that compares rows of one relation by their order, and asks about a relation with one row."""
+    def kind(name: str) -> tuple[str, str]:
+        """What stands for the kind of a row, and a literal about it."""
+        return source.choice([('"a"', ""), ('"b"', ""), ("_", ""), (name, f'{name} != "c"'), (name, f'{name} = "b"')])
+
+    def rule() -> str:
+        first, about_first = kind("first")
+        second, about_second = kind("second")
+        order = source.choice(["later {} on", "on {} later"]).format(source.choice([">=", ">", "<", "<=", "=", "!="]))
+        inner = [f"row(case, {second}, later)", order, about_second, source.choice(["", "", "later > 2", "later != on"])]
+        count = f"count : {{ {', '.join(filter(None, inner))} }} {source.choice(['= 0', '= 0', '< 1', '>= 1', '<= 1'])}"
+        others = [
+            about_first, count, source.choice(["", "", "on > 1", "count : { row(case, \"c\", any) } = 0"]),
+            source.choice(["", "", "row(case, other, _), other != \"a\"", "row(case, _, on)"]),
+            source.choice(["", "stage(case, level), level > 1", "stage(case, level), on > level", "!stage(case, 2)",
+                           "stage(case, level), level != 1, level < 4"]),
+        ]
+        return f"decided(case) :- row(case, {first}, on), {', '.join(filter(None, others))}."
+
+    return "\n".join([
+        ".type Case <: symbol",
+        '@[ask("What is asked for?")] @[single]',
+        ".decl request(case: Case, drug: symbol, phase: symbol, received: number)",
+        ".input request",
+        '@[ask("Which rows are there?")]',
+        '.decl row(case: Case, @[one_of("a", "b", "c")] kind: symbol, on: number)',
+        ".input row",
+        '@[ask("Which stage is it?")] @[single] @[closed]',
+        ".decl stage(case: Case, level: number)",
+        ".input stage",
+        '@[policy("T-1", phase = "treatment", title = "A test", revised = "2025-07-15")] @[criterion("treatment decided")]',
+        ".decl decided(case: Case)",
+        *(rule() for _ in range(source.randint(1, 5))),
+    ])
+
+
+def a_case_to_compare(source: random.Random, name: str) -> dict[str, Any]:
+    rows = [{"kind": source.choice("abc"), "on": source.randint(0, 5), "uncertain": source.random() < 0.25}
+            for _ in range(source.randint(0, 4))]
+    request = {"drug": "p", "phase": "treatment", "received": 1}
+    found: dict[str, Any] = {"case": name, "request": request, "row": rows}
+    if source.random() < 0.6:
+        found["stage"] = {"level": source.randint(0, 4)}
+    if source.random() < 0.3:
+        found["incomplete"] = ["row"]
+    return found
+
+
+@given(st.integers(0, 2**32), st.booleans())
+def test_rows_compared_by_their_order(seed: int, general: bool) -> None:
+    source = random.Random(seed)
+    text = some_comparisons(source)
+    policy = Policy(check_text(text), ["decided"])
+    documents = [a_case_to_compare(source, f"A-{number}") for number in range(8)]
+    facts = [policy.facts(document) for document in documents]
+    found = models(policy.program, policy.worlds, policy.known, facts, general=general)
+    names = {f"decided{sign}" for sign in "+?*"} & policy.worlds.program.arities.keys()
+    for one, document in zip(facts, documents, strict=True):
+        wanted = expected(policy.model(document), names)
+        assert {name: rows for name, rows in found[one.case].items() if name in names} == wanted, text
