@@ -7,7 +7,7 @@ its own, and its cases one more bit.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -141,6 +141,29 @@ class _Bit:
     conditions: tuple[Truths, ...]
     notes: list[str]
     among: _Among | None = None
+
+
+class _ValueTables:
+    """Tables that rows are joined with: beside each value of a column, the bits that a row with it sets, in a number
+    for each word and further condition."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Sql, dict[tuple[int, Truths], dict[Value, int]]] = {}
+
+    def column(self, among: _Among, bit: int, word: int, condition: Truths) -> Sql:
+        """The column of a table for a word and a condition, to which a bit is added beside its values."""
+        columns = self.numbers.setdefault(among.column, {})
+        numbers = columns.setdefault((word, condition), {})
+        for value in among.values:
+            numbers[value] = numbers.get(value, 0) | bit
+        return f"m{list(self.numbers).index(among.column)}.set_{list(columns).index((word, condition))}"
+
+    def joins(self, dialect: DuckDB) -> Iterator[Sql]:
+        for i, (column, sets) in enumerate(self.numbers.items()):
+            rows = [(value, *(numbers.get(value, 0) for numbers in sets.values()))
+                    for value in sorted(frozenset().union(*sets.values()), key=repr)]
+            names = ["value", *(f"set_{n}" for n in range(len(sets)))]
+            yield f"LEFT JOIN {dialect.values_table(rows, names, f'm{i}')} ON m{i}.value = {column}"
 
 
 @record
@@ -1321,47 +1344,29 @@ class Compiler:
 
     def bits_of(self, branch: _Branch, number: int, words: range) -> Sql:
         """The bits that the rows of a branch set, the first of which has this number."""
-        places = {number + i: bit for i, bit in enumerate(branch.bits)}
         lines = [f"SELECT {branch.key}"]
-        tables: dict[Sql, list[dict[Value, int]]] = {}
+        tables = _ValueTables()
         for word in words:
             lines[-1] += ","
-            # What is set where the same holds, and the rules that each such number comes from.
+            # Each value that is combined, the condition under which it is, and the rules it comes from.
             chosen: dict[tuple[Sql, Truths], list[str]] = {}
-            beside: dict[tuple[Sql, Truths], dict[Value, int]] = {}
-            for place, bit in places.items():
+            for place, bit in enumerate(branch.bits, number):
                 if place // BITS != word:
                     continue
-                own = 1 << place % BITS
+                own, said = 1 << place % BITS, "; ".join(bit.notes)
                 rest = all_of(part for part in bit.conditions if part is not bit.among)
                 if bit.among is None:
-                    chosen[f"CAST({own} AS BIGINT)", rest] = [f"-- {'; '.join(bit.notes)}"]
-                    continue
-                column = bit.among.column
-                sets = tables.setdefault(column, [])
-                if (column, rest) not in beside:
-                    beside[column, rest] = {}
-                    sets.append(beside[column, rest])
-                numbers = beside[column, rest]
-                alias = f"m{list(tables).index(column)}.set_{[one is numbers for one in sets].index(True)}"
-                chosen.setdefault((f"coalesce({alias}, CAST(0 AS BIGINT))", rest), []).append(
-                    f"-- {own}: {'; '.join(bit.notes)}"
-                )
-                for value in bit.among.values:
-                    numbers[value] = numbers.get(value, 0) | own
+                    chosen[f"CAST({own} AS BIGINT)", rest] = [said]
+                else:
+                    column = tables.column(bit.among, own, word, rest)
+                    chosen.setdefault((f"coalesce({column}, CAST(0 AS BIGINT))", rest), []).append(f"{own}: {said}")
             if not chosen:
                 lines.append(f"       {_word(word, False)}")
             for i, ((value, rest), notes) in enumerate(chosen.items()):
-                lines += [f"       {note}" for note in notes]
-                number_of = value if rest is True else f"CASE WHEN {rest} THEN {value} ELSE CAST(0 AS BIGINT) END"
-                lines.append(f"       {number_of}{' |' if i < len(chosen) - 1 else f' AS word_{word}'}")
-        lines.append(branch.source)
-        for i, (column, sets) in enumerate(tables.items()):
-            rows = [(value, *(numbers.get(value, 0) for numbers in sets))
-                    for value in sorted(set().union(*sets), key=repr)]
-            names = ["value", *(f"set_{n}" for n in range(len(sets)))]
-            lines.append(f"LEFT JOIN {self.dialect.values_table(rows, names, f'm{i}')} ON m{i}.value = {column}")
-        return "\n".join(lines)
+                lines += [f"       -- {note}" for note in notes]
+                value = value if rest is True else f"CASE WHEN {rest} THEN {value} ELSE CAST(0 AS BIGINT) END"
+                lines.append(f"       {value}{' |' if i < len(chosen) - 1 else f' AS word_{word}'}")
+        return "\n".join([*lines, branch.source, *tables.joins(self.dialect)])
 
     def grouped(self, name: str, selects: list[Sql], words: range) -> list[Step]:
         gathered = ", ".join(f"bit_or(word_{word}) AS word_{word}" for word in words)

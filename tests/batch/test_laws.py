@@ -137,7 +137,8 @@ def some_comparisons(source: random.Random) -> str:
         first, about_first = kind("first")
         second, about_second = kind("second")
         order = source.choice(["later {} on", "on {} later"]).format(source.choice([">=", ">", "<", "<=", "=", "!="]))
-        inner = [f"row(case, {second}, later)", order, about_second, source.choice(["", "", "later > 2", "later != on"])]
+        other = source.choice(["", "", "later > 2", "later != on"])
+        inner = [f"row(case, {second}, later)", order, about_second, other]
         count = f"count : {{ {', '.join(filter(None, inner))} }} {source.choice(['= 0', '= 0', '< 1', '>= 1', '<= 1'])}"
         others = [
             about_first, count, source.choice(["", "", "on > 1", "count : { row(case, \"c\", any) } = 0"]),
@@ -158,7 +159,8 @@ def some_comparisons(source: random.Random) -> str:
         '@[ask("Which stage is it?")] @[single] @[closed]',
         ".decl stage(case: Case, level: number)",
         ".input stage",
-        '@[policy("T-1", phase = "treatment", title = "A test", revised = "2025-07-15")] @[criterion("treatment decided")]',
+        '@[policy("T-1", phase = "treatment", title = "A test", revised = "2025-07-15")]',
+        '@[criterion("treatment decided")]',
         ".decl decided(case: Case)",
         *(rule() for _ in range(source.randint(1, 5))),
     ])
