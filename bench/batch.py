@@ -1,6 +1,7 @@
 """Batches: `python -m bench.batch [CASES]` decides so many generated cases (a million) beside what it is compared with.
 
-All figures of a run come from the same data on the same machine, taken in turns; the least of three counts.
+All figures of a run come from the same data on the same machine, taken in turns; the least of so many counts. What is
+compared with each other are whole commands.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench import batch_by_hand, batch_data, batch_others  # noqa: E402
 
-RUNS = 3
+RUNS = 5
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -29,8 +30,16 @@ def seconds(action: Callable[[], object]) -> float:
 
 def ours(source: Path, output: Path) -> None:
     """A whole command, start-up, checks and summary included."""
-    command = [sys.executable, str(ROOT / "cli.py"), "batch", str(source), "-o", str(output)]
-    subprocess.run(command, check=True, capture_output=True)
+    run(str(ROOT / "cli.py"), "batch", str(source), "-o", str(output))
+
+
+def by_hand(source: Path, output: Path, form: str) -> None:
+    """A whole command too: it starts Python and DuckDB, and runs the query."""
+    run("-m", "bench.batch_by_hand", str(source), str(output), form)
+
+
+def run(*arguments: str) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, cwd=ROOT)
 
 
 def line(what: str, cases: int, took: float, beside: str = "") -> None:
@@ -45,14 +54,14 @@ def main() -> None:
         cases.mkdir()
         line("data made", number, seconds(lambda: batch_data.write_cases(cases, number)))
         whole: list[float] = []
-        by_hand: dict[str, list[float]] = {form: [] for form in batch_by_hand.FORMS}
+        hand: dict[str, list[float]] = {form: [] for form in batch_by_hand.FORMS}
         for _ in range(RUNS):
             whole.append(seconds(lambda: ours(cases, output)))
-            for form, times in by_hand.items():
-                times.append(seconds(lambda form=form: batch_by_hand.decide(  # type: ignore[misc]
+            for form, times in hand.items():
+                times.append(seconds(lambda form=form: by_hand(  # type: ignore[misc]
                     cases, folder / "by-hand.parquet", form)))
         line("batch, three answers, every criterion", number, min(whole))
-        for form, times in by_hand.items():
+        for form, times in hand.items():
             ratio = f"ratio {min(whole) / min(times):.2f} (at most 2)"
             line(f"  by hand, two answers, {form}", number, min(times), ratio)
         tenth = folder / "tenth"

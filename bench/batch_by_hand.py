@@ -10,6 +10,7 @@ case, `SEMI_JOINED` asks of each request whether the rows it needs are there. `d
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
@@ -366,3 +367,8 @@ def decide(folder: Path, output: Path, form: str = "semi-joined", threads: int |
         # An empty class is empty text, not NULL.
         sql.execute("UPDATE product SET class = coalesce(class, '')")
         sql.execute(f"COPY ({FORMS[form]}) TO '{output}' (FORMAT parquet)")
+
+
+if __name__ == "__main__":
+    source, target, chosen = sys.argv[1:]
+    decide(Path(source), Path(target), chosen)
