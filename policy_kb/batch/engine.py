@@ -32,8 +32,9 @@ cases."""
 MOST_FLAGS = 2_500_000_000
 """Flags of all cases that are decided at a time."""
 
-SLICE = 45_000_000
-"""Rows that are gathered at a time; of more, a database would write most to its disk before it has grouped any."""
+SLICE = 250_000_000
+"""Numbers of 64 bits that are gathered at a time, a row being two and its bits; of more, a database would write most to
+its disk before it has grouped any."""
 
 MEMORY = "6GiB"
 """What the database may hold before it moves tables to its folder of temporary files."""
@@ -152,7 +153,7 @@ class Run:
             for name in batch.shape
         }
         self.made: list[Step] = []
-        self.part, self.parts, self.slices = 0, 1, 1
+        self.part, self.parts = 0, 1
 
     def rows(self, query: str) -> list[Any]:
         with self.batch.reading(self.path):
@@ -169,25 +170,27 @@ class Run:
                 break
             as_before += 1
         del self.made[as_before:]
+        numbers = self.batch.rows * (2 + script.words)
+        slices = max(1, -(-numbers // self.parts // SLICE))
         for step in script.steps[as_before:]:
             with self.batch.reading(self.path):
-                if self.slices == 1 or step.name not in (UNGATHERED, GATHERED):
+                if slices == 1 or step.name not in (UNGATHERED, GATHERED):
                     make(self.connection, step)
                 elif step.name == GATHERED:
-                    self.gather(self.made[-1], step)
+                    self.gather(self.made[-1], step, slices)
             self.made.append(step)
 
-    def gather(self, ungathered: Step, gathered: Step) -> None:
+    def gather(self, ungathered: Step, gathered: Step, slices: int) -> None:
         """As `make`, of these two steps: slice by slice of the cases."""
         execute, whole = self.connection.execute, f"all_{CASES}"
         has_cases = any(step.name == CASES for step in self.made)
         if has_cases:
             execute(f"ALTER TABLE {CASES} RENAME TO {whole}")
-        for number in range(self.slices):
-            of_slice = _slice(number, self.slices)
+        for number in range(slices):
+            of_slice = f"(hash({_q(CASE)}) >> 32) % {slices} = {number}"  # not what parts are divided by
             if has_cases:
                 execute(f"CREATE OR REPLACE TEMP TABLE {CASES} AS FROM {whole} WHERE {of_slice}")
-            self.show(number)
+            self.show(of_slice)
             make(self.connection, ungathered)
             into = f"INSERT INTO {GATHERED}" if number else f"CREATE OR REPLACE TEMP TABLE {GATHERED} AS"
             execute(f"{into} FROM ({gathered.sql}) AS gathered WHERE {of_slice}")
@@ -228,12 +231,11 @@ class Run:
         """Let the prepared tables show the cases of one part only, without those that were refused."""
         self.made.clear()
         self.part, self.parts = part, parts
-        self.slices = max(1, -(-self.batch.rows // parts // SLICE))
         self.show()
 
-    def show(self, number: int | None = None) -> None:
+    def show(self, of_slice: str | None = None) -> None:
         """Let the prepared tables show the cases of the part, or those of one slice of it."""
-        tests = [] if number is None else [_slice(number, self.slices)]
+        tests = [] if of_slice is None else [of_slice]
         if self.refused():
             tests.append(f'{_q(CASE)} NOT IN (SELECT "case" FROM main.batch_refused)')
         where = f" WHERE {' AND '.join(tests)}" if tests else ""
@@ -439,11 +441,6 @@ class Run:
     def refusal(self) -> CaseRefused:
         """The refusal of a batch with bad cases, the first hundred problems and what to do."""
         return refuse_batch(self.problems(), self.batch.cases, self.rejected(), self.batch.unnamed, self.path)
-
-
-def _slice(number: int, slices: int) -> str:
-    """The condition that a case is of a slice. It has nothing to do with what parts are divided by."""
-    return f"(hash({_q(CASE)}) >> 32) % {slices} = {number}"
 
 
 def chosen_readings(policy: Policy, readings: Mapping[str, str]) -> Chosen:

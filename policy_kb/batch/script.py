@@ -34,13 +34,15 @@ class Step:
 class Script:
     """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
     for every case that has a row of one of the relations `gathers`. `has_row` are the conditions on its rows that the
-    case has a row of a relation, for those of which it has one at most. `width` is how many flags a case has in all."""
+    case has a row of a relation, for those of which it has one at most. `width` is how many flags a case has in all, in
+    `words` numbers of 64 bits those that are gathered."""
 
     steps: tuple[Step, ...]
     last: Sql
     gathers: frozenset[str] = frozenset()
     has_row: Mapping[str, Sql] = field(default_factory=dict)
     width: int = 0
+    words: int = 0
 
     @property
     def text(self) -> Sql:

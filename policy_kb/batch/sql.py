@@ -1259,7 +1259,7 @@ class Compiler:
             tuple(self.read_by([Step(CASES, self.cases(asked), ()), *steps], last)), last,
             gathers=frozenset(name for name, grouped in self.passes.items() if grouped.truths),
             has_row={relation: places[name] for relation, name in has_row.items()},
-            width=len(self.bits) + len(self.layers),
+            width=len(self.bits) + len(self.layers), words=-(-len(self.bits) // BITS),
         )
 
     def of_word(self, alias: str, number: int) -> Sql:

@@ -145,7 +145,7 @@ def test_rows_without_a_request_are_found_whatever_reads_them(
 ) -> None:
     """Also where the decision does not read the relation, only for some cases, or only a part of its rows."""
     monkeypatch.setattr("policy_kb.batch.engine.PART", 3 // parts)
-    monkeypatch.setattr("policy_kb.batch.engine.SLICE", 6 // slices)
+    monkeypatch.setattr("policy_kb.batch.engine.SLICE", 24 // slices)
     values = {"therapy": ("Avonex", "2021-01-10", "2023-05-01"), "alemtuzumab_course": (1, "2020-01-10", "2020-01-14"),
               **{name: (value,) for name, value in ROWS.items()}}
     requests = [(f"A-{number}", "Lemtrada", "initiation", "2025-09-02") for number in range(3)]
@@ -169,7 +169,7 @@ def test_second_rows_are_found_whatever_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relation: str, parts: int, slices: int
 ) -> None:
     monkeypatch.setattr("policy_kb.batch.engine.PART", 3 // parts)
-    monkeypatch.setattr("policy_kb.batch.engine.SLICE", 6 // slices)
+    monkeypatch.setattr("policy_kb.batch.engine.SLICE", 24 // slices)
     request = ("Lemtrada", "initiation", "2025-09-02")
     values = {"request": request, "age": (40,), "line_of_business": ("commercial",), "doses_requested": (3,)}
     tables = {"request": [(f"A-{number}", *request) for number in range(3)]}
@@ -187,7 +187,7 @@ def test_second_rows_are_found_whatever_reads_them(
     assert set(result(tmp_path / "out.parquet")) == {"A-0", "A-2"}
 
 
-@pytest.mark.parametrize(("part", "slice_"), [(12, 1000), (1000, 40), (25, 40)])
+@pytest.mark.parametrize(("part", "slice_"), [(12, 10_000), (1000, 160), (25, 160)])
 def test_parts_and_slices_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, slice_: int
 ) -> None:
