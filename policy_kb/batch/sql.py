@@ -379,15 +379,17 @@ class Compiler:
         named = tree.names(rule.head)
         for group in self.groups(asked, {}):
             rows = [one for one in group if isinstance(one, Atom) and one.relation not in self.given.tables]
-            only = rows[0] if len(rows) == 1 else None
+            tests = [one for one in group if one not in rows]
+            base = self.base(rows[0].relation) if len(rows) == 1 and rows[0].arguments else None
+            bound = {one.name for atom in rows for one in atom.arguments if isinstance(one, Variable)}
+            looked_up = [one for one in tests if not isinstance(one, Comparison)]
             if (
-                only is not None and self.single_of(only) is not None and only.arguments
-                and all(self.is_test(one) for one in group if one is not only)
+                base is not None and self.is_single(base[0])
+                and not any(isinstance(argument, Call) for argument in rows[0].arguments)
+                and all(map(self.is_test, tests)) and all(tree.names(one) <= bound for one in looked_up)
                 and not any(named & tree.names(one) for one in group)
             ):
-                base = self.base(only.relation)
-                assert base is not None
-                conditions.append(self.exists(base, only.arguments, {}, [o for o in group if o is not only], notes))
+                conditions.append(self.exists(base, rows[0].arguments, {}, tests, notes))
             else:
                 others += group
         return conditions, [*alone, *sorted(others, key=rule.body.index)]
@@ -1363,7 +1365,7 @@ class Compiler:
             if not chosen:
                 lines.append(f"       {_word(word, False)}")
             for i, ((value, rest), notes) in enumerate(chosen.items()):
-                lines += [f"       -- {note}" for note in notes]
+                lines += [f"       -- {note}" for note in notes if note]
                 value = value if rest is True else f"CASE WHEN {rest} THEN {value} ELSE CAST(0 AS BIGINT) END"
                 lines.append(f"       {value}{' |' if i < len(chosen) - 1 else f' AS word_{word}'}")
         return "\n".join([*lines, branch.source, *tables.joins(self.dialect)])
