@@ -1215,7 +1215,7 @@ class Compiler:
         if branches:
             steps += self.gathered(GATHERED, branches)
         self.bits = [bit.name for branch in branches for bit in branch.bits]
-        places = {self.q(name): self.of_word("b", number) for number, name in enumerate(self.bits)}
+        places = {self.q(name): self.of_word(number) for number, name in enumerate(self.bits)}
         steps += [self.pass_step(grouped) for grouped in self.passes.values() if grouped.values]
         most = max([0, *(level for _, level in self.flags.values()), *(p.level for p in self.parts.values()),
                     *(p.level for p in self.relations.values())])
@@ -1235,8 +1235,9 @@ class Compiler:
             if level == 0:
                 wide = self.wide_base(asked, places.get(is_asked or ""), any(map(self.reads_case, read)))
             elif tested:
-                wide.columns += [f"{self.of_word('g', i)} AS {self.q(part.name)}" for i, part in enumerate(tested)]
-                wide.sources.append(f"LEFT JOIN joined_rows_{level} AS g ON g.{self.key} = {wide.key}")
+                wide.columns += [f"{self.coalesced(self.of_word(i))} AS {self.q(part.name)}"
+                                 for i, part in enumerate(tested)]
+                wide.sources.append(f"LEFT JOIN joined_rows_{level} AS b ON b.{self.key} = {wide.key}")
             wide.columns += [f"p{i}.{part.columns[0]} AS {self.q(part.name)}" for i, part in enumerate(joined)]
             wide.sources += [f"LEFT JOIN {self.q(part.name)} AS p{i} ON p{i}.{self.key} = {wide.key}"
                              for i, part in enumerate(joined)]
@@ -1264,10 +1265,10 @@ class Compiler:
             width=len(self.bits) + len(self.layers), words=-(-len(self.bits) // BITS),
         )
 
-    def of_word(self, alias: str, number: int) -> Sql:
-        """Whether a case has the bit of this number."""
+    def of_word(self, number: int) -> Sql:
+        """Whether a gathered case has the bit of this number."""
         word, bit = divmod(number, BITS)
-        return f"(coalesce({alias}.word_{word}, 0) & CAST({1 << bit} AS BIGINT) <> 0)"
+        return f"(b.word_{word} & CAST({1 << bit} AS BIGINT) <> 0)"
 
     def layer(self, flags: list[tuple[str, Sql, int, list[str]]], previous: str) -> Sql:
         """One more layer of flags on the wide row."""
@@ -1419,7 +1420,7 @@ class Compiler:
         wide = _Wide(f"r.{self.key}", [f"r.{self.key}"], [f"FROM {self.q(given_table(REQUEST))} AS r"], asked)
         if is_asked is not None:
             wide = _Wide(f"b.{self.key}", [f"b.{self.key}"], [f"FROM {GATHERED} AS b"], is_asked)
-            wide.columns += [f"{self.of_word('b', number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
+            wide.columns += [f"{self.of_word(number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
         if reads_case:
             wide.columns += [f"c.{self.q(f'{relation}.{column}')}" for relation, columns in self.singles.items()
                              for column in columns]
