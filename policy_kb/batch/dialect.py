@@ -76,6 +76,10 @@ class DuckDB:
     def decision(self, word: str) -> Sql:
         return f"CAST({self.text(word)} AS case_decision)"
 
+    def constant(self, word: str) -> Sql:
+        """A text that is the same for all rows; as `answer`."""
+        return f"CAST({self.text(word)} AS ENUM({self.text(word)}))"
+
     def or_false(self, condition: Sql) -> Sql:
         return f"coalesce({condition}, FALSE)"
 

@@ -154,6 +154,7 @@ class Run:
         }
         self.made: list[Step] = []
         self.part, self.parts = 0, 1
+        self.are_names_checked = False
 
     def rows(self, query: str) -> list[Any]:
         with self.batch.reading(self.path):
@@ -256,7 +257,7 @@ class Run:
 
     def refuse_uncovered(self) -> None:
         """Refuse the cases that no policy decides."""
-        if not self.batch.shape[REQUEST].has_rows:
+        if all(any(phases_asked_for(self.policies, [one])) for one in self.asked):
             return
         self.connection.execute(
             f"""INSERT INTO main.batch_refused
@@ -266,9 +267,12 @@ class Run:
 
     def check_names(self, script: Script | None) -> None:
         """Find out whether the rows of the part are of cases with a request, and whether a case has one row where it
-        can have only one. Of the relations that `script` gathers it is enough to look at the cases once. Raises
-        _BadNamesError."""
+        can have only one. Of the relations that `script` gathers it is enough to look at the cases once. Without a
+        script, it is found out of all rows, of refused cases too. Raises _BadNamesError."""
+        if self.are_names_checked:
+            return
         left = [name for name in self.batch.unasked if self.batch.shape[name].has_rows]
+        schema = "main." if script is None else ""
         gathers = script.gathers if script is not None else frozenset()
         if script is not None and gathers.intersection(left):
             found = {name: condition for name, condition in script.has_row.items() if name in left}
@@ -278,15 +282,16 @@ class Run:
             [counted] = self.rows(f"SELECT [{with_request}, {cases}] = [count(*), {rows}] FROM {GATHERED} AS b")
             if not counted[0]:
                 raise _BadNamesError
-        others = [_q(given_table(name)) for name in left if name not in gathers]
-        single = [_q(given_table(name)) for name in left if name not in gathers and self.is_single(name)]
-        queries = [f"SELECT {_q(CASE)} FROM {table} GROUP BY {_q(CASE)} HAVING count(*) > 1" for table in single]
+        others = {name: schema + _q(given_table(name)) for name in left if name not in gathers}
+        queries = [f"SELECT {_q(CASE)} FROM {table} GROUP BY {_q(CASE)} HAVING count(*) > 1"
+                   for name, table in others.items() if self.is_single(name)]
         if others:
-            rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {table}" for table in others)
-            requested = f"(SELECT {_q(CASE)} FROM {_q(given_table(REQUEST))})"
+            rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {table}" for table in others.values())
+            requested = f"(SELECT {_q(CASE)} FROM {schema}{_q(given_table(REQUEST))})"
             queries.append(f"SELECT * FROM ({rows}) AS given ANTI JOIN {requested} AS requested USING ({_q(CASE)})")
         if any(self.one(f"SELECT count(*) FROM ({query})") for query in queries):
             raise _BadNamesError
+        self.are_names_checked = script is None
 
     def is_single(self, relation: str) -> bool:
         return is_single(self.policies[0].program.relations[relation])
@@ -364,14 +369,13 @@ class Run:
 
     # decisions
 
-    def phases(self) -> Iterator[tuple[Policy, Phase]]:
-        """The phases of the policies that some case is about."""
+    @cached_property
+    def asked(self) -> frozenset[tuple[str, str]]:
+        """The drugs and phases that cases ask for."""
         if not self.batch.shape[REQUEST].has_rows:
-            return
-        asked = {(drug, phase) for drug, phase in self.rows(
-            f'SELECT DISTINCT "drug", "phase" FROM main.{_q(given_table(REQUEST))}'
-        )}
-        yield from phases_asked_for(self.policies, asked)
+            return frozenset()
+        requests = f"main.{_q(given_table(REQUEST))}"
+        return frozenset(self.rows(f'SELECT DISTINCT "drug", "phase" FROM {requests}'))
 
     def query(self, policy: Policy, phase: Phase) -> Query:
         key = policy.number, phase.name
@@ -385,7 +389,10 @@ class Run:
         from policy_kb.batch.results import write_results
 
         self.refuse_uncovered()
-        queries = [self.query(policy, phase) for policy, phase in self.phases()]
+        if self.refused():
+            # What is refused is shown no more, and whether its names are right cannot be seen from what is decided.
+            self.check_names(None)
+        queries = [self.query(policy, phase) for policy, phase in phases_asked_for(self.policies, self.asked)]
         criteria = list(dict.fromkeys(name for query in queries for name in query.columns if " " in name))
         parts = self.parts_of(max((query.script.width for query in queries), default=0))
         selects = self.selects(queries, parts, rejects is None, progress)
@@ -419,6 +426,7 @@ class Run:
             before = self.refused()
             self.refuse_by_rules()
             if self.refused() > before:
+                self.check_names(None)
                 self.choose(part, parts)
             if is_strict and self.is_bad():
                 self.check_names(None)

@@ -90,10 +90,11 @@ def decisions(
     )
     steps = [*script.steps, Step(ANSWERS_TABLE, script.last, ())]
     # What is the same for all cases, or follows from another column, is put in last.
-    values = {name: f"a.{dialect.quoted(name)}" for name, _ in outputs}
-    del values[CASE]
-    values = {CASE: f"a.{dialect.quoted(CASE)}", "policy": text(phase.policy), "phase": text(phase.name),
-              "decision": values.pop("decision"), "approval": approval, **values}
+    answers = {name: f"a.{dialect.quoted(name)}" for name, _ in outputs}
+    values = {
+        CASE: answers.pop(CASE), "policy": dialect.constant(phase.policy), "phase": dialect.constant(phase.name),
+        "decision": answers.pop("decision"), "approval": approval, **answers,
+    }
     columns = [f"{value} AS {dialect.quoted(name)}" for name, value in values.items()]
     joins = []
     for listing in listings:

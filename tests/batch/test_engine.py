@@ -187,6 +187,36 @@ def test_second_rows_are_found_whatever_reads_them(
     assert set(result(tmp_path / "out.parquet")) == {"A-0", "A-2"}
 
 
+@pytest.mark.parametrize("reason", ["uncovered", "by a rule"])
+@pytest.mark.parametrize("second", ["request", "age", "prior_approval"])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_second_rows_and_rows_without_a_request_are_found_of_refused_cases_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, second: str, parts: int
+) -> None:
+    """A case that no policy covers, or that a rule refuses, is not among those that are decided."""
+    monkeypatch.setattr("policy_kb.batch.engine.PART", 3 // parts)
+    request = ("Lemtrada", "initiation", "2025-09-02")
+    odd = ("Avonex", "initiation", "2025-09-02") if reason == "uncovered" else request
+    tables: dict[str, list[tuple[object, ...]]] = {"request": [("A-0", *request), ("A-1", *odd), ("A-2", *request)]}
+    if reason == "by a rule":
+        tables["therapy"] = [("A-1", "Avonex", "2021-01-10", "2020-01-01")]
+    rows: dict[str, list[tuple[object, ...]]] = {"request": [("A-1", *request)], "age": [("A-1", 40), ("A-1", 41)],
+                                                "prior_approval": [("A-9", "another plan")]}
+    tables.setdefault(second, []).extend(rows[second])
+    cases = folder(tmp_path / "cases", tables)
+    refused = call("batch", cases, "-o", tmp_path / "out.parquet")
+    assert refused.exit_code == 1
+    assert ("case `A-9`: the case has no `request`" if second == "prior_approval" else
+            f"case `A-1`: a second row of `{second}`") in refused.output
+    done = call("batch", cases, "-o", tmp_path / "out.parquet", "--rejects", tmp_path / "bad.csv", "--json")
+    assert done.exit_code == 0, done.output
+    assert set(result(tmp_path / "out.parquet")) == {"A-0", "A-2"}
+    bad = {"A-1", "A-9"} if second == "prior_approval" else {"A-1"}
+    with (tmp_path / "bad.csv").open() as stream:
+        assert {row["case"] for row in csv.DictReader(stream)} == bad
+    assert json.loads(done.output)["rejected"] == len(bad)
+
+
 @pytest.mark.parametrize(("part", "slice_"), [(12, 10_000), (1000, 160), (25, 160)])
 def test_parts_and_slices_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, slice_: int

@@ -91,7 +91,7 @@ class Spark(DuckDB):
     def answer(self, word: str) -> Sql:
         return text(word)
 
-    decision = answer
+    decision = constant = answer
 
     def array(self, items: Sequence[Sql]) -> Sql:
         return f"array({', '.join(items)})"
