@@ -381,12 +381,10 @@ class Compiler:
             rows = [one for one in group if isinstance(one, Atom) and one.relation not in self.given.tables]
             tests = [one for one in group if one not in rows]
             base = self.base(rows[0].relation) if len(rows) == 1 and rows[0].arguments else None
-            bound = {one.name for atom in rows for one in atom.arguments if isinstance(one, Variable)}
-            looked_up = [one for one in tests if not isinstance(one, Comparison)]
             if (
                 base is not None and self.is_single(base[0])
                 and not any(isinstance(argument, Call) for argument in rows[0].arguments)
-                and all(map(self.is_test, tests)) and all(tree.names(one) <= bound for one in looked_up)
+                and self.are_tests_of(rows[0], tests, {})
                 and not any(named & tree.names(one) for one in group)
             ):
                 conditions.append(self.exists(base, rows[0].arguments, {}, tests, notes))
@@ -505,7 +503,7 @@ class Compiler:
         group = self.doubtful(group)
         rows = [literal for literal in group if isinstance(literal, Atom) and literal.relation not in self.given.tables]
         others = [literal for literal in group if literal not in rows]
-        if len(rows) == 1 and self.base(rows[0].relation) is not None and all(self.is_test(one) for one in others):
+        if len(rows) == 1 and self.base(rows[0].relation) is not None and self.are_tests_of(rows[0], others, terms):
             base = self.base(rows[0].relation)
             assert base is not None
             return self.exists(base, rows[0].arguments, terms, others, notes)
@@ -527,6 +525,11 @@ class Compiler:
                     literal = Atom(literal.relation[:-1] + UNSURE, literal.arguments, literal.span)
             result.append(literal)
         return [one for one in result if not (isinstance(one, Negation) and one.atom in removed)]
+
+    def are_tests_of(self, atom: Atom, literals: list[Literal], terms: Iterable[str]) -> bool:
+        """Whether literals only test the row of an atom. A table that gives a variable its values does more."""
+        bound = {one.name for one in atom.arguments if isinstance(one, Variable)}.union(terms)
+        return all(self.is_test(one) and (isinstance(one, Comparison) or tree.names(one) <= bound) for one in literals)
 
     def is_test(self, literal: Literal) -> bool:
         """Whether a literal compares values, or looks them up in a table, or asks whether there are other rows."""
@@ -665,7 +668,7 @@ class Compiler:
             scope = dict(terms)
             found = [*self.row_conditions(base[0], atom.arguments, scope, "r"), *self.among(which, "r")]
             condition = all_of([*found, *self.tests(others, scope)])
-            value = scope.get(name)
+            value = scope.get(name) if name in tree.names(atom) else None
             if value is None or value.of_case or value.kind == SYMBOL or condition is False:
                 return None
             of_rows = value.sql if condition is True else f"CASE WHEN {condition} THEN {value.sql} END"
@@ -728,7 +731,7 @@ class Compiler:
         rule = rules[0]
         inside, conditions, rest = self.of_case(rule)
         rows = [one for one in rest if isinstance(one, Atom) and one.relation not in self.given.tables]
-        if len(rows) != 1 or not all(self.is_test(one) for one in rest if one is not rows[0]):
+        if len(rows) != 1 or not self.are_tests_of(rows[0], [one for one in rest if one is not rows[0]], inside):
             return None
         base = self.base(rows[0].relation)
         if base is None or self.is_single(base[0]):
@@ -1141,7 +1144,8 @@ class Compiler:
             rows = [one for one in rest if isinstance(one, Atom) and one.relation not in self.given.tables]
             base = self.base(rows[0].relation) if len(rows) == 1 else None
             is_of_rows = not self.is_of_case(head, terms)
-            if is_of_rows and base is not None and all(self.is_test(one) for one in rest if one is not rows[0]):
+            others = [one for one in rest if not rows or one is not rows[0]]
+            if is_of_rows and base is not None and self.are_tests_of(rows[0], others, terms):
                 scope = dict(terms)
                 tests: list[Truths] = [*self.row_conditions(base[0], rows[0].arguments, scope, "r")]
                 tests += self.among(base[1], "r")

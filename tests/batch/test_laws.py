@@ -166,6 +166,22 @@ def some_comparisons(source: random.Random) -> str:
     ])
 
 
+def test_a_large_table_gives_a_variable_its_values() -> None:
+    """More rows than a rule is written out for, joined with a row by one column, compared with the case by another."""
+    rules = some_comparisons(random.Random(1)).partition("decided(case) :-")[0]
+    rows = " ".join(f"step({number}, {number % 7})." for number in range(100))
+    text = f"{rules}.decl step(level: number, on: number)\n{rows}\n" \
+        "decided(case) :- step(n, on), row(case, _, on), stage(case, level), n > level + 94."
+    policy = Policy(check_text(text), ["decided"])
+    source = random.Random(2)
+    documents = [a_case_to_compare(source, f"A-{number}") for number in range(30)]
+    facts = [policy.facts(document) for document in documents]
+    found = models(policy.program, policy.worlds, policy.known, facts)
+    wanted = [expected(policy.model(document), {"decided?"}) for document in documents]
+    assert [{name: rows for name, rows in found[one.case].items() if name == "decided?"} for one in facts] == wanted
+    assert 0 < sum(map(bool, wanted)) < len(wanted)
+
+
 def a_case_to_compare(source: random.Random, name: str) -> dict[str, Any]:
     rows = [{"kind": source.choice("abc"), "on": source.randint(0, 5), "uncertain": source.random() < 0.25}
             for _ in range(source.randint(0, 4))]
