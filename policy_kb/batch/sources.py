@@ -137,14 +137,14 @@ def find_in_database(
         finds.add(Kind.UNREADABLE, place, f"the database cannot be opened: {first_line(bad)}", hint)
         return finds
     tables = connection.execute(
-        "SELECT table_name, FALSE FROM duckdb_tables() WHERE database_name = $1 AND schema_name = 'main' "
-        "UNION ALL SELECT view_name, TRUE FROM duckdb_views() WHERE database_name = $1 AND schema_name = 'main' "
+        "SELECT table_name, FALSE, sql FROM duckdb_tables() WHERE database_name = $1 AND schema_name = 'main' "
+        "UNION ALL SELECT view_name, TRUE, sql FROM duckdb_views() WHERE database_name = $1 AND schema_name = 'main' "
         "AND NOT internal ORDER BY 1", [_DATABASE]
     ).fetchall()
     if not tables:
         hint = "a database holds one table for each relation, such as `request`, in its main schema"
         finds.add(Kind.BAD_TABLE, place, "no table is in this database", hint)
-    for name, is_view in tables:
+    for name, is_view, declared in tables:
         refused = refusal(name)
         if refused:
             finds.add(Kind.UNKNOWN_RELATION, place, *refused)
@@ -153,8 +153,19 @@ def find_in_database(
             hint = f"write it to a table: `CREATE TABLE ... AS FROM {name}`"
             finds.add(Kind.BAD_TABLE, place, f"`{name}` is a view, not a table", hint)
         else:
-            _describe(finds, name, f"{place}: table {name}", f"{_DATABASE}.main.{DUCKDB.name(name)}")
+            rows = f"{_DATABASE}.main.{DUCKDB.name(name)}"
+            if "COLLATE" in declared.upper():
+                rows = _compared_as_written(connection, rows)
+            _describe(finds, name, f"{place}: table {name}", rows)
     return finds
+
+
+def _compared_as_written(connection: DuckDBPyConnection, rows: str) -> str:
+    """The rows of a table whose columns may be declared to be compared without regard to letter case or accents."""
+    columns = connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
+    texts = [DUCKDB.name(column) for column, type_, *_ in columns if type_ == "VARCHAR"]
+    binary = ", ".join(f'{text} COLLATE "binary" AS {text}' for text in texts)
+    return f"(SELECT * REPLACE ({binary}) FROM {rows})" if texts else rows
 
 
 @contextmanager

@@ -674,6 +674,20 @@ def test_a_database_is_read_and_left_as_it_is(tmp_path: Path) -> None:
     assert (hashlib.sha256(path.read_bytes()).digest(), os.listdir(tmp_path)) == before
 
 
+def test_a_column_declared_to_ignore_letter_case_is_compared_as_written(tmp_path: Path) -> None:
+    path = write(tmp_path, "database", {"request": request("A", "B")})
+    with duckdb.connect(str(path)) as database:
+        database.execute("""CREATE TABLE therapy (
+            "case" VARCHAR COLLATE NOCASE, product VARCHAR COLLATE NOCASE, started DATE, stopped DATE
+        )""")
+        database.execute("INSERT INTO therapy VALUES ('A', 'AVONEX', DATE '2020-01-01', DATE '2021-01-01')")
+        database.execute("INSERT INTO therapy VALUES ('b', 'Avonex', DATE '2020-01-01', DATE '2021-01-01')")
+    batch = read(path)
+    assert [(one.case, one.reason) for one in batch.problems] == [
+        ("A", "`AVONEX` is not in the table `product`"), ("b", "the case has no `request`"),
+    ]
+
+
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "cases.db"
     hint = "give a database file, a folder of tables, or an NDJSON file"
