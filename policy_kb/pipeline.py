@@ -25,9 +25,9 @@ from policy_kb.source import Span
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Explanation, OpenPoint
     from policy_kb.load.documents import Document
-    from policy_kb.report.determination import Determination
+    from policy_kb.report.determination import Approval, Determination
 
-_BESIDE_THE_ROOT = ("not_applicable", "notice")
+_BESIDE_THE_ROOT = ("not_applicable", "notice", "granted")
 
 
 @record
@@ -76,7 +76,8 @@ def parse_and_check(entry: Path) -> Rules:
 
 
 def worlds_of(rules: Rules, phase: Phase) -> Worlds:
-    """The plain program of a phase: its root with all it depends on, whether it applies, and its notices."""
+    """The plain program of a phase: its root with all it depends on, whether it applies, what is granted, and its
+    notices."""
     worlds = rules.worlds.get(phase.name)
     if worlds is None:
         worlds = rules.worlds[phase.name] = doubled(rules, phase)
@@ -188,11 +189,12 @@ def report(
 ) -> Determination:
     """The determination of a case."""
     from policy_kb.explain.written import sentence
-    from policy_kb.report.determination import NOT_APPLICABLE, Approval, Determination
+    from policy_kb.report.determination import NOT_APPLICABLE, Determination
     from policy_kb.report.wording import reason
 
     def determination(
-        decision: str, why: str, criteria: Mapping[str, str], approval: Approval | None, missing: tuple[OpenPoint, ...]
+        decision: str, why: str, criteria: Mapping[str, str], approval: tuple[Approval, ...] | None,
+        missing: tuple[OpenPoint, ...],
     ) -> Determination:
         used = explanation.readings if explanation else {}
         return Determination(
@@ -209,9 +211,31 @@ def report(
     decision = decision_of(phase, model)
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
     missing = explanation.missing if explanation else _questions(rules, known, phase, facts, model)
-    granted = min((row for row in known.get("approval", ()) if row[0] == phase.name), default=None)
-    approval = Approval(int(granted[1]), str(granted[2]), int(granted[3])) if granted and decision == MET else None
+    approval = _approved(rules, known, phase, facts, model) if decision == MET else None
     return determination(decision, reason(decision, phase.name, criteria, len(missing)), criteria, approval, missing)
+
+
+def _approved(
+    rules: Rules, known: Rows, phase: Phase, facts: Facts, model: Model
+) -> tuple[Approval, ...] | None:
+    """What the policy approves for a phase, then what is certainly granted to a case, by unit. Refused: two amounts of
+    one unit."""
+    from policy_kb.explain.written import shown
+    from policy_kb.report.determination import Approval, approvals
+
+    granted = sorted((str(unit), amount) for _, amount, unit in model.certain.get("granted", ()))
+    found = (*approvals(rules.program, known, phase), *(Approval(amount, unit) for unit, amount in granted))
+    amounts: dict[str, list[str]] = {}
+    for one in found:
+        amounts.setdefault(one.unit, []).append(shown(one.amount))
+    problems = [
+        Diagnostic(Kind.REFUSED_ROW, Span(facts.source, 1), f"`{unit}` is approved twice: {' and '.join(several)}",
+                   "correct the rules of `granted`: one amount of a unit for a case")
+        for unit, several in amounts.items() if len(several) > 1
+    ]
+    if problems:
+        raise CaseRefused(problems)
+    return found or None
 
 
 def _questions(rules: Rules, known: Rows, phase: Phase, facts: Facts, model: Model) -> tuple[OpenPoint, ...]:

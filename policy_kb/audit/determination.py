@@ -17,10 +17,11 @@ from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
 from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
 from policy_kb.explain.proof import Claim
-from policy_kb.explain.written import sentence
+from policy_kb.explain.written import json_value, sentence
 from policy_kb.load.documents import Document
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Constant
+from policy_kb.report.determination import Approval, approvals
 from policy_kb.report.wording import number_order, reason
 from policy_kb.source import Span
 
@@ -72,7 +73,8 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
         relation = book.program.relations[_ELSEWHERE]
         why = "; ".join(sentence(relation, (facts.case, whose)) for whose in _texts(statuses, _ELSEWHERE))
     compare(found["reason"], why, (ROOT, "reason"))
-    compare(found["approval"], _approval(known, phase) if decision == MET else None, (ROOT, "approval"))
+    approval = _approval(book.program, statuses, phase) if decision == MET else None
+    compare(found["approval"], approval, (ROOT, "approval"))
     compare(found["notices"], _texts(statuses, "notice"), (ROOT, "notices"))
     used = _explanation(found["explanation"], statuses, facts, phase, places, is_applicable=is_applicable)
     compare(found["readings"], used, (ROOT, "readings"))
@@ -160,10 +162,16 @@ def _body(statuses: Statuses, rule: Rule, facts: Facts) -> str:
     return NEEDS_INFORMATION if any(True for _ in statuses.solve(begun[1], begun[0], False)) else NOT_MET
 
 
-def _approval(known: Mapping[str, Table], phase: Phase) -> dict[str, Any] | None:
-    rows = known["approval"].rows if "approval" in known else set()
-    granted = min((row for row in rows if row[0] == phase.name), default=None)
-    return None if granted is None else {"doses": granted[1], "code": granted[2], "units": granted[3]}
+def _approval(program: CheckedProgram, statuses: Statuses, phase: Phase) -> list[dict[str, Any]] | None:
+    """What the policy approves for a phase, then what is certainly granted, by unit."""
+    rows = [*approvals(program, {name: table.rows for name, table in statuses.known.items()}, phase)]
+    if "granted" in program.relations:
+        certain = statuses.status("granted").certain.rows
+        rows += [Approval(amount, unit) for unit, amount in sorted((str(row[2]), row[1]) for row in certain)]
+    twice = [one.unit for one in rows if [other.unit for other in rows].count(one.unit) > 1]
+    if twice:
+        raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {shown(twice[0])} is approved twice")
+    return [{"amount": json_value(one.amount), "unit": one.unit} for one in rows] or None
 
 
 def _in_force(known: Mapping[str, Table]) -> dict[str, str]:

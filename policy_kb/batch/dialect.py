@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from policy_kb import dates
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.explain.written import shown
 from policy_kb.expressions import compiled_pattern
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -68,6 +69,10 @@ class DuckDB:
         if abs(value) >= 2**31:
             return f"CAST('{value}' AS BIGINT)"
         return str(value)
+
+    def amount(self, value: Value) -> Sql:
+        """What is approved of a unit, of one type for numbers of both kinds."""
+        return f"CAST({self.text(shown(value))} AS DECIMAL(38, 18))"
 
     def answer(self, word: str) -> Sql:
         """The answer for a criterion; of a type with few values, which is stored and written fast."""

@@ -19,7 +19,7 @@ from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, pos
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Call, Comparison, Constant, Expression, Literal, Variable
 from policy_kb.record import record
-from policy_kb.report.determination import NOT_APPLICABLE
+from policy_kb.report.determination import NOT_APPLICABLE, approvals
 
 NOTICES = certain("notice")
 POINT = ("relation", "why")
@@ -53,13 +53,14 @@ def decisions(
         ("decision", _chosen([(elsewhere, dialect.decision(NOT_APPLICABLE)), (is_met, dialect.decision(MET)),
                               (is_open, dialect.decision(NEEDS_INFORMATION))], dialect.decision(NOT_MET))),
     ]
-    granted = next((row for row in sorted(known.get("approval", ())) if row[0] == phase.name), None)
+    approved = [
+        dialect.struct(amount=dialect.amount(one.amount), unit=text(one.unit))
+        for one in approvals(program, known, phase)
+    ]
     approval = "NULL"
-    if granted is not None:
-        parts = {"doses": f"CAST({granted[1]} AS BIGINT)", "code": text(str(granted[2])),
-                 "units": f"CAST({granted[3]} AS BIGINT)"}
+    if approved:
         decision = f"a.{dialect.quoted('decision')}"
-        approval = f"CASE WHEN {decision} = {dialect.decision(MET)} THEN {dialect.struct(**parts)} END"
+        approval = f"CASE WHEN {decision} = {dialect.decision(MET)} THEN {dialect.array(approved)} END"
     for number, pairs in criteria.items():
         found = [_answer(compiler, given, pair) for pair in pairs]
         met, maybe = some_of(one for one, _ in found), some_of(two for _, two in found)

@@ -48,7 +48,7 @@ the time; the file has text."""
 
 _BEFORE = {
     "case": "VARCHAR", "policy": "VARCHAR", "phase": "VARCHAR", "decision": DECISION_TYPE,
-    "approval": "STRUCT(doses BIGINT, code VARCHAR, units BIGINT)",
+    "approval": "STRUCT(amount DECIMAL(38, 18), unit VARCHAR)[]",
 }
 _BEHIND = {"missing": "STRUCT(relation VARCHAR, why VARCHAR)[]", "notices": "VARCHAR[]"}
 
@@ -244,7 +244,12 @@ def _typed(connection: DuckDBPyConnection, select: str, criteria: Sequence[str])
     return f"SELECT {values} FROM (\n{select}\n)"
 
 
-_APPROVAL_TEXT = "approval.doses || ' doses (' || approval.units || ' units of ' || approval.code || ')'"
+_AMOUNT_TEXT = r"regexp_replace(one.amount::VARCHAR, '\.?0+$', '')"
+"""A decimal has a point and all its places: without needless zeros it is as it was written."""
+
+_APPROVAL_TEXT = f"array_to_string(list_transform(approval, lambda one: {_AMOUNT_TEXT} || ' ' || one.unit), ', ')"
+_APPROVAL_JSON = f"""'[' || array_to_string(list_transform(approval, lambda one:
+    '{{"amount": ' || {_AMOUNT_TEXT} || ', "unit": ' || to_json(one.unit) || '}}'), ', ') || ']'"""
 
 
 def _as_text(table: str, criteria: Sequence[str]) -> str:
@@ -268,7 +273,7 @@ def _as_lines(table: str, criteria: Sequence[str]) -> str:
     inside = f"concat_ws(', ', {', '.join(answers)})" if answers else "''"
     return f"""SELECT concat(
     '{{"case": ', to_json("case"), ', "policy": ', to_json(policy), ', "phase": ', to_json(phase),
-    ', "decision": "', decision, '", "criteria": {{', {inside}, '}}, "approval": ', coalesce(to_json(approval), 'null'),
+    ', "decision": "', decision, '", "criteria": {{', {inside}, '}}, "approval": ', coalesce({_APPROVAL_JSON}, 'null'),
     ', "missing": ', to_json(missing), ', "notices": ', to_json(notices), '}}'
 ) FROM {table}"""
 
@@ -367,8 +372,8 @@ def _answers(criteria: Iterable[str]) -> str:
 def _read_parquet(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
     kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {parquet(path)}").fetchall()}
     criteria = _criteria_in(path, kinds)
-    is_struct = str(kinds.get("approval", "")).startswith("STRUCT")
-    approval = _APPROVAL_TEXT if is_struct else "approval::VARCHAR" if "approval" in kinds else "NULL::VARCHAR"
+    is_list = str(kinds.get("approval", "")).endswith("[]")
+    approval = _APPROVAL_TEXT if is_list else "approval::VARCHAR" if "approval" in kinds else "NULL::VARCHAR"
     connection.execute(f"""CREATE OR REPLACE TEMP VIEW {table} AS SELECT "case"::VARCHAR AS "case",
 policy::VARCHAR AS policy, phase::VARCHAR AS phase, decision::{DECISION_TYPE} AS decision, {approval} AS approval
 {_answers(criteria)} FROM {parquet(path)}""")

@@ -266,12 +266,24 @@ def check_references(found: Declarations, report: Report) -> None:
                 names = ", ".join(attribute.name for attribute in declaration.attributes)
                 report(Kind.WRONG_ARITY, atom.span,
                        f"`{atom.relation}` has {_number(len(declaration.attributes), 'attribute')}, not "
-                       f"{len(atom.arguments)}", f"it is declared as `{atom.relation}({names})`")
+                       f"{len(atom.arguments)}", _of_one_unit(atom) or f"it is declared as `{atom.relation}({names})`")
         for call in calls_of(rule):
             _check_call(call, found, report)
         return len(report.problems) == before
 
     found.rules = [rule for rule in found.rules if is_sound(rule)]
+
+
+def _of_one_unit(atom: tree.Atom) -> str | None:
+    """What to write instead of an approval with four values, as they were before approvals had units."""
+    if atom.relation != "approval" or len(atom.arguments) != 4:
+        return None
+    values = [argument.value for argument in atom.arguments if isinstance(argument, tree.Constant)]
+    if len(values) != 4:
+        return "an approval has one unit: `approval(phase, amount, unit)`"
+    phase, doses, code, units = values
+    return (f'an approval has one unit: write `approval("{phase}", {doses}, "doses")` and '
+            f'`approval("{phase}", {units}, "units of {code}")`')
 
 
 def _check_call(call: tree.Call, found: Declarations, report: Report) -> None:

@@ -8,7 +8,7 @@ from policy_kb.check.strata import Dependency
 from policy_kb.diagnostics import Kind, did_you_mean
 from policy_kb.parse import tree
 
-_READ_BY_NAME = ("covers", "not_applicable", "notice", "approval", "reading", "alternative", "section")
+_READ_BY_NAME = ("covers", "not_applicable", "notice", "approval", "granted", "reading", "alternative", "section")
 
 
 def check_usage(

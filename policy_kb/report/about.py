@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from policy_kb.check.checked import constants
 from policy_kb.check.constants import choices
+from policy_kb.evaluate.known import rows_in_file_order
 from policy_kb.explain.written import sentence
-from policy_kb.parse.tree import Value
+from policy_kb.report.determination import approvals
 from policy_kb.report.summary import criterion_sentences
 from policy_kb.report.wording import number_order
 
@@ -28,9 +28,9 @@ def about(policy: Policy) -> list[Section]:
     for phase in phases:
         says = criterion_sentences(policy.program, phase)
         lines = [f"{'  ' * number.count('.')}{number}  {says[number]}" for number in sorted(says, key=number_order)]
-        for row in sorted(known.get("approval", ())):
-            if row[0] == phase.name:
-                lines.append(f"where all are met: {row[1]} doses, {row[3]} units of {row[2]}")
+        approved = approvals(policy.program, known, phase)
+        if approved:
+            lines.append(f"where all are met: {', '.join(map(str, approved))}")
         sections.append((f"{phase.name.capitalize()}: all of", lines))
     readings = [
         f"{name}: {allowed[0]}" + (f" (could also be {', '.join(allowed[1:])})" if allowed[1:] else "")
@@ -41,13 +41,6 @@ def about(policy: Policy) -> list[Section]:
     for _, heading, relation in sorted(known.get("section", ())):
         declared = policy.program.relations.get(str(relation))
         if declared is not None:
-            rows = _in_file_order(policy, str(relation))
+            rows = rows_in_file_order(policy.program, known, str(relation))
             sections.append((str(heading), [sentence(declared, row) for row in rows]))
     return sections
-
-
-def _in_file_order(policy: Policy, relation: str) -> list[tuple[Value, ...]]:
-    """The rows of a known relation: facts as they stand in the file, then what rules derive."""
-    known = policy.rules.known.get(relation, set())
-    written = [constants(atom) for atom, _ in policy.program.facts if atom.relation == relation]
-    return [*dict.fromkeys(written), *sorted(set(known) - set(written))]

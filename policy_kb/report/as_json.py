@@ -52,9 +52,9 @@ def as_dict(determination: Determination) -> Json:
         "decision": determination.decision,
         "reason": determination.reason,
         "criteria": dict(determination.criteria),
-        "approval": None if approval is None else {
-            "doses": approval.doses, "code": approval.code, "units": approval.units
-        },
+        "approval": None if approval is None else [
+            {"amount": json_value(one.amount), "unit": one.unit} for one in approval
+        ],
         "missing": [open_point(point) for point in determination.missing],
         "notices": list(determination.notices),
         "readings": dict(determination.readings),
@@ -209,9 +209,13 @@ def determination_schema() -> Mapping[str, Any]:
         "reason": text,
         "criteria": {"type": "object", "additionalProperties": answer},
         "approval": {
-            "type": ["object", "null"],
-            "properties": {"doses": {"type": "integer"}, "code": text, "units": {"type": "integer"}},
-            "required": ["doses", "code", "units"],
+            "type": ["array", "null"],
+            "items": {
+                "type": "object",
+                "properties": {"amount": {"type": "number"}, "unit": text},
+                "required": ["amount", "unit"],
+                "additionalProperties": False,
+            },
         },
         "missing": {
             "type": "array",

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from policy_kb.check.checked import CheckedProgram, Phase
+from policy_kb.evaluate.known import rows_in_file_order
+from policy_kb.evaluate.plain import Rows
+from policy_kb.parse.tree import Value
 from policy_kb.record import record
 
 if TYPE_CHECKING:
@@ -17,11 +20,21 @@ NOT_APPLICABLE = "not applicable"
 
 @record
 class Approval:
-    """What is approved where the criteria are met: so many doses, billed as so many units of a code."""
+    """An amount that is approved where the criteria are met: so many of a unit, `doses` or `units of J0202`."""
 
-    doses: int
-    code: str
-    units: int
+    amount: Value
+    unit: str
+
+    def __str__(self) -> str:
+        from policy_kb.explain.written import shown
+
+        return f"{shown(self.amount)} {self.unit}"
+
+
+def approvals(program: CheckedProgram, known: Rows, phase: Phase) -> tuple[Approval, ...]:
+    """What the policy approves for a phase, in the order of its facts."""
+    rows = rows_in_file_order(program, known, "approval")
+    return tuple(Approval(amount, str(unit)) for name, amount, unit in rows if name == phase.name)
 
 
 @record
@@ -30,8 +43,9 @@ class Determination:
 
     `decision` is `met`, `not met`, `needs information` or `not applicable`; `reason` is one sentence. `criteria` maps
     every paragraph of the phase to its answer, in the order of the guideline; it is empty when not applicable.
-    `approval` is None unless met. `missing` names what can still change the decision. `readings` are the readings that
-    the explanation relies on. `rules` and `facts` are SHA-256 fingerprints of the rule files and of what the case says.
+    `approval` is None unless met, one amount a unit: what the policy approves for the phase, then what is granted to
+    this case. `missing` names what can still change the decision. `readings` are the readings that the explanation
+    relies on. `rules` and `facts` are SHA-256 fingerprints of the rule files and of what the case says.
     """
 
     case: str
@@ -40,7 +54,7 @@ class Determination:
     decision: str
     reason: str
     criteria: Mapping[str, str]
-    approval: Approval | None
+    approval: tuple[Approval, ...] | None
     missing: tuple[OpenPoint, ...]
     notices: tuple[str, ...]
     readings: Mapping[str, str]

@@ -46,8 +46,7 @@ def header(determination: Determination) -> Iterator[str]:
     yield f"case {determination.case}, guideline {phase.policy}, revised {phase.revised}"
     yield determination.reason
     if determination.approval is not None:
-        approval = determination.approval
-        yield f"approval: {approval.doses} doses ({approval.units} units of {approval.code})"
+        yield f"approval: {', '.join(map(str, determination.approval))}"
     for notice in determination.notices[:MOST_ROWS]:
         yield f"note: {notice}"
     if len(determination.notices) > MOST_ROWS:

@@ -303,6 +303,6 @@ _EXCHANGES: dict[str, Callable[..., Any]] = {
         "missing", {"relation": "relapse", "why": "not stated", "criteria": [], "ask": "Was there a relapse?"}
     ),
     "an approval of one dose more": lambda whole, places, source: {
-        **whole, "approval": {"doses": (whole["approval"] or {"doses": 0})["doses"] + 1, "code": "J0202", "units": 60}
+        **whole, "approval": [{"amount": (whole["approval"] or [{"amount": 0}])[0]["amount"] + 1, "unit": "doses"}]
     },
 }

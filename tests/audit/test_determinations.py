@@ -145,7 +145,7 @@ def test_the_readings_that_would_change_the_decision_are_checked_where_they_stan
         ({"facts": "sha256:" + 64 * "0"}, "the case says something else"),
         ({"explanation": None}, "explanation: it says `null`; it has to be a mapping"),
         ({"policy": "x"}, "policy: it says `x`; it has to be `09-J2000-27`"),
-        ({"approval": {"doses": 5, "code": "J0202", "units": 60}}, "approval: it says `{"),
+        ({"approval": [{"amount": 5, "unit": "doses"}]}, "approval: it says `["),
         ({"extra": 1}, "extra: it says `1`; nothing may stand there under this name"),
         ({"source": "elsewhere.yaml"}, "source: it says `elsewhere.yaml`; it has to name the case file, `<case>`"),
     ],

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from policy_kb.batch.summary import MOST, summarise, summary_dict, summary_lines
 from policy_kb.diagnostics import CaseRefused  # noqa: E402
 
 CRITERIA = ("initiation 1", "initiation 1.a", "initiation 2", "continuation 0", "continuation 6.a")
+APPROVAL = ((Decimal(5), "doses"), (Decimal(60), "units of J0202"))
 NAMES = ("a.parquet", "a.csv", "a.ndjson")
 HOSTILE = (
     "=1+1", '=HYPERLINK("http://x")', "+1", "-1", "@a", "a,b", 'say "yes"', '"', "'", "''; DROP TABLE x", "two\nlines",
@@ -47,28 +49,28 @@ class Row:
     policy: str
     phase: str
     decision: str
-    approval: tuple[int, str, int] | None
+    approval: tuple[tuple[Decimal, str], ...] | None
     criteria: tuple[tuple[str, str], ...]
     missing: tuple[tuple[str, str], ...] = ()
     notices: tuple[str, ...] = ()
 
     def values(self) -> list[object]:
         """As the columns of a result, lists and structs as the database gives them."""
-        approval = dict(zip(("doses", "code", "units"), self.approval, strict=True)) if self.approval else None
+        approval = [{"amount": amount, "unit": unit} for amount, unit in self.approval] if self.approval else None
         missing = [{"relation": relation, "why": why} for relation, why in self.missing]
         answers = dict(self.criteria)
         return [self.case, self.policy, self.phase, self.decision, approval, *map(answers.get, CRITERIA), missing,
                 list(self.notices)]
 
     def approval_text(self) -> str | None:
-        return "{} doses ({} units of {})".format(self.approval[0], *self.approval[:0:-1]) if self.approval else None
+        return ", ".join(f"{amount:f} {unit}" for amount, unit in self.approval) if self.approval else None
 
 
 def row(case: str, decision: str = "met", phase: str = "initiation", **answers: str) -> Row:
     """A case all of whose criteria are met but those given, as `_1_a="not met"`."""
     given = {key.strip("_").replace("_", "."): answer for key, answer in answers.items()}
     criteria = tuple((one, given.get(one.split()[1], "met")) for one in CRITERIA if one.startswith(phase))
-    return Row(case, "09-J2000-27", phase, decision, (5, "J0202", 60) if decision == "met" else None,
+    return Row(case, "09-J2000-27", phase, decision, APPROVAL if decision == "met" else None,
                () if decision == "not applicable" else criteria)
 
 
@@ -85,6 +87,8 @@ def select_of(rows: list[Row]) -> str:
                 return "{" + ", ".join(f"{literal(key)}: {sql(one)}" for key, one in value.items()) + "}"
             case list():
                 return "[" + ", ".join(map(sql, value)) + "]"
+            case Decimal():
+                return f"'{value:f}'::DECIMAL(38, 18)"
             case _:
                 return str(value)
 
@@ -123,6 +127,10 @@ def problem(call, *arguments) -> str:
 
 
 TEXT = st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+AMOUNTS = st.builds(
+    lambda digits, places: Decimal(f"{Decimal(digits).scaleb(-places).normalize():f}"),
+    st.integers(0, 10**18), st.integers(0, 18),
+)
 
 
 @st.composite
@@ -133,7 +141,7 @@ def rows_of_results(draw: st.DrawFn, most: int = 8) -> list[Row]:
         answers = [(one, draw(st.sampled_from(ANSWERS))) for one in CRITERIA if one.startswith(phase)]
         rows.append(Row(
             case, draw(TEXT), phase, decision,
-            (draw(st.integers(0, 2**63 - 1)), draw(TEXT), 60) if decision == "met" else None,
+            draw(st.lists(st.tuples(AMOUNTS, TEXT), min_size=1, max_size=2).map(tuple)) if decision == "met" else None,
             () if decision == "not applicable" else tuple(answers),
             tuple(draw(st.lists(st.tuples(TEXT, TEXT), max_size=2))), tuple(draw(st.lists(TEXT, max_size=2))),
         ))
@@ -161,7 +169,7 @@ def test_parquet_reads_back_equal(tmp_path_factory, rows):
 @given(rows_of_results())
 def test_every_line_of_ndjson_is_a_determination_of_one_case(tmp_path_factory, rows):
     path = write(tmp_path_factory.mktemp("out") / "a.ndjson", rows)
-    found = [json.loads(line) for line in path.read_bytes().splitlines()]
+    found = [json.loads(line, parse_float=Decimal) for line in path.read_bytes().splitlines()]
     keys = ["case", "policy", "phase", "decision", "approval", "missing", "notices"]
     expected = [dict(zip([*keys[:5], *CRITERIA, *keys[5:]], one.values(), strict=True)) for one in by_case(rows)]
     assert sorted(({key: one[key] for key in keys} for one in found), key=lambda one: one["case"]) == [
@@ -219,7 +227,9 @@ def test_parquet_holds_plain_text_for_other_programs(tmp_path):
     table = parquet.read_table(write(tmp_path / "a.parquet", [row("a")]))
     assert {str(table.schema.field(column).type) for column in ("case", "decision", "initiation 1.a")} == {"string"}
     assert table.to_pylist()[0]["missing"] == []
-    assert table.to_pylist()[0]["approval"] == {"doses": 5, "code": "J0202", "units": 60}
+    assert table.to_pylist()[0]["approval"] == [
+        {"amount": 5, "unit": "doses"}, {"amount": 60, "unit": "units of J0202"}
+    ]
 
 
 @pytest.mark.parametrize("file", NAMES)

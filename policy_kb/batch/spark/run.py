@@ -44,7 +44,7 @@ _REFUSED = "refused_cases"
 
 _COLUMNS = {
     CASE: "STRING", "policy": "STRING", "phase": "STRING", "decision": "STRING",
-    "approval": "STRUCT<doses: BIGINT, code: STRING, units: BIGINT>",
+    "approval": "ARRAY<STRUCT<amount: DECIMAL(38, 18), unit: STRING>>",
 }
 _LAST_COLUMNS = {"missing": "ARRAY<STRUCT<relation: STRING, why: STRING>>", "notices": "ARRAY<STRING>"}
 
