@@ -69,7 +69,9 @@ PREFERRED_INGREDIENTS = frozenset(
         "ozanimod",
     }
 )
-ANTIVIRALS = frozenset({"acyclovir", "valacyclovir", "famciclovir"})
+ANTIVIRALS = frozenset(
+    {"acyclovir", "valacyclovir", "famciclovir", "aciclovir", "valaciclovir", "zovirax", "valtrex", "famvir"}
+)
 
 ICD10_CONDITION: Mapping[str, str] = MappingProxyType(
     {
@@ -435,11 +437,13 @@ def antiviral_prophylaxis_is_planned(case: Case) -> Answer:
 def not_in_combination(case: Case) -> Answer:
     """No excluded drug together with alemtuzumab.
 
-    A drug stated as concurrent settles it. A therapy still running does not: it may stop in time. So a possible one
-    lowers the answer to "needs information" and no further.
+    A drug stated as concurrent settles it. A therapy still running after the first infusion planned (after receipt
+    where none is planned) does not: it may stop in time. So a possible one lowers the answer to "needs information" and
+    no further.
     """
     concurrent = case.concurrent_therapy.has(is_excluded_in_combination)
-    running = case.therapy.has(lambda row: is_excluded_in_combination(row.product) and row.stopped == ONGOING)
+    begins = case.planned_first_dose or case.received
+    running = case.therapy.has(lambda row: is_excluded_in_combination(row.product) and row.stopped > begins)
     none_running = Answer.MET if running is Answer.NOT_MET else Answer.NEEDS_INFORMATION
     return all_of(opposite(concurrent), none_running)
 

@@ -124,7 +124,7 @@ CAUSES = ("drug", "excipient", "route of administration", "unknown")
 BASES = ("FDA label", "other", "unknown")
 OVER = ("generic agents", "preferred brand agents")
 REVIEWS = ("accepted", "submitted", "rejected")
-AGENTS = ("acyclovir", "valacyclovir", "famciclovir", "Acyclovir", "VALACYCLOVIR")
+AGENTS = ("acyclovir", "valacyclovir", "famciclovir", "Acyclovir", "VALACYCLOVIR", "Zovirax", "aciclovir")
 OTHER_AGENTS = ("ganciclovir", "letermovir")
 OTHER_PRODUCTS = ("other: baclofen", "other: dalfampridine", "other: azathioprine", "other: Vitamin D")
 PAYERS = ("Florida Blue", "another health plan")
@@ -222,6 +222,11 @@ def _some_date(draw: Draw, scene: Scene) -> date:
     return _days(_months(anchor, months), days)
 
 
+def _some_past(draw: Draw, scene: Scene) -> date:
+    """A date of what has happened: at most 12 months after receipt, beyond which a case is refused."""
+    return min(_some_date(draw, scene), _months(scene.received, 12))
+
+
 def _some_received(draw: Draw) -> date:
     if draw.chance(4):
         return draw.pick(TOO_EARLY)
@@ -250,8 +255,8 @@ def _some_therapy(draw: Draw, scene: Scene) -> Row:
 
 
 def _some_course(draw: Draw, scene: Scene) -> Row:
-    last = _some_date(draw, scene)
-    first = _days(last, draw.pick((-4, -2, 0, -30)))
+    last = _some_past(draw, scene)
+    first = min(_days(last, draw.pick((-4, -2, 0, -30))), scene.received)
     return {
         "number": draw.pick((1, 2, 2, 3, 1, 4)),
         "first_dose": first.isoformat(),
@@ -261,19 +266,19 @@ def _some_course(draw: Draw, scene: Scene) -> Row:
 
 def _some_mri(draw: Draw, scene: Scene) -> Row:
     return {
-        "on": _some_date(draw, scene).isoformat(),
+        "on": _some_past(draw, scene).isoformat(),
         "finding": draw.pick(FINDINGS),
         "lesions": draw.pick((1, 2, 0, 1, 3)),
     }
 
 
 def _some_icd10(draw: Draw, scene: Scene) -> Row:
-    return {"code": draw.pick((*ICD10_MEETING, *ICD10_OTHER)), "recorded": _some_date(draw, scene).isoformat()}
+    return {"code": draw.pick((*ICD10_MEETING, *ICD10_OTHER)), "recorded": _some_past(draw, scene).isoformat()}
 
 
 def _some_hiv_test(draw: Draw, scene: Scene) -> Row:
     result = draw.pick(("negative", "positive", "indeterminate"))
-    return {"result": result, "on": _some_date(draw, scene).isoformat()}
+    return {"result": result, "on": _some_past(draw, scene).isoformat()}
 
 
 SOME_ROW: Mapping[str, Callable[[Draw, Scene], Row]] = MappingProxyType(
@@ -284,7 +289,7 @@ SOME_ROW: Mapping[str, Callable[[Draw, Scene], Row]] = MappingProxyType(
         "diagnosis": lambda draw, _: {"condition": draw.pick(CONDITIONS)},
         "icd10": _some_icd10,
         "alemtuzumab_course": _some_course,
-        "relapse": lambda draw, scene: {"on": _some_date(draw, scene).isoformat()},
+        "relapse": lambda draw, scene: {"on": _some_past(draw, scene).isoformat()},
         "mri": _some_mri,
         "therapy": _some_therapy,
         "inadequate_response": lambda draw, _: {"product": _some_product(draw)},
@@ -333,7 +338,7 @@ def _good_condition(draw: Draw, _: Scene) -> list[Row]:
 def _good_icd10(draw: Draw, scene: Scene) -> list[Row]:
     if draw.chance(50):
         return []
-    return [{"code": draw.pick(ICD10_MEETING), "recorded": _some_date(draw, scene).isoformat()}]
+    return [{"code": draw.pick(ICD10_MEETING), "recorded": _some_past(draw, scene).isoformat()}]
 
 
 def _good_courses(draw: Draw, scene: Scene) -> list[Row]:
@@ -341,7 +346,7 @@ def _good_courses(draw: Draw, scene: Scene) -> list[Row]:
     if scene.phase == "initiation":
         return []
     rows: list[Row] = []
-    last = _days(_months(scene.start, -12), draw.pick((0, 0, -1, -40)))
+    last = min(_days(_months(scene.start, -12), draw.pick((0, 0, -1, -40))), scene.received)
     courses = draw.pick((1, 2, 2))
     for number in range(courses, 0, -1):
         first = _days(last, -4 if number == 1 else -2)
@@ -360,7 +365,8 @@ def _good_relapses(draw: Draw, scene: Scene) -> list[Row]:
         end = scene.second_course_end
         if end is None:
             return []
-        return [{"on": _days(end, draw.pick((1, 0, 30, 200))).isoformat()}]
+        on = _days(end, draw.pick((1, 0, 30, 200)))
+        return [{"on": min(on, _months(scene.received, 12)).isoformat()}]
     first = _months(scene.received, -12)
     days = {
         draw.pick((first, _days(first, 1), _days(first, 100))),
@@ -372,16 +378,18 @@ def _good_relapses(draw: Draw, scene: Scene) -> list[Row]:
 def _good_mri(draw: Draw, scene: Scene) -> list[Row]:
     if scene.phase == "initiation":
         finding = draw.pick(("gadolinium-enhancing lesion", "significant increase in T2 lesion load"))
-        return [{"on": _some_date(draw, scene).isoformat(), "finding": finding, "lesions": 1}]
+        return [{"on": _some_past(draw, scene).isoformat(), "finding": finding, "lesions": 1}]
     if scene.second_course_end is None:
         return []
     finding, lesions = draw.pick(
         (("new or enlarging T2 lesion", 2), ("gadolinium-enhancing lesion", 1), ("new or enlarging T2 lesion", 1))
     )
-    on = _days(scene.second_course_end, draw.pick((1, 40, 0)))
+    latest = _months(scene.received, 12)
+    on = min(_days(scene.second_course_end, draw.pick((1, 40, 0))), latest)
     rows: list[Row] = [{"on": on.isoformat(), "finding": finding, "lesions": lesions}]
     if draw.chance(20):
-        rows.append({"on": _days(on, 60).isoformat(), "finding": "new or enlarging T2 lesion", "lesions": 1})
+        on = min(_days(on, 60), latest)
+        rows.append({"on": on.isoformat(), "finding": "new or enlarging T2 lesion", "lesions": 1})
     return rows
 
 
