@@ -69,46 +69,73 @@ def json_value(value: Value | None) -> Value | None:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
+_STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2}
+_REGROUPED = {("+", "+"), ("+", "-"), ("*", "*")}
+"""Operators with the operator of a right operand that may do without brackets."""
+
+
 def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) -> str:
     """An expression as an explanation names it: a variable by its words, a constant by its value, a number of months by
-    the number in `environment`."""
+    the number in `environment`; with brackets where it would be another expression without them."""
     match expression:
         case tree.Variable(name=name):
             return name.replace("_", " ")
         case tree.Constant(value=value):
             return str(value)
         case tree.Call(function="@months_before" | "@months_after" as function, arguments=(day, months)):
-            number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else written(months)
-            return f"{number} months {'before' if function == '@months_before' else 'after'} {written(day)}"
+            number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else (
+                _operand(months, environment)
+            )
+            word = "before" if function == "@months_before" else "after"
+            return f"{number} months {word} {_operand(day, environment)}"
         case tree.Call(function="@year", arguments=(day,)):
-            return f"year of {written(day)}"
+            return f"year of {_operand(day, environment)}"
         case tree.Call(function="@date", arguments=(tree.Constant(value=value),)):
             return str(value)
-        case tree.Call(function=function, arguments=(left, right)) if function in "+-*/%":
-            return f"{written(left)} {function} {written(right)}"
+        case tree.Call(function=function, arguments=(left, right)) if function in _STRENGTH:
+            one = _operand(left, environment, _STRENGTH[function])
+            is_regrouped = isinstance(right, tree.Call) and (function, right.function) in _REGROUPED
+            other = _operand(right, environment, _STRENGTH[function] + (not is_regrouped))
+            return f"{one} {function} {other}"
+        case tree.Call(function="-", arguments=(only,)):
+            return f"-{_operand(only, environment)}"
         case tree.Call(function=function, arguments=arguments):
-            return f"{function}({', '.join(map(written, arguments))})"
+            return f"{function}({', '.join(written(argument, environment) for argument in arguments)})"
         case tree.Aggregate(function=function):
             return f"the {function}"
     return "any"
+
+
+def _operand(expression: tree.Expression, environment: Mapping[str, Value], strength: int = 3) -> str:
+    """An expression within another one that binds its operands so strongly."""
+    text = written(expression, environment)
+    is_sum = isinstance(expression, tree.Call) and len(expression.arguments) == 2 and expression.function in _STRENGTH
+    own = _STRENGTH[expression.function] if is_sum else 3  # type: ignore[union-attr]
+    return f"({text})" if own < strength else text
 
 
 def is_date(
     expression: tree.Expression, body: Iterable[tree.Literal], relations: Mapping[str, Relation]
 ) -> bool:
     """Whether the value of an expression of a rule is a date."""
+    literals = tuple(body)
     match expression:
+        case tree.Call(function="+" | "-", arguments=(left, right)):
+            return is_date(left, literals, relations) != is_date(right, literals, relations)
         case tree.Call(function=function):
             return function in ("@date", "@months_before", "@months_after")
-        case tree.Variable(name=name):
-            for literal in body:
+        case tree.Variable():
+            for literal in literals:
                 if isinstance(literal, tree.Atom):
                     attributes = relations[literal.relation].attributes
-                    for argument, attribute in zip(literal.arguments, attributes, strict=True):
-                        if isinstance(argument, tree.Variable) and argument.name == name:
-                            return attribute.is_date
+                    if any(
+                        argument == expression and attribute.is_date
+                        for argument, attribute in zip(literal.arguments, attributes, strict=True)
+                    ):
+                        return True
                 if isinstance(literal, tree.Comparison) and literal.operator == "=":
+                    others = tuple(one for one in literals if one is not literal)
                     for one, other in ((literal.left, literal.right), (literal.right, literal.left)):
-                        if isinstance(one, tree.Variable) and one.name == name and isinstance(other, tree.Call):
-                            return is_date(other, (), relations)
+                        if one == expression and is_date(other, others, relations):
+                            return True
     return False

@@ -125,8 +125,7 @@ class Tree:
         whole = [
             item
             for rule, steps in explanation.parts
-            for step in steps
-            for item in self.step(step, self.program.rules[rule])
+            for item in self.steps(steps, self.program.rules[rule])
         ]
         if criterion is None:
             return whole
@@ -141,19 +140,19 @@ class Tree:
     # steps and nodes
 
     def step(self, step: Step, rule: Rule) -> list[Item]:
-        literal = rule.body[step.place]
-        if _goes_without_saying(literal, step):
-            return []
         if step.is_negated and step.answer == NOT_MET:
             node = step.node
             items = self.derived(node, MET, in_full=True) if isinstance(node, Derived) else self.node(node, MET)
             return [_against(item) for item in items]
         return self.node(step.node, step.answer, is_negated=step.is_negated)
 
-    def steps(self, steps: tuple[Step, ...], rule: Rule) -> list[Item]:
-        """The items of several steps, none twice; of several rows by which a negation is decided, the first in full."""
+    def steps(self, steps: Iterable[Step], rule: Rule, *, is_criterion: bool = False) -> list[Item]:
+        """The items of several steps, none twice; of several rows by which a negation is decided, the first in full.
+        What goes without saying stands where a criterion rests on nothing else."""
+        every = tuple(steps)
+        said = [step for step in every if not _goes_without_saying(rule.body[step.place], step)]
         found: dict[Item, None] = {}
-        for _, group in groupby(steps, key=lambda step: (step.place, step.is_negated)):
+        for _, group in groupby(said or (every if is_criterion else ()), key=lambda step: (step.place, step.is_negated)):
             together = list(group)
             first, *further = together
             found.update(dict.fromkeys(self.step(first, rule)))
@@ -232,7 +231,7 @@ class Tree:
         text = wording.of(node.claim, self.relations)
         if id(node) in self.shown:
             return [Item(answer, f"{text}{_SHOWN}", number)]
-        below = self.steps(node.steps, rule)
+        below = self.steps(node.steps, rule, is_criterion=bool(number or within))
         if not number and not within and len(below) == 1 and len(rule.body) == 1 and not in_full:
             return below  # a helper that rests on one record says no more than the record does
         self.shown.add(id(node))
@@ -331,13 +330,14 @@ class Tree:
             listed += self.beside(node.claim.relation, [row for row, _ in node.rows], "on record besides")
         if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
             doubts += self.node(node.unstated, NEEDS_INFORMATION)
-            doubts += [item for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION
-                       for item in self.step(step, self.program.rules[node.otherwise.rule])]
+            open_steps = [step for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION]
+            doubts += self.steps(open_steps, self.program.rules[node.otherwise.rule])
         elif node.unstated is not None and node.otherwise is not None:
             for item in self.node(node.unstated, NOT_MET):
                 listed.append(replace(item, below=(*item.below, *self.rest(node.otherwise))))
+        leaves = [leaf for item in _distinct(doubts) for leaf in _leaves(item)]
         # While a record is open the question it would raise is not asked yet.
-        leaves = [leaf for item in _distinct(doubts) for leaf in _leaves(item) if not leaf.text.startswith(_JUDGED)]
+        leaves = [leaf for leaf in leaves if not leaf.text.startswith(_JUDGED)] or leaves
         return [*listed, *_first(leaves or list(settled), MOST_ROWS, 0 if items else left_out)]
 
     def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
@@ -473,7 +473,7 @@ def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
     if step.answer != MET:
         return False
     if isinstance(literal, tree.Atom) and literal.relation == "request":
-        return True
+        return not any(isinstance(argument, tree.Constant) for argument in literal.arguments)
     if isinstance(node, Given):
         return node.is_known
     return isinstance(node, Compared) and node.operator == "=" and isinstance(literal, tree.Comparison)
