@@ -152,7 +152,8 @@ class Tree:
         every = tuple(steps)
         said = [step for step in every if not _goes_without_saying(rule.body[step.place], step)]
         found: dict[Item, None] = {}
-        for _, group in groupby(said or (every if is_criterion else ()), key=lambda step: (step.place, step.is_negated)):
+        needed = said or (every if is_criterion else ())
+        for _, group in groupby(needed, key=lambda step: (step.place, step.is_negated)):
             together = list(group)
             first, *further = together
             found.update(dict.fromkeys(self.step(first, rule)))
