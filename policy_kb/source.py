@@ -78,14 +78,3 @@ def read_text(path: Path, called: str | None = None, longest: int | None = None)
         raise refuse("the text holds a NUL character", "save the file as plain UTF-8 text", line)
     return text
 
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all. Refused, with the reason: a place that cannot be written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        reason = f"cannot be written: {problem.strerror or problem}"
-        raise Refused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), reason, "check the path")]) from None

@@ -21,10 +21,11 @@ from policy_kb.batch.results import (
     name,
     read_results,
     readable,
-    whole_file,
+    whole_files,
 )
 from policy_kb.batch.summary import counted
 from policy_kb.diagnostics import escaped
+from policy_kb.outputs import temporary_folder
 from policy_kb.record import record
 from policy_kb.report.summary import wrapped
 
@@ -97,15 +98,13 @@ class Comparison:
 @contextmanager
 def database() -> Iterator[DuckDBPyConnection]:
     """A database of its own, in memory, with a folder for what does not fit; both are gone at the end."""
-    import tempfile
-
     import duckdb
 
     memory = MOST_MEMORY
     if hasattr(os, "sysconf"):
         memory = min(memory, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 6 // 10)
-    with tempfile.TemporaryDirectory(prefix="policy-kb-") as folder, duckdb.connect() as connection:
-        connection.execute(f"SET temp_directory = {literal(folder)}")
+    with temporary_folder() as folder, duckdb.connect() as connection:
+        connection.execute(f"SET temp_directory = {literal(str(folder))}")
         connection.execute(f"SET memory_limit = '{memory // 2**20}MiB'")
         connection.execute("SET preserve_insertion_order = false")
         connection.execute("SET enable_progress_bar = false")
@@ -255,7 +254,7 @@ def _write(connection: DuckDBPyConnection, common: Sequence[str], output: Path) 
         select = f"SELECT * REPLACE (nullif(array_to_string({text}, '; '), '') AS criteria) FROM ({select})"
     elif form == "ndjson":
         select = f"SELECT to_json(one) FROM ({select}) AS one"
-    with whole_file(output) as unfinished:
+    with whole_files([output]) as [unfinished]:
         copy(connection, select, unfinished, form)
 
 

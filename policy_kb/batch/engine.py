@@ -357,12 +357,12 @@ class Run:
 
     def write_rejects(self, path: Path) -> int:
         """Write every problem of the cases put aside, as CSV or Parquet; the number of problems."""
-        from policy_kb.batch.results import copy, whole_file
+        from policy_kb.batch.results import copy, whole_files
 
         tables = ["SELECT * FROM main.batch_refused"]
         if self.batch.rejected or self.batch.unnamed:
             tables.insert(0, 'SELECT "case", "table", "row", "reason" FROM main.batch_rejected')
-        with whole_file(path) as unfinished:
+        with whole_files([path]) as [unfinished]:
             form = "parquet" if path.suffix.lower() == ".parquet" else "csv"
             return copy(self.connection, f"SELECT * FROM ({' UNION ALL '.join(tables)}) AS found ORDER BY ALL",
                         unfinished, form)

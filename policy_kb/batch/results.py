@@ -9,14 +9,13 @@ the policy does not apply to it.
 from __future__ import annotations
 
 import csv
-import errno
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from policy_kb import outputs
 from policy_kb.batch.dialect import ANSWERS, DECISIONS, DUCKDB
 from policy_kb.batch.sources import MAKE_ROOM, NO_ROOM
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
@@ -68,25 +67,14 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     a pipe or a device; one of the `inputs`, or a file directly in a folder that is one.
     """
 
-    def refuse(message: str, hint: str) -> CaseRefused:
-        return CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), f"cannot be written: {message}", hint)])
-
     _ending(path)
-    folder = path.parent
-    if path.is_dir():
-        raise refuse("this is a folder", "name a file in it")
-    if path.exists() and not path.is_file():
-        raise refuse("not a regular file", "give a file, not a pipe or a device")
-    if not folder.is_dir():
-        raise refuse(f"there is no folder {quoted(folder, 200)}", "make the folder first, or check the path")
-    if not os.access(os.path.dirname(os.path.realpath(path)), os.W_OK | os.X_OK):
-        raise refuse(f"the folder {quoted(folder, 200)} is closed to writing", "check its permissions")
+    outputs.check_place(path)
     for given in inputs:
         if path.exists() and given.exists() and path.samefile(given):
-            raise refuse("this is the input", "write the result to another file")
-        if given.is_dir() and folder.samefile(given):
+            raise outputs.refused(path, "this is the input", "write the result to another file")
+        if given.is_dir() and path.parent.samefile(given):
             message = "the folder is the input; the result would be read as one of its tables"
-            raise refuse(message, "write the result to another folder")
+            raise outputs.refused(path, message, "write the result to another folder")
 
 
 def _ending(path: Path) -> str:
@@ -112,46 +100,24 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write in the place of `path`, which appears when it is complete and on the disk, or not at all.
-
-    Until then it is hidden and called `unfinished`; a failure or an interrupt removes it. Raises CaseRefused for what
-    the disk, the folder or the memory does not allow.
-    """
+def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """As `outputs.whole_files`, for files that the database writes: what it does not have the room for, or cannot
+    write, is a refusal too."""
     import duckdb
 
-    target = Path(os.path.realpath(path))
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    hint = "check the folder, its permissions and the space left"
+    unfinished: list[Path] = []
     try:
-        try:
-            if target.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            with interruptible():
-                yield unfinished
-            _to_disk(unfinished)
-            os.replace(unfinished, target)
-            _to_disk(target.parent)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except duckdb.OutOfMemoryException as problem:
-        message, hint = f"{NO_ROOM}: {_reason(problem)}", MAKE_ROOM
-    except duckdb.IOException as problem:
-        message = f"cannot be written: {_reason(problem).replace(str(unfinished), str(path))}"
-    except OSError as problem:
-        message = f"cannot be written: {problem.strerror or problem}"
-    else:
+        with outputs.whole_files(paths) as unfinished, interruptible():
+            yield unfinished
         return
-    raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, hint)])
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file or a folder is on the disk, not only on its way there."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except duckdb.OutOfMemoryException as problem:
+        message, hint, names = f"{NO_ROOM}: {_reason(problem)}", MAKE_ROOM, str(problem)
+    except duckdb.IOException as problem:
+        message, hint, names = _reason(problem), "check the folder, its permissions and the space left", str(problem)
+    path = next((path for path, one in zip(paths, unfinished, strict=False) if str(one) in names), paths[0])
+    for named, one in zip(paths, unfinished, strict=False):
+        message = message.replace(str(one), str(named))
+    raise outputs.refused(path, message, hint)
 
 
 def _reason(problem: Exception) -> str:
@@ -193,13 +159,13 @@ def write_results(
     form = _ending(path)
     connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
     if form == "parquet" and isinstance(selects, (list, tuple)) and len(selects) == 1:
-        with whole_file(path) as unfinished:
+        with whole_files([path]) as [unfinished]:
             cases = copy(connection, _typed(connection, selects[0], criteria), unfinished, form)
             add_up(cases)
         return Written(path, parquet(path), cases, tuple(criteria))
     columns = columns_of(criteria)
     try:
-        with whole_file(path) as unfinished:
+        with whole_files([path]) as [unfinished]:
             declared = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
             connection.execute(f"CREATE TEMP TABLE {_STAGED} ({declared})")
             for select in selects:

@@ -67,14 +67,13 @@ def _with_duckdb(
     policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
     readings: Mapping[str, str], progress: Progress | None,
 ) -> tuple[Summary, int]:
-    from tempfile import TemporaryDirectory
-
     from policy_kb.batch import needs_duckdb
 
     needs_duckdb()
     from policy_kb.batch.engine import decide_batch, policies_of
     from policy_kb.batch.results import check_output
     from policy_kb.batch.summary import summarise
+    from policy_kb.outputs import temporary_folder
     from policy_kb.policies import Policies
 
     path, target, aside = Path(source), Path(output), None if rejects is None else Path(rejects)
@@ -83,8 +82,8 @@ def _with_duckdb(
         check_output(aside, [path, target])
     policies = policies_of(Policies(policy))
     programs = {one.number: one.program for one in policies}
-    with TemporaryDirectory(prefix="policy-kb-") as folder:
-        outcome, connection = decide_batch(policies, path, readings, target, Path(folder),
+    with temporary_folder() as folder:
+        outcome, connection = decide_batch(policies, path, readings, target, folder,
                                            record_complete=record_complete, rejects=aside, progress=progress)
         with connection:
             rejected = outcome.rejected if aside is not None else None

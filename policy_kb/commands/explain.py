@@ -85,8 +85,8 @@ def command(
         print_json(whole)
         context.exit(EXIT_CODES[determination.decision])
     if html is not None:
+        from policy_kb.outputs import write_text
         from policy_kb.report.as_html import render_page
-        from policy_kb.source import write_text
 
         write_text(html, render_page(determination))
         click.echo(f"{determination.case}: {determination.decision}: {html}")

@@ -43,8 +43,9 @@ def command(program: Path, facts: Path, output: Path) -> None:
     if problems:
         raise CaseRefused(problems)
     rows = evaluate_program(checked, tables)
-    write_tables(
+    outputs = [
         Output(output / table.filename, checked.relations[table.relation], rows[table.relation], table.delimiter,
                table.headers)
         for table in checked.outputs
-    )
+    ]
+    write_tables(outputs, output)

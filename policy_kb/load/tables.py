@@ -6,9 +6,7 @@ a header that names something else) is refused here.
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -18,6 +16,7 @@ from policy_kb.check.checked import Attribute, Relation, Table
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, listed, quoted
 from policy_kb.load.problems import Problems
 from policy_kb.load.values import GREATEST_NUMBER, LEAST_NUMBER, BadValueError, read_days
+from policy_kb.outputs import whole_files
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.source import Span, read_text, real_path
@@ -76,33 +75,17 @@ class Output:
     headers: bool = False
 
 
-def write_tables(outputs: Iterable[Output]) -> None:
-    """Write tables, each sorted by its values, as Soufflé writes them.
+def write_tables(outputs: Iterable[Output], folder: Path | None = None) -> None:
+    """Write tables, each sorted by its values, as Soufflé writes them; none outside of `folder`.
 
     A float has up to 17 significant digits (C's `%.17g`), which read back as the same double; a date is its number; a
     relation without attributes is a line `()` if it holds. Text is written as it is, tabs and line breaks included.
     The files appear complete, and all of them or none. Raises CaseRefused if one cannot be written.
     """
-    finished: dict[Path, Path] = {}
-    path = Path()
-    try:
-        try:
-            for output in outputs:
-                path = output.path
-                if path.is_dir():
-                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-                unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-                finished[unfinished] = path
-                unfinished.write_text("".join(f"{line}\n" for line in _lines(output)), encoding="utf-8", newline="\n")
-            for unfinished, path in finished.items():
-                os.replace(unfinished, path)
-        finally:
-            for unfinished in finished:
-                unfinished.unlink(missing_ok=True)
-    except (OSError, ValueError) as problem:
-        message = f"cannot be written: {getattr(problem, 'strerror', None) or problem}"
-        hint = "check the folder, its permissions and the space left"
-        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, hint)]) from None
+    tables = list(outputs)
+    with whole_files([table.path for table in tables], folder) as unfinished:
+        for table, file in zip(tables, unfinished, strict=True):
+            file.write_text("".join(f"{line}\n" for line in _lines(table)), encoding="utf-8", newline="\n")
 
 
 def _lines(output: Output) -> Iterator[str]:

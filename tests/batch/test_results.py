@@ -309,7 +309,7 @@ if how == "full":
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000000, 1000000))
 else:
     def when_begun():
-        while not any(one.name.endswith(".unfinished") and one.stat().st_size for one in path.parent.iterdir()):
+        while not any(one.stat().st_size for one in path.parent.glob(".policy-kb-*/*")):
             pass
         print("begun", flush=True)
         if how == "interrupt":
@@ -338,7 +338,7 @@ def test_an_interrupt_and_a_full_disk_leave_nothing(tmp_path, how, says):
     process = _run(how, tmp_path / "a.parquet")
     output, _ = process.communicate(timeout=100)
     assert says in output
-    assert "unfinished" not in output
+    assert ".policy-kb-" not in output
     assert os.listdir(tmp_path) == []
 
 
@@ -350,8 +350,7 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path):
     process.kill()
     process.communicate(timeout=100)
     [left] = os.listdir(tmp_path)
-    assert left.startswith(".a.parquet.")
-    assert left.endswith(".unfinished")
+    assert left.startswith(".policy-kb-")
 
 
 # --- what is refused before anything is computed ---
