@@ -1,8 +1,9 @@
 """The initiation decision as a skilled analyst would write it in SQL, by hand, for exactly these rules: yes or no.
 
 It says of each case whether all criteria of initiation are met, the record being complete: what is not on record is not
-so, and what only a person could judge does not count. There are no three answers, no criteria, no explanation; it is
-what the batch engine is measured against. Readings as in force: previous year rolling, support reviewed, brand asked.
+so, no first infusion is planned yet, and what only a person could judge does not count. There are no three answers, no
+criteria, no explanation; it is what the batch engine is measured against. Readings as in force: previous year rolling,
+support reviewed, brand asked.
 
 Three forms of the same decision: `WORD_FOR_WORD` follows the rules one by one, `GROUPED` groups each table once by
 case, `SEMI_JOINED` asks of each request whether the rows it needs are there. `decide` runs the fastest.
@@ -32,6 +33,10 @@ _LISTS = """
     preferred_ingredient(ingredient) AS (
         VALUES ('interferon beta-1a'), ('interferon beta-1b'), ('peginterferon beta-1a'), ('ofatumumab'),
                ('cladribine'), ('siponimod'), ('ozanimod')
+    ),
+    antiviral(agent) AS (
+        VALUES ('acyclovir'), ('valacyclovir'), ('famciclovir'), ('aciclovir'), ('valaciclovir'), ('zovirax'),
+               ('valtrex'), ('famvir')
     )
 """
 
@@ -121,13 +126,13 @@ tested_negative_for_hiv AS (
 ),
 antiviral_protection AS (
     SELECT DISTINCT "case" FROM antiviral_prophylaxis
-    WHERE lower(agent) IN ('acyclovir', 'valacyclovir', 'famciclovir') AND months >= 2
+    WHERE lower(agent) IN (FROM antiviral) AND months >= 2
 ),
 not_used_alone AS (
     SELECT "case" FROM concurrent_therapy JOIN product USING (product) WHERE excluded_in_combination = 'yes'
     UNION
-    SELECT "case" FROM therapy JOIN product USING (product)
-    WHERE stopped = DATE '9999-12-31' AND excluded_in_combination = 'yes'
+    SELECT "case" FROM therapy JOIN product USING (product) JOIN request USING ("case")
+    WHERE stopped > received AND excluded_in_combination = 'yes'
 ),
 dose_within_limit AS (SELECT "case" FROM planned_dose GROUP BY "case" HAVING max(mg_per_day) <= 12),
 met AS (
@@ -181,7 +186,7 @@ therapies AS (
     SELECT "case",
            bit_count(bit_or(CASE WHEN started <= received THEN class_bit ELSE 0 END)) AS classes,
            bool_or(is_alemtuzumab AND started <= received) AS alemtuzumab,
-           bool_or(is_excluded AND stopped = DATE '9999-12-31') AS still_taken
+           bool_or(is_excluded AND stopped > received) AS still_used
     FROM therapy JOIN facts USING (product) JOIN request USING ("case")
     GROUP BY "case"
 ),
@@ -227,7 +232,7 @@ tests AS (
 ),
 antivirals AS (
     SELECT "case",
-           bool_or(lower(agent) IN ('acyclovir', 'valacyclovir', 'famciclovir') AND months >= 2) AS accepted
+           bool_or(lower(agent) IN (FROM antiviral) AND months >= 2) AS accepted
     FROM antiviral_prophylaxis GROUP BY "case"
 ),
 combinations AS (
@@ -252,7 +257,7 @@ SELECT request."case", coalesce(
     AND tests.negative
     AND antivirals.accepted
     AND combinations.excluded IS NOT TRUE
-    AND therapies.still_taken IS NOT TRUE
+    AND therapies.still_used IS NOT TRUE
     AND doses.allowed, false) AS met
 FROM request
 LEFT JOIN diagnosed USING ("case")
@@ -303,13 +308,14 @@ remaining AS MATERIALIZED (
       AND "case" NOT IN (SELECT "case" FROM alemtuzumab_course)
       AND "case" NOT IN (SELECT "case" FROM concurrent_therapy JOIN facts USING (product) WHERE is_excluded)
       AND "case" NOT IN (
-          SELECT "case" FROM therapy JOIN facts USING (product) WHERE is_excluded AND stopped = DATE '9999-12-31'
+          SELECT "case" FROM therapy JOIN facts USING (product) JOIN request USING ("case")
+          WHERE is_excluded AND stopped > received
       )
       AND "case" IN (SELECT "case" FROM planned_dose WHERE mg_per_day <= 12)
       AND "case" NOT IN (SELECT "case" FROM planned_dose WHERE mg_per_day > 12)
       AND "case" IN (
           SELECT "case" FROM antiviral_prophylaxis
-          WHERE lower(agent) IN ('acyclovir', 'valacyclovir', 'famciclovir') AND months >= 2
+          WHERE lower(agent) IN (FROM antiviral) AND months >= 2
       )
       AND "case" NOT IN (SELECT "case" FROM hiv_test WHERE result = 'positive')
       AND "case" IN (

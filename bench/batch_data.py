@@ -390,11 +390,12 @@ def _relations(products: _Products, phase: str, seed: int) -> dict[str, tuple[st
     last = draw.of("last", {f"{day} + 4": 90, year_before: 6, f"{year_before} + 1": 4})
     columns(draw, number="k + 1", first_dose=day, last_dose=last)
 
+    draw = relation("planned_first_dose", f"CASE WHEN {initiation} THEN 0 ELSE 1 END")
+    columns(draw, on=f"received + {draw.below('day', 60)}")
+
     if phase == "initiation":
         return relations
 
-    draw = relation("planned_first_dose", f"CASE WHEN {initiation} THEN 0 ELSE 1 END")
-    columns(draw, on=f"received + {draw.below('day', 60)}")
     prior = _Draws("prior_approval", seed).of("count", {"0": 30, "1": 68, "2": 2}, of_case=True)
     draw = relation("prior_approval", f"CASE WHEN {initiation} THEN 0 ELSE {prior} END")
     columns(draw, payer=draw.one_of("payer", {"Florida Blue": 8, "another plan": 2}))

@@ -23,7 +23,7 @@ from policy_kb.record import field, record
 from policy_kb.source import Span
 
 if TYPE_CHECKING:
-    from policy_kb.explain.proof import Explanation, OpenPoint
+    from policy_kb.explain.proof import Explanation, Node, OpenPoint
     from policy_kb.load.documents import Document
     from policy_kb.report.determination import Approval, Determination
 
@@ -100,28 +100,57 @@ def evaluate(worlds: Worlds, engine: Engine, facts: Facts) -> Model:
         raise CaseRefused(stopped.diagnostics) from None
 
 
-def check_refusals(program: CheckedProgram, facts: Facts, model: Model, document: Document | None = None) -> None:
-    """Refuse a case with a possible row of a relation that the vocabulary declares `@[refused]`."""
+def check_refusals(
+    rules: Rules,
+    known: Rows,
+    worlds: Worlds,
+    engine: Engine,
+    facts: Facts,
+    model: Model,
+    document: Document | None = None,
+) -> None:
+    """Refuse a case with a row of a relation that the vocabulary declares `@[refused]`: one that is certain when every
+    uncertain row holds. The place is that of the record it rests on."""
+    refusals = [relation for relation in rules.program.relations.values() if relation.is_refusal]
+    if facts.is_uncertain and any(model.possible.get(relation.name) for relation in refusals):
+        facts = facts.with_uncertain_rows()
+        model = evaluate(worlds, engine, facts)
+    if not any(model.certain.get(relation.name) for relation in refusals):
+        return
+    from policy_kb.explain.lookup import Lookup
+    from policy_kb.explain.proof import Claim
+    from policy_kb.explain.why import Explainer
+    from policy_kb.explain.written import sentence
+
+    explainer = Explainer(Lookup(rules.program, known, facts, model))
     problems = []
-    for relation in program.relations.values():
-        if relation.is_refusal and model.possible.get(relation.name):
-            from policy_kb.explain.written import sentence
-
-            for row in sorted(model.possible[relation.name]):
-                cause = _cause(facts, row)
-                span, path = (cause.span, cause.path) if cause else (Span(facts.source, 1), None)
-                excerpt = document.line_text(span.line) if document is not None else None
-                problems.append(
-                    Diagnostic(Kind.REFUSED_ROW, span, sentence(relation, row), "correct the record", path, excerpt)
-                )
-    if problems:
-        raise CaseRefused(problems)
+    for relation in refusals:
+        for row in sorted(model.certain.get(relation.name, ())):
+            span, path = _cause(facts, explainer.explain(Claim(relation.name, row)))
+            excerpt = document.line_text(span.line) if document is not None else None
+            problems.append(
+                Diagnostic(Kind.REFUSED_ROW, span, sentence(relation, row), "correct the record", path, excerpt)
+            )
+    raise CaseRefused(problems)
 
 
-def _cause(facts: Facts, row: tuple[Value, ...]):  # type: ignore[no-untyped-def]
-    """The row of the case that has all the values of a refused row."""
-    wanted = set(row[1:])
-    return next((given for rows in facts.rows.values() for given in rows if wanted <= set(given.values[1:])), None)
+def _cause(facts: Facts, proof: Node) -> tuple[Span, str]:
+    """The place of the first record that a proof rests on; that of the request if there is no other."""
+    from policy_kb.explain.proof import Derived, Given
+
+    found: dict[tuple[str, tuple[Value | None, ...]], None] = {}
+    waiting = [proof]
+    while waiting:
+        match waiting.pop(0):
+            case Given(claim=claim, is_known=False):
+                found[claim.relation, claim.values] = None
+            case Derived(steps=steps):
+                waiting[:0] = [step.node for step in steps]
+    for relation, values in sorted(found, key=lambda record: record[0] == "request"):
+        for row in facts.rows[relation]:
+            if row.values == values:
+                return row.span, row.path
+    return Span(facts.source, 1), ""
 
 
 def decision_of(phase: Phase, model: Model) -> str:

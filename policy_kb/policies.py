@@ -93,7 +93,7 @@ class Policy:
             worlds = pipeline.doubled(self.rules, phase, also)
             engine = new_engine(worlds, known, is_large=is_large)
         model = pipeline.evaluate(worlds, engine, facts)
-        pipeline.check_refusals(self.program, facts, model, document)
+        pipeline.check_refusals(self.rules, known, worlds, engine, facts, model, document)
         return Decided(facts, model, known, phase)
 
     def load(self, document: Document) -> Facts:

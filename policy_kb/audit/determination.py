@@ -56,7 +56,7 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     _readings_in_force(found["readings"], known)
     places = Places(book.program, facts.source, found["source"], (ROOT, "source"))
     statuses = Statuses(book.bodies, known, facts)
-    phase = _phase(statuses, facts)
+    phase = _phase(book, statuses, facts)
     decision = _decision(statuses, phase, facts)
     compare(found["title"], phase.title, (ROOT, "title"))
     compare(found["revised"], phase.revised, (ROOT, "revised"))
@@ -113,7 +113,7 @@ def _texts(statuses: Statuses, relation: str) -> list[str]:
     return sorted(str(row[1]) for row in statuses.status(relation).certain.rows)
 
 
-def _phase(statuses: Statuses, facts: Facts) -> Phase:
+def _phase(book: RuleBook, statuses: Statuses, facts: Facts) -> Phase:
     """The phase that the case asks for. A case that would have been refused has no determination."""
     program = statuses.program
     (request,) = facts.rows["request"]
@@ -123,9 +123,10 @@ def _phase(statuses: Statuses, facts: Facts) -> Phase:
     if phase is None or (covered and drug not in covered):
         what = f"the drug {shown(drug)}" if phase is not None else f"the phase {shown(name)}"
         raise Unsound(ROOT, "it decides a case", f"the policy does not know {what}: the case has to be refused")
+    held = Statuses(book.bodies, statuses.known, facts.with_uncertain_rows())
     for relation in program.relations.values():
-        if relation.is_refusal and statuses.status(relation.name).possible.rows:
-            row = min(statuses.status(relation.name).possible.rows)
+        if relation.is_refusal and held.status(relation.name).certain.rows:
+            row = min(held.status(relation.name).certain.rows)
             raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {sentence(relation, row)}")
     return phase
 

@@ -10,7 +10,7 @@ from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
 from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, Query, Script, Step
-from policy_kb.batch.shape import CASE, Shape
+from policy_kb.batch.shape import CASE, Given, Shape
 from policy_kb.batch.specialise import HAS_NO_VALUE, Specialised, folded, specialise
 from policy_kb.batch.sql import BITS, Compiler, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
@@ -176,8 +176,10 @@ def asks_for(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
 
 
 def refusals(program: CheckedProgram, known: Rows, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
-    """One query for every relation that refuses a case with a possible row of it: `case`, then the row's values."""
-    names = {possible(relation.name): relation.name for relation in program.relations.values() if relation.is_refusal}
+    """One query for every relation that refuses a case with a row of it that is certain when every uncertain row holds:
+    `case`, then the row's values."""
+    shape = {name: Given(given.has_rows, False, given.openness) for name, given in shape.items()}
+    names = {certain(relation.name): relation.name for relation in program.relations.values() if relation.is_refusal}
     worlds = double(program, names.values())
     return [(names[name], script) for name, script in
             rows_queries(program, worlds, known, shape, dialect, list(names))]

@@ -46,3 +46,16 @@ class Facts:
 
     def possible(self, relation: str) -> set[tuple[Value, ...]]:
         return {row.values for row in self.rows.get(relation, ())}
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether some row may or may not hold."""
+        return any(row.is_uncertain for rows in self.rows.values() for row in rows)
+
+    def with_uncertain_rows(self) -> Facts:
+        """The case in which every uncertain row holds; its digest stays that of the case as stated."""
+        rows = {
+            name: tuple(Row(row.relation, row.values, row.span, row.path) for row in rows)
+            for name, rows in self.rows.items()
+        }
+        return Facts(self.case, self.source, rows, self.open, self.stated, self.digest)

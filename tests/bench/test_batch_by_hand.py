@@ -29,7 +29,7 @@ def by_the_rules(path: Path) -> dict[str, bool]:
     for line in path.read_text(encoding="utf-8").splitlines():
         facts = policy.load(parse_document({**json.loads(line), "record": "complete"}))
         model = pipeline.evaluate(worlds, engine, facts)
-        pipeline.check_refusals(policy.program, facts, model)
+        pipeline.check_refusals(policy.rules, policy.rules.known, worlds, engine, facts, model)
         met[facts.case] = bool(model.certain[phase.root])
     return met
 
