@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from policy_kb import dates
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.explain.written import shown
 from policy_kb.expressions import compiled_pattern
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -70,9 +69,33 @@ class DuckDB:
             return f"CAST('{value}' AS BIGINT)"
         return str(value)
 
-    def amount(self, value: Value) -> Sql:
-        """What is approved of a unit, of one type for numbers of both kinds."""
-        return f"CAST({self.text(shown(value))} AS DECIMAL(38, 18))"
+    def amount(self, text: Sql) -> Sql:
+        """What is approved of a unit, of one type for numbers of both kinds, from a text."""
+        return f"CAST({text} AS DECIMAL(38, 18))"
+
+    def granted(self, texts: Sql) -> Sql:
+        """Amounts with their units, from a list of texts: each a unit, a tab and an amount."""
+        parts = [f"split_part(x, chr(9), {place})" for place in (1, 2)]
+        return self.transformed(texts, self.struct(amount=self.amount(parts[1]), unit=parts[0]))
+
+    def some_of_lists(self, lists: Sequence[Sql]) -> Sql:
+        """All that stands in the lists, one after the other; NULL where that is nothing."""
+        whole = self.joined(lists) if len(lists) > 1 else lists[0]
+        return f"CASE WHEN {self.size(whole)} > 0 THEN {whole} END"
+
+    def has_unit_twice(self, approved: Sql) -> Sql:
+        units = self.transformed(approved, "x.unit")
+        return f"{self.size(self.distinct(units))} < {self.size(units)}"
+
+    def transformed(self, items: Sql, value: Sql) -> Sql:
+        """The list of the values of `x`, which is each item of a list in turn."""
+        return f"list_transform({items}, lambda x: {value})"
+
+    def distinct(self, items: Sql) -> Sql:
+        return f"list_distinct({items})"
+
+    def size(self, items: Sql) -> Sql:
+        return f"len({items})"
 
     def answer(self, word: str) -> Sql:
         """The answer for a criterion; of a type with few values, which is stored and written fast."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
-from policy_kb.batch.script import CASES, GATHERED, STOPPED, UNGATHERED, Query, Script, Step
+from policy_kb.batch.script import CASES, GATHERED, REFUSING, UNGATHERED, Query, Script, Step
 from policy_kb.batch.shape import CASE, UNCERTAIN, Shape, given_table, is_lines
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
@@ -317,13 +317,12 @@ class Run:
         return [(first.program.relations[name], script) for name, script in found]
 
     def refuse_stopped(self, query: Query) -> bool:
-        """Refuse the cases of the part for which a value does not exist that the rules need; whether there are any."""
-        if STOPPED not in query.columns:
-            return False
-        found = self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {_q(STOPPED)}")
-        self.insert([(str(case), REQUEST, None, "a value that the rules need does not exist for this case")
-                     for case, in found])
-        return bool(found)
+        """Refuse the cases of the part that a flag of the query refuses; whether there are any."""
+        before = self.refused()
+        for flag in REFUSING.keys() & set(query.columns):
+            found = self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {_q(flag)}")
+            self.insert([(str(case), REQUEST, None, REFUSING[flag]) for case, in found])
+        return self.refused() > before
 
     def insert(self, found: list[tuple[str, str, None, str]]) -> None:
         for start in range(0, len(found), 1000):
@@ -433,7 +432,7 @@ class Run:
             for i, query in enumerate(queries):
                 if progress is not None:
                     progress("deciding", part * len(queries) + i, steps)
-                if not (is_strict and self.is_bad()) or STOPPED in query.columns:
+                if not (is_strict and self.is_bad()) or REFUSING.keys() & set(query.columns):
                     self.run(query.script)
                     if i == 0:
                         self.check_names(query.script)
@@ -441,7 +440,8 @@ class Run:
                     self.choose(part, parts)
                     self.run(query.script)
                 if not (is_strict and self.is_bad()):
-                    without = f" EXCLUDE ({_q(STOPPED)})" if STOPPED in query.columns else ""
+                    flags = ", ".join(map(_q, REFUSING.keys() & set(query.columns)))
+                    without = f" EXCLUDE ({flags})" if flags else ""
                     yield f"SELECT *{without} FROM (\n{query.script.last}\n) AS decided"
         if is_strict and self.is_bad():
             raise self.refusal()

@@ -9,19 +9,20 @@ from policy_kb import pipeline
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
-from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, Query, Script, Step
+from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, TWICE, Query, Script, Step
 from policy_kb.batch.shape import CASE, Given, Shape
 from policy_kb.batch.specialise import HAS_NO_VALUE, Specialised, folded, specialise
 from policy_kb.batch.sql import BITS, Compiler, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.plain import PlainRule, Rows
 from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible
+from policy_kb.explain.written import shown
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Call, Comparison, Constant, Expression, Literal, Variable
 from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE, approvals
 
-NOTICES = certain("notice")
+NOTICES, GRANTED = certain("notice"), "granted in words"
 POINT = ("relation", "why")
 
 
@@ -39,11 +40,10 @@ def decisions(
     points, asking = needed_rules(program, worlds, phase)
     wanted += [point.flag for point in points]
     given = specialise(
-        program, [*worlds.program.rules, *asking, *stopping_rules(program, worlds)], known, shape, [*wanted, STOPPED],
-        [NOTICES],
+        program, [*worlds.program.rules, *asking, *stopping_rules(program, worlds), *_granting_rules(program)], known,
+        shape, [*wanted, STOPPED], [NOTICES, GRANTED],
     )
-    compiler = Compiler(program, given, shape, dialect, texts=NOTICES)
-    texts, lists = compiler.texts(NOTICES)
+    compiler = Compiler(program, given, shape, dialect, texts=(NOTICES, GRANTED))
     is_met, is_open = _answer(compiler, given, root)
     elsewhere = _truth(compiler, given, certain("not_applicable"))
     stopped = _truth(compiler, given, STOPPED)
@@ -53,14 +53,6 @@ def decisions(
         ("decision", _chosen([(elsewhere, dialect.decision(NOT_APPLICABLE)), (is_met, dialect.decision(MET)),
                               (is_open, dialect.decision(NEEDS_INFORMATION))], dialect.decision(NOT_MET))),
     ]
-    approved = [
-        dialect.struct(amount=dialect.amount(one.amount), unit=text(one.unit))
-        for one in approvals(program, known, phase)
-    ]
-    approval = "NULL"
-    if approved:
-        decision = f"a.{dialect.quoted('decision')}"
-        approval = f"CASE WHEN {decision} = {dialect.decision(MET)} THEN {dialect.array(approved)} END"
     for number, pairs in criteria.items():
         found = [_answer(compiler, given, pair) for pair in pairs]
         met, maybe = some_of(one for one, _ in found), some_of(two for _, two in found)
@@ -83,8 +75,12 @@ def decisions(
         ]
     if stopped is not False:
         outputs.append((STOPPED, str(stopped)))
-    notices = [(condition, text(notice)) for notice, condition in sorted(texts.items())]
-    listings = [_Listing("missing", items, [], POINT), _Listing("notices", notices, lists, ())]
+    listings = [_Listing("missing", items, [], POINT)]
+    for name, relation in (("notices", NOTICES), ("granted", GRANTED)):
+        texts, lists = compiler.texts(relation)
+        fixed: list[tuple[Truths, Sql]] = [(condition, text(said)) for said, condition in sorted(texts.items())]
+        if fixed or lists or relation is NOTICES:
+            listings.append(_Listing(name, fixed, lists, ()))
     script = compiler.script(
         asks_for(phase, dialect) if asked is None else asked,
         [*outputs, *(column for listing in listings for column in listing.codes())],
@@ -92,6 +88,17 @@ def decisions(
     steps = [*script.steps, Step(ANSWERS_TABLE, script.last, ())]
     # What is the same for all cases, or follows from another column, is put in last.
     answers = {name: f"a.{dialect.quoted(name)}" for name, _ in outputs}
+    approved = [
+        dialect.struct(amount=dialect.amount(text(shown(one.amount))), unit=text(one.unit))
+        for one in approvals(program, known, phase)
+    ]
+    granted = next((listing for listing in listings if listing.name == "granted"), None)
+    lists = [dialect.array(approved)] if approved else []
+    lists += [dialect.granted(granted.value(dialect))] if granted is not None else []
+    is_approved = f"a.{dialect.quoted('decision')} = {dialect.decision(MET)}"
+    approval = f"CASE WHEN {is_approved} THEN {dialect.some_of_lists(lists)} END" if lists else "NULL"
+    if granted is not None:
+        answers[TWICE] = f"{is_approved} AND {dialect.has_unit_twice(dialect.joined(lists))}"
     values = {
         CASE: answers.pop(CASE), "policy": dialect.constant(phase.policy), "phase": dialect.constant(phase.name),
         "decision": answers.pop("decision"), "approval": approval, **answers,
@@ -99,13 +106,14 @@ def decisions(
     columns = [f"{value} AS {dialect.quoted(name)}" for name, value in values.items()]
     joins = []
     for listing in listings:
-        columns.append(f"{listing.value(dialect)} AS {listing.name}")
+        if listing is not granted:
+            columns.append(f"{listing.value(dialect)} AS {listing.name}")
         for word in listing.words if dialect.lists_by_number else ():
             steps.append(listing.step(word, dialect))
             table = listing.table(word)
             joins.append(f"JOIN {table} ON {table}.code = a.{table}")
     last = "\n".join([f"SELECT {', '.join(columns)}", f"FROM {ANSWERS_TABLE} AS a", *joins])
-    names = [*values, *(listing.name for listing in listings)]
+    names = [*values, *(listing.name for listing in listings if listing is not granted)]
     return Query(replace(script, steps=tuple(steps), last=last), tuple(names))
 
 
@@ -258,6 +266,18 @@ def _chosen(choices: Iterable[tuple[Truths, Sql]], otherwise: Sql) -> Sql:
         if condition is not False:
             parts.setdefault(condition, f"WHEN {condition} THEN {value}")
     return f"CASE {' '.join(parts.values())} ELSE {otherwise} END" if parts else otherwise
+
+
+def _granting_rules(program: CheckedProgram) -> list[PlainRule]:
+    """What is certainly granted, as texts: a unit, a tab and the amount."""
+    relation = program.relations.get("granted")
+    if relation is None or not any(True for _ in program.rules_for(relation.name)):
+        return []
+    span = relation.span
+    case, amount, unit = (Variable(name, span) for name in (CASE, "amount", "unit"))
+    words = Call("cat", (unit, Constant("\t", span), Call("to_string", (amount,), span)), span)
+    granted = Atom(certain(relation.name), (case, amount, unit), span)
+    return [PlainRule(Atom(GRANTED, (case, words), span), (granted,))]
 
 
 def stopping_rules(program: CheckedProgram, worlds: Worlds) -> list[PlainRule]:

@@ -232,7 +232,7 @@ def _as_lines(table: str, criteria: Sequence[str]) -> str:
     database's own JSON takes, and an object leaves out criteria without an answer."""
     answers = []
     for criterion in criteria:
-        number = _json_text(criterion.partition(" ")[2])
+        number = _json_text(criterion.rpartition(" ")[2])
         cases = " ".join(f"WHEN {literal(answer)} THEN {literal(f'{number}: {_json_text(answer)}')}"
                          for answer in ANSWERS)
         answers.append(f"CASE {name(criterion)} {cases} END")

@@ -20,6 +20,15 @@ ANSWERS_TABLE = "answers"
 STOPPED = "stopped"
 """The flag of the cases for which a rule needs a value that does not exist."""
 
+TWICE = "approved_twice"
+"""The flag of the cases for which two amounts of one unit are approved."""
+
+REFUSING = {
+    STOPPED: "a value that the rules need does not exist for this case",
+    TWICE: "the rules approve two amounts of one unit for this case",
+}
+"""The flags of cases that are refused, which a query may have as columns, and why they are."""
+
 
 @record
 class Step:

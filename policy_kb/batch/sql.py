@@ -228,12 +228,12 @@ BITS = 62
 class Compiler:
     """Writes one SQL query for a specialised program.
 
-    `texts` names a relation with one attribute, a text, whose rows are asked for as a list (`Compiler.texts`).
+    `texts` names relations with one attribute, a text, whose rows are asked for as a list (`Compiler.texts`).
     """
 
     def __init__(
         self, program: CheckedProgram, specialised: Specialised, shape: Shape, dialect: DuckDB,
-        texts: str | None = None,
+        texts: Container[str] = (),
     ):
         self.program, self.given, self.shape, self.dialect = program, specialised, shape, dialect
         self.q = dialect.quoted
@@ -256,7 +256,7 @@ class Compiler:
         self.reads_level = 0
         """The level from which a subquery can read the flags it mentions."""
         for name, rules in self.rules.items():
-            if name == texts:
+            if name in texts:
                 continue
             if rules[0].head.arguments:
                 self.relation(name, rules)

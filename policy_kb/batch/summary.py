@@ -108,8 +108,8 @@ def _fails_alone(
 ) -> list[FailsAlone]:
     found = []
     not_met = dialect.text(NOT_MET)
-    for phase in dict.fromkeys(criterion.partition(" ")[0] for criterion in written.criteria):
-        numbers = [number for one, _, number in (criterion.partition(" ") for criterion in written.criteria)
+    for phase in dict.fromkeys(criterion.rpartition(" ")[0] for criterion in written.criteria):
+        numbers = [number for one, _, number in (criterion.rpartition(" ") for criterion in written.criteria)
                    if one == phase and "." not in number]
         if not numbers:
             continue

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from policy_kb.check.checked import Attribute, Criterion, Domain, Phase, Possible, Relation, Rule
 from policy_kb.check.declarations import Declarations, Report
+from policy_kb.dates import ONGOING, BadDate, parse_date
 from policy_kb.diagnostics import Kind, did_you_mean, listed
 from policy_kb.parse import tree
 
-_ON_RELATIONS = ("criterion", "closed", "ask", "single", "always_open", "refused", "policy")
-_ON_ATTRIBUTES = ("one_of", "in", "at_least", "ongoing", "any_case")
+_ON_RELATIONS = ("criterion", "closed", "ask", "single", "required", "always_open", "refused", "policy")
+_ON_ATTRIBUTES = ("one_of", "in", "at_least", "at_most", "unit", "exact", "ongoing", "any_case")
 _ON_RULES = ("criterion", "possible")
+_POLICY = {"phase": True, "title": True, "revised": True, "payer": False, "effective": False, "until": False,
+           "day": False}
+"""What `@[policy]` names beside the policy's number, and whether it has to be there."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -45,6 +51,12 @@ class _Reader:
     def find(self, key: str) -> tree.Annotation | None:
         return next((annotation for annotation in self.annotations if annotation.key == key), None)
 
+    def find_many(self, key: str) -> list[tree.Annotation]:
+        return [annotation for annotation in self.annotations if annotation.key == key]
+
+    def found(self, key: str) -> tree.Annotation:
+        return self.find_many(key)[0]
+
     def flag(self, key: str) -> bool:
         annotation = self.find(key)
         if annotation is None or key not in self.allowed:
@@ -68,12 +80,22 @@ class _Reader:
 def read_relations(found: Declarations, report: Report) -> dict[str, Relation]:
     """Every declared relation with what its annotations say."""
     inputs = {directive.relation for directive in found.directives if directive.kind == "input"}
+    phases = phase_names(found)
     return {
-        name: _relation(declaration, found, name in inputs, report) for name, declaration in found.relations.items()
+        name: _relation(declaration, found, name in inputs, phases, report)
+        for name, declaration in found.relations.items()
     }
 
 
-def _relation(declaration: tree.RelationDeclaration, found: Declarations, is_input: bool, report: Report) -> Relation:
+def phase_names(found: Declarations) -> list[str]:
+    """The names of the phases that `@[policy(...)]` declares."""
+    policies = (one for declared in found.relations.values() for one in declared.annotations if one.key == "policy")
+    return [value for one in policies for name, value in one.named if name == "phase" and isinstance(value, str)]
+
+
+def _relation(
+    declaration: tree.RelationDeclaration, found: Declarations, is_input: bool, phases: list[str], report: Report
+) -> Relation:
     is_case = found.is_case_relation(declaration.name)
     annotations = _Reader(declaration.annotations, _ON_RELATIONS, "a relation", report)
     names = [attribute.name for attribute in declaration.attributes]
@@ -82,25 +104,26 @@ def _relation(declaration: tree.RelationDeclaration, found: Declarations, is_inp
             report(Kind.UNKNOWN_ATTRIBUTE, declaration.span, f"the sentence names `{{{place}}}`, no attribute of "
                    f"`{declaration.name}`", did_you_mean(place, names) or f"its attributes are {listed(names, 'and')}")
 
-    def only_inputs(key: str) -> None:
+    for key in ("closed", "single", "required", "ask", "always_open"):
         annotation = annotations.find(key)
         if annotation is not None and not (is_case and is_input):
             annotations.bad(annotation, f"`@[{key}]` has a meaning only on a case relation that is an `.input`",
                             "rows of the others come from rules or tables")
-
-    for key in ("closed", "single", "ask", "always_open"):
-        only_inputs(key)
     ask, always_open = annotations.find("ask"), annotations.find("always_open")
-    closed, single = annotations.flag("closed"), annotations.flag("single")
+    closed, single, required = (annotations.flag(key) for key in ("closed", "single", "required"))
     if always_open is not None and (closed or single):
         annotations.bad(always_open, "a relation that is always open cannot be `@[closed]` or `@[single]`",
                         "leave one out")
+    is_request = is_case and is_input and declaration.name == "request"
+    if closed and (required or is_request):
+        annotations.bad(annotations.found("closed"), "a relation that every case states has no need to be closed",
+                        "leave `@[closed]` out")
     refused = annotations.flag("refused")
     if refused and not is_case:
-        annotations.bad(annotations.find("refused"), "only a case can be refused",  # type: ignore[arg-type]
+        annotations.bad(annotations.found("refused"), "only a case can be refused",
                         "give the relation a first attribute of type `Case`")
     if refused and not declaration.doc:
-        annotations.bad(annotations.find("refused"), "the message of a refusal is its doc comment",  # type: ignore[arg-type]
+        annotations.bad(annotations.found("refused"), "the message of a refusal is its doc comment",
                         "write `/// what is wrong` above")
     return Relation(
         name=declaration.name,
@@ -113,25 +136,26 @@ def _relation(declaration: tree.RelationDeclaration, found: Declarations, is_inp
         is_case=is_case,
         is_input=is_input,
         is_closed=closed,
-        is_single=single,
+        is_single=single or is_request,
+        is_required=required or is_request,
         ask=annotations.texts(ask, 1, 1, '@[ask("...?")]')[0] if ask else None,
         always_open=annotations.texts(always_open, 1, 1, '@[always_open("document")]')[0] if always_open else None,
         is_refusal=refused,
-        criteria=_criteria(annotations, is_case, report),
-        phase=_phase(annotations, declaration, is_case, report),
+        criteria=_criteria(annotations, is_case, phases, report),
+        phase=_phase(annotations, declaration, is_case, found, report),
     )
 
 
-def _criteria(annotations: _Reader, is_case: bool, report: Report) -> tuple[Criterion, ...]:
+def _criteria(annotations: _Reader, is_case: bool, phases: list[str], report: Report) -> tuple[Criterion, ...]:
     result: list[Criterion] = []
-    for annotation in annotations.annotations:
-        if annotation.key != "criterion":
-            continue
+    for annotation in annotations.find_many("criterion"):
         (text,) = annotations.texts(annotation, 1, 1, '@[criterion("initiation 2.a")]')
-        phase, _, number = text.partition(" ")
         if not text:
             continue
-        if not number or number != number.strip() or " " in number:
+        declared = [phase for phase in phases if text.startswith(f"{phase} ")]
+        phase = max(declared, key=len, default=text.rpartition(" ")[0])
+        number = text.removeprefix(phase).removeprefix(" ")
+        if not phase or not number or " " in number:
             annotations.bad(annotation, f"`{text}` is not a phase and a paragraph",
                             'write the phase, a space and the paragraph: `@[criterion("initiation 2.a")]`')
         elif not is_case:
@@ -147,15 +171,31 @@ def _criteria(annotations: _Reader, is_case: bool, report: Report) -> tuple[Crit
 
 
 def _phase(
-    annotations: _Reader, declaration: tree.RelationDeclaration, is_case: bool, report: Report
+    annotations: _Reader, declaration: tree.RelationDeclaration, is_case: bool, found: Declarations, report: Report
 ) -> Phase | None:
     annotation = annotations.find("policy")
     if annotation is None:
         return None
     form = '@[policy("09-X", phase = "initiation", title = "...", revised = "2025-07-15")]'
-    named = {name: value for name, value in annotation.named if isinstance(value, str)}
-    texts = [value for value in annotation.positional if isinstance(value, str)]
-    if len(texts) != 1 or set(named) != {"phase", "title", "revised"} or len(annotation.named) != 3:
+    named = {name: value for name, value in annotation.named if isinstance(value, str) and value.strip()}
+    texts = [value for value in annotation.positional if isinstance(value, str) and value.strip()]
+    names = [name for name, _ in annotation.named]
+    unknown = next((name for name in names if name not in _POLICY), None)
+    if unknown is not None:
+        annotations.bad(annotation, f"`@[policy]` has no `{unknown}`",
+                        did_you_mean(unknown, _POLICY) or f"it names {listed(_POLICY, 'and')}")
+        return None
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        annotations.bad(annotation, f"`@[policy]` gives `{twice}` twice", "leave one out")
+        return None
+    bad = next((name for name, value in annotation.named if value not in (" ".join(str(value).split()) or None,)), None)
+    if bad is not None:
+        annotations.bad(annotation, f"`{bad}` of `@[policy]` is a text with single blanks between its words",
+                        f'write `{bad} = "..."`')
+        return None
+    lacking = [name for name, is_needed in _POLICY.items() if is_needed and name not in named]
+    if len(texts) != 1 or len(annotation.positional) != 1 or lacking:
         annotations.bad(annotation, "`@[policy]` needs the policy's number, phase, title and revision",
                         f"write `{form}`")
         return None
@@ -163,7 +203,41 @@ def _phase(
         report(Kind.BAD_ANNOTATION, declaration.span, f"the root of a phase has one attribute, the case; "
                f"`{declaration.name}` has {len(declaration.attributes)}", f"declare `{declaration.name}(case: Case)`")
         return None
-    return Phase(texts[0], named["phase"], named["title"], named["revised"], declaration.name)
+    named = {"payer": None, "effective": named["revised"], "until": None, "day": "received", **named}  # type: ignore[dict-item]
+    _check_days(annotation, named, found, report)
+    return Phase(texts[0], named["phase"], named["title"], named["revised"], declaration.name, named["payer"],
+                 named["effective"], named["until"], named["day"])
+
+
+def _check_days(
+    annotation: tree.Annotation, named: Mapping[str, str | None], found: Declarations, report: Report
+) -> None:
+    """Report days of an edition that are none, an end before the beginning, and a day that no request has."""
+    days: dict[str, int] = {}
+    for name in ("revised", "effective", "until"):
+        written = named[name]
+        if written is None or (name == "effective" and written == named["revised"]):
+            continue
+        try:
+            days[name] = parse_date(written)
+            if days[name] == ONGOING:
+                raise BadDate(f"`{written}` stands for no end")
+        except BadDate as problem:
+            report(Kind.BAD_DATE, annotation.span, f"`{name}` of `@[policy]`: {problem}",
+                   f'write year-month-day: `{name} = "2025-07-15"`')
+    first = days.get("effective", days.get("revised"))
+    if first is not None and days.get("until", first) < first:
+        begins = named["effective"]
+        report(Kind.BAD_ANNOTATION, annotation.span,
+               f"the edition ends on {named['until']}, before it begins on {begins}",
+               "`effective` and `until` are the first and the last day on which it holds")
+    request = found.relations.get("request")
+    if request is not None:
+        dates = [one.name for one in request.attributes if found.kind(one.type) == "number"]
+        if named["day"] not in dates:
+            report(Kind.BAD_ANNOTATION, annotation.span, f"`request` has no date `{named['day']}`",
+                   did_you_mean(str(named["day"]), dates) or f"`day` names {listed(dates)}" if dates
+                   else "declare `request` with the day it was received: `received: Date`")
 
 
 def _attribute(
@@ -172,34 +246,75 @@ def _attribute(
     annotations = _Reader(attribute.annotations, _ON_ATTRIBUTES, "an attribute", report)
     kind = found.kind(attribute.type)
     is_date = "Date" in found.types and found.is_below(attribute.type, "Date")
-    one_of = annotations.find("one_of")
-    values: tuple[tree.Value, ...] | None = None
-    if one_of is not None:
-        values = one_of.positional
-        wrong = [value for value in values if _kind_of(value) != kind]
-        if not values or one_of.named or wrong:
-            annotations.bad(one_of, f"`@[one_of]` lists values of `{attribute.name}`, each a {kind}",
-                            'write `@[one_of("first", "second")]`')
-    at_least = annotations.find("at_least")
-    least: int | float | None = None
-    if at_least is not None:
-        value = at_least.positional[0] if len(at_least.positional) == 1 else None
-        if not isinstance(value, int | float) or kind == "symbol":
-            annotations.bad(at_least, f"`@[at_least]` names the least value of a number; `{attribute.name}` is a {kind}"
-                            if kind == "symbol" else "`@[at_least]` names one number", "write `@[at_least(1)]`")
-        else:
-            least = value
-    ongoing, any_case = annotations.flag("ongoing"), annotations.flag("any_case")
-    if ongoing and not is_date:
-        annotations.bad(annotations.find("ongoing"), "only a date can be `ongoing`", "declare it as `Date`")  # type: ignore[arg-type]
-    if any_case and kind != "symbol":
-        annotations.bad(annotations.find("any_case"), "only a symbol has letter case", "leave it out")  # type: ignore[arg-type]
+    least, most = (_limit(annotations, key, attribute, kind, is_date) for key in ("at_least", "at_most"))
+    if least is not None and most is not None and most < least:
+        annotations.bad(annotations.found("at_most"), f"`{attribute.name}` is at least {least} and at most {most}: "
+                        "no number is", "exchange them")
+    unit = annotations.find("unit")
+    if unit is not None and (kind == "symbol" or is_date):
+        annotations.bad(unit, f"`@[unit]` says what a number counts; `{attribute.name}` is a {_sort(kind, is_date)}",
+                        "leave it out")
+    for key, needed, problem, hint in (
+        ("ongoing", is_date, "only a date can be `ongoing`", "declare it as `Date`"),
+        ("any_case", kind == "symbol", "only a symbol has letter case", "leave it out"),
+        ("exact", kind != "symbol", "only a number or a date can have bounds", "leave it out"),
+    ):
+        if annotations.flag(key) and not needed:
+            annotations.bad(annotations.found(key), problem, hint)
+    for key in ("one_of", "in"):
+        if annotations.find(key) is not None and annotations.find("any_case") is not None:
+            annotations.bad(annotations.found("any_case"), f"`@[any_case]` stands never beside `@[{key}]`: values of "
+                            "such a set are read in any letter case", "leave it out")
     if is_the_case and attribute.annotations:
         annotations.bad(attribute.annotations[0], "the case itself takes no annotation", "leave it out")
     return Attribute(
-        attribute.name, attribute.type, kind, is_date, values, _domain(annotations, found, kind), least, ongoing,
-        any_case,
+        attribute.name, attribute.type, kind, is_date, _one_of(annotations, attribute, kind),
+        _domain(annotations, found, kind), least, most,
+        annotations.texts(unit, 1, 1, '@[unit("mg")]')[0] if unit else None, annotations.flag("exact"),
+        annotations.flag("ongoing"), annotations.flag("any_case"),
     )
+
+
+def _sort(kind: str, is_date: bool) -> str:
+    return "date" if is_date else kind
+
+
+def _limit(
+    annotations: _Reader, key: str, attribute: tree.AttributeDeclaration, kind: str, is_date: bool
+) -> int | float | None:
+    """The least or the greatest value of a number."""
+    annotation = annotations.find(key)
+    if annotation is None:
+        return None
+    which = "least" if key == "at_least" else "greatest"
+    value = annotation.positional[0] if len(annotation.positional) == 1 and not annotation.named else None
+    if kind == "symbol" or is_date:
+        annotations.bad(annotation, f"`@[{key}]` names the {which} value of a number; `{attribute.name}` is a "
+                        f"{_sort(kind, is_date)}", f"leave it out, or declare `{attribute.name}` as a number")
+    elif isinstance(value, str) or value is None:
+        annotations.bad(annotation, f"`@[{key}]` names one number", f"write `@[{key}(1)]`")
+    elif kind == "number" and not isinstance(value, int):
+        annotations.bad(annotation, f"`{attribute.name}` is a whole number, and {value} is none",
+                        f"write a whole number, or declare `{attribute.name}: float`")
+    else:
+        return value
+    return None
+
+
+def _one_of(
+    annotations: _Reader, attribute: tree.AttributeDeclaration, kind: str
+) -> tuple[tree.Value, ...] | None:
+    annotation = annotations.find("one_of")
+    if annotation is None:
+        return None
+    values = annotation.positional
+    kinds = {"number", "float"} if kind == "float" else {kind}
+    if not values or annotation.named or any(_kind_of(value) not in kinds for value in values):
+        annotations.bad(annotation, f"`@[one_of]` lists values of `{attribute.name}`, each a {kind}",
+                        'write `@[one_of("first", "second")]`')
+    elif len(set(values)) < len(values):
+        annotations.bad(annotation, f"`@[one_of]` lists a value of `{attribute.name}` twice", "leave one out")
+    return values
 
 
 def _domain(annotations: _Reader, found: Declarations, kind: str) -> Domain | None:
@@ -233,7 +348,7 @@ def _kind_of(value: tree.Value) -> str:
 
 
 def read_rule_annotations(
-    rule: tree.Rule, number: int, relations: dict[str, Relation], report: Report
+    rule: tree.Rule, number: int, relations: dict[str, Relation], phases: list[str], report: Report
 ) -> Rule:
     """A rule with one head, with what its annotations say."""
     head = rule.heads[0]
@@ -242,18 +357,22 @@ def read_rule_annotations(
     possible = None
     annotation = annotations.find("possible")
     if annotation is not None:
-        words = annotations.texts(annotation, 0, 2, '@[possible("document", relation)]')
-        possible = Possible(words[0] if words else "judgement", words[1] if len(words) > 1 else None)
+        words = annotations.texts(annotation, 0, 3, '@[possible("judgement", relation, "question")]')
+        relation, question = (words[place] if len(words) > place else None for place in (1, 2))
+        possible = Possible(words[0] if words else "judgement", relation, question)
         if not is_case or not rule.body:
             annotations.bad(annotation, "only a rule about a case can make its head possible", "leave it out")
-        if possible.relation is not None and possible.relation not in relations:
-            report(Kind.UNKNOWN_RELATION, annotation.span, f"`{possible.relation}` is not declared",
-                   did_you_mean(possible.relation, relations) or "name the relation to ask about")
+        if relation is not None and relation not in relations:
+            report(Kind.UNKNOWN_RELATION, annotation.span, f"`{relation}` is not declared",
+                   did_you_mean(relation, relations) or "name the relation to ask about")
+        if question is not None and not _NAME.fullmatch(question):
+            annotations.bad(annotation, f"`{question}` is no name of a question: it has letters, digits and `_`",
+                            'write a name such as `"brand_was_generic"`; the question itself is the doc comment')
         if not rule.doc:
             annotations.bad(annotation, "what would settle a possible rule is its doc comment",
                             "write `/// what would settle it` above")
     return Rule(
-        number, head, rule.body, rule.span, rule.doc, possible, _criteria(annotations, is_case, report)
+        number, head, rule.body, rule.span, rule.doc, possible, _criteria(annotations, is_case, phases, report)
     )
 
 

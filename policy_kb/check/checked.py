@@ -25,7 +25,8 @@ class Domain:
 
 @record
 class Attribute:
-    """`kind` is the primitive type below `type`: `number`, `float` or `symbol`."""
+    """`kind` is the primitive type below `type`: `number`, `float` or `symbol`. `unit` is printed behind its values;
+    `is_exact`: a case never gives bounds in its place."""
 
     name: str
     type: str
@@ -34,19 +35,30 @@ class Attribute:
     one_of: tuple[Value, ...] | None = None
     domain: Domain | None = None
     at_least: int | float | None = None
+    at_most: int | float | None = None
+    unit: str | None = None
+    is_exact: bool = False
     may_be_ongoing: bool = False
     any_case: bool = False
 
 
 @record
 class Phase:
-    """One phase of a policy, as the root relation's `@[policy(...)]` declares it."""
+    """One phase of a policy, as the root relation's `@[policy(...)]` declares it.
+
+    `effective` and `until` are the first and the last day on which this edition holds; without `until` it holds on.
+    `day` is the attribute of `request` that this is asked of.
+    """
 
     policy: str
     name: str
     title: str
     revised: str
     root: str
+    payer: str | None = None
+    effective: str = ""
+    until: str | None = None
+    day: str = "received"
 
 
 @record
@@ -81,6 +93,9 @@ class Relation:
     is_input: bool = False
     is_closed: bool = False
     is_single: bool = False
+    """A case has at most one row of it, never uncertain and never incomplete."""
+    is_required: bool = False
+    """A case without it is refused."""
     ask: str | None = None
     always_open: str | None = None
     """Why what is not there is asked for (`document`), whatever the case says; None for other relations."""
@@ -94,15 +109,22 @@ class Relation:
 
     @property
     def can_be_listed_incomplete(self) -> bool:
-        return self.is_case and self.is_input and not self.is_single and self.arity > 1 and self.name != "request"
+        return self.is_case and self.is_input and not self.is_single and self.arity > 1
+
+    @property
+    def may_be_open(self) -> bool:
+        """Whether some case leaves this input open."""
+        return self.always_open is not None or not (self.is_single and (self.is_closed or self.is_required))
 
 
 @record
 class Possible:
-    """`@[possible("document", relation)]`: the rule makes its head possible, never certain."""
+    """`@[possible("document", relation, "question")]`: the rule makes its head possible, never certain. `question` is
+    the name of the judgement that would settle it."""
 
     why: str
     relation: str | None
+    question: str | None = None
 
 
 @record

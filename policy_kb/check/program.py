@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from policy_kb.check.annotations import check_criteria, read_relations, read_rule_annotations
+from policy_kb.check.annotations import check_criteria, phase_names, read_relations, read_rule_annotations
 from policy_kb.check.cases import (
     check_cases,
     check_fixed_names,
@@ -74,6 +74,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
 def _rules_and_facts(
     found: Declarations, relations: dict[str, Relation], report: Report
 ) -> tuple[tuple[Rule, ...], tuple[tuple[Atom, Span], ...]]:
+    phases = phase_names(found)
     rules: list[Rule] = []
     facts: list[tuple[Atom, Span]] = []
     for rule in found.rules:
@@ -82,9 +83,9 @@ def _rules_and_facts(
         if is_fact and not relations[head.relation].is_case:
             facts.append((head, rule.span))
             if rule.annotations:
-                read_rule_annotations(rule, 0, relations, report)
+                read_rule_annotations(rule, 0, relations, phases, report)
         else:
-            rules.append(read_rule_annotations(rule, len(rules), relations, report))
+            rules.append(read_rule_annotations(rule, len(rules), relations, phases, report))
     return tuple(rules), tuple(facts)
 
 

@@ -113,6 +113,15 @@ class Spark(DuckDB):
         named = ", ".join(f"{part}: {self.text_type}" for part in parts)
         return f"CAST(array() AS ARRAY<{f'STRUCT<{named}>' if parts else self.text_type}>)"
 
+    def transformed(self, items: Sql, value: Sql) -> Sql:
+        return f"transform({items}, x -> {value})"
+
+    def distinct(self, items: Sql) -> Sql:
+        return f"array_distinct({items})"
+
+    def size(self, items: Sql) -> Sql:
+        return f"size({items})"
+
     def each(self, items: Sql) -> Sql:
         return f"explode({items})"
 

@@ -21,7 +21,7 @@ from policy_kb.batch.engine import (
     same_vocabulary,
 )
 from policy_kb.batch.results import Written
-from policy_kb.batch.script import STOPPED, Query
+from policy_kb.batch.script import REFUSING, Query
 from policy_kb.batch.shape import CASE, given_table
 from policy_kb.batch.spark.dialect import SPARK
 from policy_kb.batch.spark.folders import Folder
@@ -174,10 +174,10 @@ class _Work:
         run(self.session, query.script)
         rows = self.session.sql(query.script.last)
         self.decisions.append((query, rows))
-        if STOPPED not in query.columns:
-            return []
-        reason = f.lit("a value that the rules need does not exist for this case")
-        return [rows.where(_q(STOPPED)).select(CASE, f.lit("request").alias("table"), reason.alias("reason"))]
+        return [
+            rows.where(_q(flag)).select(CASE, f.lit("request").alias("table"), f.lit(REFUSING[flag]).alias("reason"))
+            for flag in REFUSING.keys() & set(query.columns)
+        ]
 
     def problems(self) -> list[Problem]:
         """The first hundred problems."""
