@@ -26,6 +26,8 @@ class Kind(StrEnum):
     RESERVED_NAME = "reserved-name"
     BAD_INCLUDE = "bad-include"
     BAD_LITERAL = "bad-literal"
+    BAD_PATTERN = "bad-pattern"
+    UNSEEN_CHARACTER = "unseen-character"
     DANGLING = "dangling"
     # rules
     DECLARED_TWICE = "declared-twice"
@@ -64,6 +66,8 @@ class Kind(StrEnum):
     BAD_DATE = "bad-date"
     BELOW_LEAST = "below-least"
     SECOND_ROW = "second-row"
+    ROW_TWICE = "row-twice"
+    READ_AS = "read-as"
     NOT_UNCERTAIN = "not-uncertain"
     REFUSED_ROW = "refused-row"
     DUPLICATE_CASE = "duplicate-case"

@@ -6,14 +6,13 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from policy_kb import dates
-from policy_kb.diagnostics import Diagnostic, Kind, Refused
+from policy_kb.diagnostics import Diagnostic, Kind, Refused, quoted
 from policy_kb.parse.tree import Call, Constant, Expression, Value, Variable
-from policy_kb.patterns import NotRegular, Pattern, pattern_of
 from policy_kb.source import Span
+from policy_kb.text import NoPatternError, matches
 
 Bindings = Mapping[str, Value]
 
@@ -31,6 +30,13 @@ class EvaluationStopped(Refused):
     def in_files(self, files: Mapping[str, str]) -> EvaluationStopped:
         """The same with the source line; `files` are the program's texts."""
         return type(self)(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
+
+
+class NoPattern(EvaluationStopped):
+    """A text that rules compute is used as a pattern, and is none."""
+
+    kind = Kind.BAD_PATTERN
+    hint = NoPatternError.hint
 
 
 def wrapped(number: int) -> int:
@@ -143,21 +149,6 @@ def value_of(expression: Expression, bindings: Bindings) -> Value:
     raise AssertionError(f"no value: {expression}")
 
 
-@lru_cache(maxsize=1024)
-def compiled_pattern(text: str) -> Pattern | None:
-    """A regular expression as Soufflé reads it (ECMAScript's, with classes such as `[[:digit:]]`); None if it is
-    none: Soufflé warns, and nothing matches. One that looks back or ahead is none here."""
-    try:
-        return pattern_of(text)
-    except NotRegular:
-        return None
-
-
-def _matches(pattern: Value, text: Value) -> bool:
-    compiled = compiled_pattern(str(pattern))
-    return compiled is not None and compiled.matches(str(text))
-
-
 def _symbol_order(compare: Callable[[Any, Any], bool]) -> Callable[[Value, Value], bool]:
     """Symbols compare by their UTF-8 bytes, as in Soufflé."""
 
@@ -177,10 +168,18 @@ COMPARE: dict[str, Callable[[Value, Value], bool]] = {
     ">": _symbol_order(operator.gt),
     ">=": _symbol_order(operator.ge),
     "contains": lambda needle, text: str(needle) in str(text),
-    "match": _matches,
+    "match": lambda pattern, text: matches(str(pattern), str(text)),
     "!contains": lambda needle, text: str(needle) not in str(text),
-    "!match": lambda pattern, text: not _matches(pattern, text),
+    "!match": lambda pattern, text: not matches(str(pattern), str(text)),
 }
+
+
+def compared(operator: str, left: Value, right: Value, span: Span) -> bool:
+    """Whether a comparison holds. Stops the evaluation where a pattern is none."""
+    try:
+        return COMPARE[operator](left, right)
+    except NoPatternError as problem:
+        raise NoPattern(span, f"{quoted(left)} is no pattern: {problem}") from None
 
 
 def aggregated(function: str, values: list[Value]) -> Value | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from policy_kb import dates
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.expressions import compiled_pattern
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE
@@ -20,15 +18,12 @@ DECISIONS = (*ANSWERS, NOT_APPLICABLE)
 
 NUMBER, FLOAT, SYMBOL = "number", "float", "symbol"
 
-_PLAIN_PATTERN = re.compile(
-    r"(?:[\w \-.,:/;@#%&=<>~'\"|*+?^$]|\\[dsw.\\\[\]()|*+?^$\-/]|\[|\]|\((?!\?)|\)|\{[0-9]+(?:,[0-9]*)?\})*", re.ASCII
-)
-"""Regular expressions that Python and DuckDB read the same way."""
-
 _FIRST_DAY, _LAST_DAY = -719_162, dates.ONGOING
 """The days of the calendar: 0001-01-01 and 9999-12-31."""
 
 _MOST_MONTHS = 150_000
+
+WRITTEN_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 
 @record
@@ -169,18 +164,12 @@ class DuckDB:
     def contains(self, needle: Sql, text: Sql) -> Sql:
         return f"contains({text}, {needle})"
 
-    def matches(self, pattern: str | None, pattern_sql: Sql, text: Sql) -> Sql:
-        """Whether a whole text matches; `pattern` where it is known now."""
-        if pattern is not None:
-            compiled = compiled_pattern(pattern)
-            if compiled is None:
-                return "FALSE"
-            if _PLAIN_PATTERN.fullmatch(compiled.text):
-                return self.plain_match(compiled.text, text)
-        return f"datalog_match({pattern_sql}, {text})"
+    def matches(self, pattern: Sql, text: Sql) -> Sql:
+        """Whether a whole text matches a regular expression of RE2, which DuckDB's are as well."""
+        return f"regexp_full_match({text}, {pattern}, 's')"
 
-    def plain_match(self, pattern: str, text: Sql) -> Sql:
-        return f"regexp_full_match({text}, {self.text(pattern)})"
+    def is_written_as_date(self, text: Sql) -> Sql:
+        return self.matches(self.text(WRITTEN_DATE), text)
 
     def call(self, function: str, arguments: Sequence[Sql], kinds: Sequence[str]) -> Sql:
         """The value of a function; `kinds` are those of its arguments."""
@@ -259,7 +248,7 @@ class DuckDB:
         return self.days(f"TRY_CAST({text} AS DATE)")
 
     def date(self, text: Sql) -> Sql:
-        written = self.plain_match("[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+        written = self.is_written_as_date(text)
         days = self.parsed_date(text)
         return (
             f"CASE WHEN {written} AND ({days} BETWEEN {dates.EARLIEST} AND {dates.LATEST} OR {days} = {dates.ONGOING}) "

@@ -1086,8 +1086,7 @@ class Compiler:
         left, right = self.term(literal.left, terms), self.term(literal.right, terms)
         match literal.operator:
             case "match" | "!match":
-                pattern = str(literal.left.value) if isinstance(literal.left, Constant) else None
-                condition = self.dialect.matches(pattern, left.sql, right.sql)
+                condition = self.dialect.matches(left.sql, right.sql)
             case "contains" | "!contains":
                 condition = self.dialect.contains(left.sql, right.sql)
             case operator:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from policy_kb.batch.columns import (
 )
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Shape, given_table
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Finds, Source, find_in_database, find_in_folder, reading
-from policy_kb.batch.values import DUCKDB, BadColumnError, ValueSql, reads
+from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, TextReader, ValueSql, reads
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
@@ -126,7 +127,7 @@ def read_tables(
         connection = connect()
     find = find_in_folder if path.is_dir() else find_in_database
     with _in_order(connection):
-        columns = Columns(program, known)
+        columns = Columns(program, known, Dialect(partial(register, connection)))
         finds = find(connection, path, columns.refusal)
         return _Reader(columns, connection, finds, display_name(path), record_complete).batch(leave_names)
 
@@ -154,6 +155,11 @@ def _in_order(connection: DuckDBPyConnection) -> Iterator[None]:
         yield
     finally:
         connection.execute(f"SET preserve_insertion_order = {'true' if found and found[0] else 'false'}")
+
+
+def register(connection: Any, name: str, reader: TextReader) -> None:
+    """Make a function of the connection that reads the texts of a column."""
+    connection.create_function(name, reader, ["VARCHAR"], "VARCHAR", null_handling="special")
 
 
 class _Table:

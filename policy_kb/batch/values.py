@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from itertools import count
 
 from policy_kb import dates
-from policy_kb.check.checked import Attribute, Domain
+from policy_kb.check.checked import Attribute
 from policy_kb.load.nodes import Form, Scalar
 from policy_kb.load.values import (
-    CONTROL_CHARACTERS,
     GREATEST_NUMBER,
     LEAST_NUMBER,
     LONGEST_VALUE,
     ONGOING,
-    OTHER,
     BadValueError,
     Tables,
     read_value,
@@ -28,11 +26,6 @@ from policy_kb.load.values import (
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.source import Span
-
-_SPACES = "".join(
-    sign for sign in map(chr, range(0x3100)) if sign.isspace() and not re.match(f"[{CONTROL_CHARACTERS}]", sign)
-)
-"""What `str.strip` removes, without what is refused in text anyway."""
 
 _SMALL_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
 _LARGE_WHOLE = ("UBIGINT", "HUGEINT", "UHUGEINT")
@@ -42,6 +35,13 @@ _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 
 MOST_USUAL = 200
 """A text is looked for among no more declared ones than these, one after the other."""
+
+_PLAIN = "[!-~](?:[ -~]*[!-~])?"
+"""Text whose normal form it is, without a look at what its characters are."""
+
+_NOWHERE = Span("", 1)
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 50_000, 100
+_NUMBERS = count()
 
 _EXACT_DIGITS = 15
 """A decimal number of so many digits is a whole number and a power of ten that a double holds both exactly, so that
@@ -68,6 +68,30 @@ class ValueSql:
     is_unusual: str | None = None
 
 
+class TextReader:
+    """What a text of a column becomes: `read_value`, or None where that refuses it. Short texts are read once."""
+
+    def __init__(self, attribute: Attribute, tables: Tables):
+        self.attribute = attribute
+        self.tables = tables
+        self.known: dict[str, str | None] = {}
+
+    def __call__(self, text: str | None) -> str | None:
+        if text is None:
+            return None
+        if text in self.known:
+            return self.known[text]
+        try:
+            value: str | None = str(read_value(Scalar(text, Form.PLAIN, _NOWHERE), self.attribute, self.tables))
+        except BadValueError:
+            value = None
+        if len(text) <= _LONGEST_REMEMBERED:
+            if len(self.known) >= _MOST_REMEMBERED:
+                self.known.clear()
+            self.known[text] = value
+        return value
+
+
 class BadColumnError(Exception):
     """A column whose type cannot hold the values of its attribute; with a hint."""
 
@@ -78,9 +102,12 @@ class BadColumnError(Exception):
 
 
 class Dialect:
-    """What is not the same in all databases, as DuckDB writes it."""
+    """What is not the same in all databases, as DuckDB writes it. `register` makes a function for the SQL."""
 
     text_type = "VARCHAR"
+
+    def __init__(self, register: Callable[[str, TextReader], None] = lambda name, reader: None):
+        self.register = register
 
     def as_text(self, value: str) -> str:
         return f"CAST({value} AS {self.text_type})"
@@ -94,19 +121,6 @@ class Dialect:
     def matches(self, text: str, pattern: str) -> str:
         """The whole text matches; `\\x{200b}` in the pattern is a character."""
         return f"regexp_full_match({text}, {self.text(pattern)})"
-
-    def is_ascii(self, text: str) -> str:
-        return f"strlen({text}) = length({text})"
-
-    def is_lowered_alike(self, text: str, pattern: str) -> str:
-        """The database's lower case of this text is its folded form; for `pattern` Unicode says so."""
-        return f"{self.is_ascii(text)} OR {self.matches(text, pattern)}"
-
-    def starts_with(self, text: str, start: str) -> str:
-        return f"starts_with({text}, {self.text(start)})"
-
-    def trimmed(self, text: str, signs: str) -> str:
-        return f"trim({text}, {self.text(signs)})"
 
     def days(self, day: str) -> str:
         """The days from 1970-01-01 to a DATE."""
@@ -141,32 +155,10 @@ def value_sql(
 def reads(text: str | None, attribute: Attribute, tables: Tables) -> BadValueError | None:
     """Why a value is refused whose `ValueSql.text` this is; None where it is not."""
     try:
-        read_value(Scalar(text or "", Form.NOTHING if text is None else Form.PLAIN, Span("", 1)), attribute, tables)
+        read_value(Scalar(text or "", Form.NOTHING if text is None else Form.PLAIN, _NOWHERE), attribute, tables)
     except BadValueError as bad:
         return bad
     return None
-
-
-def folded(text: str, dialect: Dialect = DUCKDB) -> str:
-    """`str.casefold` in SQL. Databases have a lower case alone, which is the same for most of Europe's letters."""
-    single, several, usual = _foldings()
-    other = f"translate({text}, {dialect.text(''.join(single))}, {dialect.text(''.join(single.values()))})"
-    for sign, fold in several.items():
-        other = f"replace({other}, {dialect.text(sign)}, {dialect.text(fold)})"
-    return f"CASE WHEN {dialect.is_lowered_alike(text, usual)} THEN lower({text}) ELSE {other} END"
-
-
-@cache
-def _foldings() -> tuple[dict[str, str], dict[str, str], str]:
-    """The characters that `str.casefold` changes, into one other and into several; a pattern of text in Latin, Greek
-    and Cyrillic letters whose lower case it gives."""
-    # Beyond these no script has letter case.
-    changed = {sign: sign.casefold() for sign in map(chr, range(0x20000)) if sign != sign.casefold()}
-    single = {sign: fold for sign, fold in changed.items() if len(fold) == 1}
-    several = {sign: fold for sign, fold in changed.items() if len(fold) > 1}
-    unusual = [*several, *(sign for sign in single if sign.lower() != sign.casefold())]
-    listed = "".join(rf"\x{{{ord(sign):x}}}" for sign in unusual if sign < "\u0500")
-    return single, several, rf"[^{listed}\x{{500}}-\x{{10ffff}}]*"
 
 
 class _ValueSql:
@@ -285,7 +277,7 @@ class _ValueSql:
         elif self.attribute.kind == "number":
             wanted = {str(int(one)) for one in values if not isinstance(one, str) and one == int(one)}
         else:
-            wanted = {self.sql.text(one) for one in values if isinstance(one, str) and _is_plain(one)}
+            wanted = set()
         return f"{value} IN ({', '.join(sorted(wanted))})" if wanted else "FALSE"
 
     # text
@@ -293,24 +285,32 @@ class _ValueSql:
     def symbol(self) -> ValueSql:
         if not self.is_text:
             raise self.bad("text", "write the column as text (VARCHAR)")
-        attribute, column = self.attribute, self.column
-        value = folded(column, self.sql) if attribute.any_case else column
-        if attribute.domain is not None:
-            value, accepts = self.in_domain(value, attribute.domain)
-            if attribute.one_of is not None:
-                accepts = f"{accepts} AND {self.among(value, attribute.one_of)}"
-        elif attribute.one_of is not None:
-            accepts = self.among(value, attribute.one_of)
+        column, values = self.column, self.declared()
+        if values is not None:
+            kept = sorted({str(value) for value in values if self.stays(value)})
+            usual = f"{column} IN ({', '.join(map(self.sql.text, kept))})" if kept else "FALSE"
+            value = column
         else:
-            accepts = self.is_plain()
-        changes = "FALSE" if value == column else f"{value} IS DISTINCT FROM {column}"
-        return ValueSql(value, f"coalesce({accepts}, FALSE)", column, changes, self.is_unusual())
+            # Of such a text nothing changes but letter case.
+            usual = f"length({column}) <= {LONGEST_VALUE} AND {self.sql.matches(column, _PLAIN)}"
+            value = f"lower({column})" if self.attribute.any_case else column
+        reader = f"batch_read_text_{next(_NUMBERS)}"
+        read = f"{reader}({column})"
+        value = f"CASE WHEN {usual} THEN {value} ELSE {read} END"
+        accepts = f"CASE WHEN {usual} THEN TRUE ELSE {read} IS NOT NULL END"
+        changes = f"{value} IS DISTINCT FROM {column}"
+        self.sql.register(reader, TextReader(self.attribute, self.tables))
+        return ValueSql(value, accepts, column, changes, self.is_unusual())
+
+    def declared(self) -> Iterable[Value] | None:
+        """The values that the attribute is declared to have, if it is."""
+        if self.attribute.domain is not None:
+            return self.tables.first_column(self.attribute.domain.relation)
+        return self.attribute.one_of
 
     def is_unusual(self) -> str | None:
         """The text is not one of the few that are declared, as it is written there."""
-        attribute, values = self.attribute, self.attribute.one_of or ()
-        if attribute.domain is not None:
-            values = tuple(self.tables.first_column(attribute.domain.relation))
+        values = tuple(self.declared() or ())
         kept = sorted(str(value) for value in values if len(values) <= MOST_USUAL and self.stays(value))
         listed = ", ".join(map(self.sql.text, kept))
         return f"({self.column} NOT IN ({listed}) OR {self.column} IS NULL)" if kept else None
@@ -318,37 +318,9 @@ class _ValueSql:
     def stays(self, value: Value) -> bool:
         """A text is accepted and stays as it is."""
         try:
-            return read_value(Scalar(str(value), Form.PLAIN, Span("", 1)), self.attribute, self.tables) == value
+            return read_value(Scalar(str(value), Form.PLAIN, _NOWHERE), self.attribute, self.tables) == value
         except BadValueError:
             return False
-
-    def is_plain(self) -> str:
-        """The text holds something, is not too long, and is without control characters."""
-        control = "".join(sign if sign == "-" else rf"\x{{{ord(sign):x}}}" for sign in CONTROL_CHARACTERS)
-        spaces = "".join(rf"\x{{{ord(sign):x}}}" for sign in _SPACES)
-        pattern = f"[^{control}]*[^{control}{spaces}][^{control}]*"
-        return f"length({self.column}) <= {LONGEST_VALUE} AND {self.sql.matches(self.column, pattern)}"
-
-    def in_domain(self, value: str, domain: Domain) -> tuple[str, str]:
-        """The value, with the NAME of `other: NAME` trimmed, and whether it may be said."""
-        members = self.tables.first_column(domain.relation)
-        name = self.sql.trimmed(f"substr({value}, {len(OTHER) + 1})", _SPACES)
-        is_other = self.sql.starts_with(value, OTHER)
-        rows = self.tables.rows(domain.relation)
-        reserved = sorted({str(row[column]).casefold() for row in rows for column in domain.reserved})
-        listed = ", ".join(map(self.sql.text, reserved))
-        is_free = f"{folded(name, self.sql)} NOT IN ({listed})" if reserved else "TRUE"
-        is_member = self.among(value, members)
-        accepts = f"CASE WHEN {is_member} THEN TRUE WHEN {is_other} THEN {name} <> '' AND {self.is_plain()} " \
-                  f"AND {is_free} ELSE FALSE END"
-        kept = [one for one in members if str(one).startswith(OTHER)]
-        is_trimmed = f"{is_other} AND NOT {self.among(value, kept)}" if kept else is_other
-        return f"CASE WHEN {is_trimmed} THEN {self.sql.text(OTHER)} || {name} ELSE {value} END", accepts
-
-
-def _is_plain(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_VALUE and bool(text.strip()) and not re.search(f"[{CONTROL_CHARACTERS}]", text)
-
 
 def _is_finite(value: str) -> str:
     # Of two numbers the one that is none is the greater.

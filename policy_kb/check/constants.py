@@ -11,8 +11,8 @@ from policy_kb.dates import BadDate, parse_date
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
-from policy_kb.patterns import NotRegular, pattern_of
 from policy_kb.source import Span
+from policy_kb.text import NoPatternError, compiled
 
 Known = Mapping[str, AbstractSet[tuple[Value, ...]]]
 """The rows of every known relation."""
@@ -96,14 +96,14 @@ def check_dates(rules: Iterable[tree.Rule], report: Report) -> None:
 
 
 def check_patterns(rules: Iterable[tree.Rule], report: Report) -> None:
-    """Report every regular expression in the rules that cannot be matched in bounded time."""
+    """Report every regular expression in the rules that is none."""
     for rule in rules:
         for pattern in _patterns(rule.body):
             try:
-                pattern_of(str(pattern.value))
-            except NotRegular as problem:
-                report(Kind.BAD_LITERAL, pattern.span, f"matching the pattern could take for ever: {problem}",
-                       "write signs, sets, groups, `|`, `*`, `+`, `?` and `{n,m}` alone")
+                compiled(str(pattern.value))
+            except NoPatternError as problem:
+                report(Kind.BAD_PATTERN, pattern.span, f"{quoted(pattern.value)} is no pattern: {problem}",
+                       NoPatternError.hint)
 
 
 def _patterns(body: Iterable[tree.Literal]) -> Iterator[tree.Constant]:

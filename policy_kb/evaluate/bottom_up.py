@@ -26,9 +26,10 @@ from policy_kb.evaluate.plain import (
     lifted,
     named_wildcards,
 )
-from policy_kb.expressions import COMPARE, aggregated, call
+from policy_kb.expressions import COMPARE, aggregated, call, compared
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
+from policy_kb.source import Span
 
 MOST_ROWS = 5_000_000
 """Rows of one relation; a program that derives more is stopped before it takes all memory."""
@@ -218,7 +219,7 @@ class _Compiled:
                         slots[name] = self._slot(other, slots, whole, parts)
                     else:
                         one, two = (self._slot(side, slots, whole, parts) for side in (left, right))
-                        parts.append(_compared(operator, one, two))
+                        parts.append(_compared(operator, one, two, literal.span))
         return parts
 
     def _atom(
@@ -244,7 +245,7 @@ class _Compiled:
             read.append(position)
             again.append((self._new(), slots[name]))
         parts.append(_Search(atom, positions, values, read, start))
-        parts += (_compared("=", one, two) for one, two in again)
+        parts += (_compared("=", one, two, atom.span) for one, two in again)
 
     def _bound(
         self, atom: tree.Atom, slots: dict[str, int], whole: tuple[tree.Literal, ...],
@@ -401,6 +402,8 @@ def _exists(relation: str, positions: Positions, values: list[int], arity: int, 
     return lambda frame, tables: (key(frame) in tables[relation].index(positions, positions)) is wanted
 
 
-def _compared(operator: str, left: int, right: int) -> Check:
+def _compared(operator: str, left: int, right: int, span: Span) -> Check:
+    if operator in ("match", "!match"):
+        return lambda frame, tables: compared(operator, frame[left], frame[right], span)
     test = COMPARE[operator]
     return lambda frame, tables: test(frame[left], frame[right])

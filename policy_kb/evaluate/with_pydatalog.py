@@ -20,7 +20,7 @@ from pyDatalog import pyEngine
 
 from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, named_wildcards
-from policy_kb.expressions import COMPARE, aggregated, value_of
+from policy_kb.expressions import aggregated, compared, value_of
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
@@ -238,11 +238,11 @@ class _Body:
             return
         simple = tuple(self.without_aggregates(side, result) for side in (left, right))
         names = sorted(needs(simple[0], ()) | needs(simple[1], ()))
-        test = COMPARE[comparison.operator]
 
         def solve(literal: Any, subgoal: Any) -> None:
             bindings = dict(zip(names, (term.id for term in literal.terms), strict=False))
-            if test(value_of(simple[0], bindings), value_of(simple[1], bindings)):
+            one, other = (value_of(side, bindings) for side in simple)
+            if compared(comparison.operator, one, other, comparison.span):
                 subgoal.fact(literal)
 
         terms = [pyEngine.Var(f"V{name}") for name in names] or [_NOTHING]

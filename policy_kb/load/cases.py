@@ -6,6 +6,7 @@ Everything wrong with a case is found before it is refused, once; nothing is par
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
@@ -14,7 +15,7 @@ from policy_kb.load.documents import Document, Entry, Form, Mapping, Node, Scala
 from policy_kb.load.facts import Facts, Row
 from policy_kb.load.nodes import step
 from policy_kb.load.problems import Problems
-from policy_kb.load.values import BadValueError, Known, Tables, expected, read_value, said
+from policy_kb.load.values import BadValueError, Known, Tables, expected, read_value, said, written_text
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
 
@@ -121,6 +122,7 @@ class _Case:
         self.entries = {entry.key: entry for entry in document.case.entries}
         self.problems = Problems(document.line_text)
         self.problems.include(document.problems)
+        self.notes = Problems(document.line_text, are_warnings=True)
         self.case = ""
 
     def facts(self) -> Facts:
@@ -131,7 +133,7 @@ class _Case:
         rows: dict[str, tuple[Row, ...]] = dict.fromkeys(self.inputs, ())
         for entry in self.entries.values():
             if entry.key in self.inputs:
-                rows[entry.key] = _distinct(self.read_rows(self.inputs[entry.key], entry))
+                rows[entry.key] = self.distinct(self.read_rows(self.inputs[entry.key], entry))
             elif entry.key not in TOP_KEYS:
                 self.refuse_relation(entry.key, entry.key_span, entry.key)
         open_relations: dict[str, str] = {}
@@ -154,7 +156,7 @@ class _Case:
                 stated[relation.name] = place
         self.problems.refuse()
         digest = digest_of(self.program, name, rows, open_relations)
-        return Facts(name, self.source, rows, open_relations, stated, digest)
+        return Facts(name, self.source, rows, open_relations, stated, digest, self.notes.found)
 
     def place_of(self, relation: Relation, record: Span | None) -> Span | None:
         """Where it is said that the case gives all rows of a relation, if it is said."""
@@ -289,7 +291,10 @@ class _Case:
             return self.read_mapping_row(relation, node, path)
         if isinstance(node, Scalar) and relation.arity == 2:
             value = self.read_attribute(relation.attributes[1], node, path)
-            return None if value is None else Row(relation.name, (self.case, value), node.span, path)
+            if value is None:
+                return None
+            written = _written(relation, [(node, value)])
+            return Row(relation.name, (self.case, value), node.span, path, written=written)
         if isinstance(node, Scalar) and node.form is Form.REFUSED:
             return None
         hint = f"write `{_row_outline(relation)}`"
@@ -307,7 +312,7 @@ class _Case:
 
     def read_mapping_row(self, relation: Relation, node: Mapping, path: str) -> Row | None:
         by_name = {attribute.name: attribute for attribute in relation.attributes[1:]}
-        values: dict[str, Value] = {}
+        values: dict[str, tuple[Node, Value]] = {}
         given = set()
         is_uncertain: bool | None = False
         is_refused = False
@@ -317,7 +322,7 @@ class _Case:
                 given.add(entry.key)
                 value = self.read_attribute(by_name[entry.key], entry.node, place)
                 if value is not None:
-                    values[entry.key] = value
+                    values[entry.key] = entry.node, value
             elif entry.key == "uncertain" and is_single(relation):
                 message = f"`{relation.name}` is never uncertain: a case has one row of it"
                 self.add(Kind.NOT_UNCERTAIN, entry.key_span, message, "remove `uncertain`", place)
@@ -337,8 +342,23 @@ class _Case:
             self.add(Kind.MISSING_ATTRIBUTE, node.span, f"a row of `{relation.name}` without {names}", hint, path)
         if is_refused or is_uncertain is None or len(values) < len(by_name):
             return None
-        ordered = tuple(values[name] for name in by_name)
-        return Row(relation.name, (self.case, *ordered), node.span, path, is_uncertain)
+        ordered = [values[name] for name in by_name]
+        row = self.case, *(value for _, value in ordered)
+        return Row(relation.name, row, node.span, path, is_uncertain, _written(relation, ordered))
+
+    def distinct(self, rows: list[Row]) -> tuple[Row, ...]:
+        """Each row once, in the order of the values; certain where it is certain anywhere, and written as the one that
+        sorts first."""
+        by_values: dict[tuple[Value, ...], Row] = {}
+        for row in rows:
+            first = by_values.setdefault(row.values, row)
+            if first is row:
+                continue
+            kept, other = (row, first) if first.is_uncertain and not row.is_uncertain else (first, row)
+            by_values[row.values] = replace(kept, written=min(first.written, row.written, key=_order))
+            message = f"the same row as `{kept.path}`: a row that is given twice counts once"
+            self.notes.add(Kind.ROW_TWICE, other.span, message, "leave one out, or write what is different", other.path)
+        return tuple(by_values[values] for values in sorted(by_values))
 
     def refuse_attribute(self, relation: Relation, node: Mapping, entry: Entry, path: str) -> None:
         names = [attribute.name for attribute in relation.attributes[1:]]
@@ -365,10 +385,15 @@ class _Case:
         if node.form is Form.REFUSED:
             return None
         try:
-            return read_value(node, attribute, self.tables)
+            value = read_value(node, attribute, self.tables)
         except BadValueError as bad:
             self.add(bad.kind, node.span, bad.message, bad.hint, path)
             return None
+        written = written_text(node, value, attribute)
+        if written is not None and isinstance(value, str) and not attribute.any_case:
+            hint = "write it as the table or the declaration does"
+            self.notes.add(Kind.READ_AS, node.span, f"{quoted(written)} is read as {quoted(value)}", hint, path)
+        return value
 
 
 def is_single(relation: Relation) -> bool:
@@ -376,14 +401,17 @@ def is_single(relation: Relation) -> bool:
     return relation.is_single or relation.name == REQUEST
 
 
-def _distinct(rows: list[Row]) -> tuple[Row, ...]:
-    """Each row once, in the order of the values; certain where it is certain anywhere."""
-    by_values: dict[tuple[Value, ...], Row] = {}
-    for row in rows:
-        first = by_values.setdefault(row.values, row)
-        if first.is_uncertain and not row.is_uncertain:
-            by_values[row.values] = row
-    return tuple(by_values[values] for values in sorted(by_values))
+def _written(relation: Relation, values: Iterable[tuple[Node, Value]]) -> tuple[str | None, ...]:
+    """`Row.written` for the values of a row behind its case."""
+    found = tuple([
+        written_text(node, value, attribute) if isinstance(node, Scalar) else None
+        for (node, value), attribute in zip(values, relation.attributes[1:], strict=True)
+    ])
+    return (None, *found) if any(text is not None for text in found) else ()
+
+
+def _order(written: tuple[str | None, ...]) -> tuple[str, ...]:
+    return tuple(text or "" for text in written)
 
 
 def _row_outline(relation: Relation) -> str:

@@ -12,10 +12,12 @@ MOST_PROBLEMS = 100
 
 
 class Problems:
-    """The problems of one input. `line_text` gives the text of a line for the excerpt, or None where there is none."""
+    """The problems of one input. `line_text` gives the text of a line for the excerpt, or None where there is none;
+    `are_warnings`: they are told, and nothing is refused."""
 
-    def __init__(self, line_text: Callable[[int], str | None]):
+    def __init__(self, line_text: Callable[[int], str | None], *, are_warnings: bool = False):
         self._line_text = line_text
+        self._are_warnings = are_warnings
         self._found: list[Diagnostic] = []
         self._left_out = 0
 
@@ -23,7 +25,8 @@ class Problems:
         if len(self._found) >= MOST_PROBLEMS:
             self._left_out += 1
             return
-        self._found.append(Diagnostic(kind, span, message, hint, path, self._line_text(span.line)))
+        excerpt = self._line_text(span.line)
+        self._found.append(Diagnostic(kind, span, message, hint, path, excerpt, self._are_warnings))
 
     def include(self, found: tuple[Diagnostic, ...]) -> None:
         """Take over what an earlier step found."""
@@ -36,7 +39,9 @@ class Problems:
             return tuple(self._found)
         last = max(self._found, key=lambda problem: (problem.span.line, problem.span.column))
         more = f"{self._left_out} more problem{'s' if self._left_out > 1 else ''} not shown"
-        return (*self._found, Diagnostic(last.kind, last.span, more, "mend these first"))
+        return (*self._found, Diagnostic(
+            last.kind, last.span, more, "mend these first", is_warning=self._are_warnings
+        ))
 
     def refuse(self) -> None:
         """Raise CaseRefused with everything found; nothing found, nothing happens."""

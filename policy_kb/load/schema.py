@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from typing import Any
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.dates import format_date
 from policy_kb.load.cases import MOST_ROWS, is_single
 from policy_kb.load.values import (
-    CONTROL_CHARACTERS,
     GREATEST_NUMBER,
     LEAST_NUMBER,
     LONGEST_VALUE,
@@ -18,6 +18,7 @@ from policy_kb.load.values import (
     Known,
     Tables,
 )
+from policy_kb.text import folded
 
 Schema = dict[str, Any]
 
@@ -25,11 +26,12 @@ _TEXT = {"$ref": "#/$defs/text"}
 _DATE = {"$ref": "#/$defs/date"}
 _DEFINITIONS: Schema = {
     "text": {
-        "description": "text on one line, not empty",
+        "description": "text, not empty, without characters that cannot be seen",
         "type": "string",
         "pattern": r"\S",
         "maxLength": LONGEST_VALUE,
-        "not": {"pattern": f"[{CONTROL_CHARACTERS.encode('unicode_escape').decode('ascii')}]"},
+        "not": {"pattern": r"[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e"
+                           r"\u2060-\u206f\ufeff]"},
     },
     "date": {
         "description": "year-month-day, from 1900-01-01 to 2199-12-31",
@@ -46,12 +48,13 @@ def case_schema(program: CheckedProgram, known: Known) -> Schema:
 
     A case that is loaded is valid. A case that is valid is loaded, apart from what a schema cannot say: days that a
     month does not have, `other: NAME` with a name of the table, whole numbers written with a fraction of zero (`5.0`),
-    keys given twice, rows that the rules refuse, two cases with one name, and numbers or files beyond their longest.
+    keys given twice, rows that the rules refuse, two cases with one name, numbers or files beyond their longest, and
+    the finer points of letters: which characters there are, and that `ß` is `SS`.
     """
     tables = Tables(known)
     properties: Schema = {
         "case": {**_TEXT, "title": "the name of the case"},
-        "record": {"title": "`complete`: what is not mentioned does not exist", "const": "complete"},
+        "record": {"title": "`complete`: what is not mentioned does not exist", **_one_of_texts(["complete"])},
         "incomplete": _incomplete(program),
     }
     required = ["case"]
@@ -129,8 +132,8 @@ def _value(attribute: Attribute, tables: Tables) -> Schema:
         return {"type": "number", "minimum": least, "maximum": sys.float_info.max}
     if attribute.domain is not None:
         values = sorted(map(str, tables.first_column(attribute.domain.relation)))
-        named = {"allOf": [_TEXT, {"pattern": rf"^{OTHER}\s*\S"}]}
-        return {"anyOf": [_one_of_texts(values, attribute), named]} if values else named
+        named = {"allOf": [_TEXT, {"pattern": rf"^\s*{OTHER}\s*\S"}]}
+        return {"anyOf": [_one_of_texts(values), named]} if values else named
     return _TEXT
 
 
@@ -139,16 +142,15 @@ def _one_of(attribute: Attribute) -> Schema:
     if attribute.is_date:
         return {"enum": [format_date(value) if isinstance(value, int) else value for value in values]}
     if attribute.kind == "symbol":
-        return _one_of_texts([str(value) for value in values], attribute)
+        return _one_of_texts([str(value) for value in values])
     return {"enum": list(values)}
 
 
-def _one_of_texts(values: list[str], attribute: Attribute) -> Schema:
-    if not attribute.any_case:
-        return {"enum": values}
-    # A schema has no way to ignore letter case but to name both letters.
-    patterns = ("".join(_either_case(sign) for sign in value) for value in values)
-    return {**_TEXT, "pattern": f"^({'|'.join(patterns)})$"}
+def _one_of_texts(values: list[str]) -> Schema:
+    """Declared texts, or these in other letters where it is clear which is meant."""
+    alike = Counter(map(folded, values))
+    clear = ["".join(map(_either_case, value)) for value in values if alike[folded(value)] == 1]
+    return {"anyOf": [{"enum": values}, {**_TEXT, "pattern": rf"^\s*({'|'.join(clear)})\s*$"}]}
 
 
 def _either_case(sign: str) -> str:

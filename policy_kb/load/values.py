@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import date
 
 from policy_kb import dates
@@ -15,6 +15,7 @@ from policy_kb.check.checked import Attribute, Domain
 from policy_kb.diagnostics import Kind, did_you_mean, listed, quoted
 from policy_kb.load.nodes import Form, Scalar
 from policy_kb.parse.tree import Value
+from policy_kb.text import UnseenCharacterError, folded, normal
 
 LONGEST_VALUE = 10_000
 """Characters of one value."""
@@ -26,15 +27,10 @@ OTHER = "other: "
 LEAST_NUMBER = -(2**63)
 GREATEST_NUMBER = 2**63 - 1
 
-CONTROL_CHARACTERS = "\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"
-"""Refused in text, as the inside of a regular expression's set: tables are lines with tabs between their columns, and
-what cannot be seen makes two names look alike."""
-
 _WHOLE = re.compile(r"-?[0-9]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _LOOSE_DATE = re.compile(r"([0-9]{1,4})[-/. ]([0-9]{1,2})[-/. ]([0-9]{1,4})")
-_CONTROL = re.compile(f"[{CONTROL_CHARACTERS}]")
 
 Known = Mapping[str, Set[tuple[Value, ...]]]
 """The rows of the known relations, by name."""
@@ -46,6 +42,7 @@ class Tables:
     def __init__(self, known: Known):
         self._known = known
         self._first_columns: dict[str, frozenset[Value]] = {}
+        self._alike: dict[str, dict[str, list[str]]] = {}
 
     def rows(self, relation: str) -> Set[tuple[Value, ...]]:
         return self._known.get(relation, frozenset())
@@ -55,6 +52,14 @@ class Tables:
         if relation not in self._first_columns:
             self._first_columns[relation] = frozenset(row[0] for row in self.rows(relation))
         return self._first_columns[relation]
+
+    def alike(self, relation: str, text: str) -> list[str]:
+        """Those of them that are this text but for letter case, sorted."""
+        if relation not in self._alike:
+            found = self._alike[relation] = {}
+            for value in sorted(map(str, self.first_column(relation))):
+                found.setdefault(folded(value), []).append(value)
+        return self._alike[relation].get(folded(text), [])
 
 
 class BadValueError(Exception):
@@ -90,8 +95,21 @@ def read_value(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
         value = _read_text(scalar, attribute)
     if attribute.domain is not None:
         value = _in_domain(value, attribute, attribute.domain, tables)
+    elif attribute.one_of is not None and isinstance(value, str) and value not in attribute.one_of:
+        value = _spelled(value, [one for one in attribute.one_of if folded(str(one)) == folded(value)])
     _check_limits(value, attribute, scalar)
     return value
+
+
+def written_text(scalar: Scalar, value: Value, attribute: Attribute) -> str | None:
+    """The text that a case writes for a value, where it says more than the value: a number, or a text in other letters;
+    None elsewhere."""
+    if attribute.kind == "float":
+        return scalar.text
+    if not isinstance(value, str):
+        return None
+    text = normal(scalar.text)
+    return text if text != value and folded(text) == folded(value) else None
 
 
 def expected(attribute: Attribute) -> str:
@@ -152,11 +170,12 @@ def _read_decimal(scalar: Scalar, attribute: Attribute) -> float:
 def _read_text(scalar: Scalar, attribute: Attribute) -> str:
     if scalar.form in (Form.NUMBER, Form.TRUTH):
         raise _wrong_type(attribute, scalar, "text", f'write it in quotes: `"{scalar.text[:40]}"`')
-    if control := _CONTROL.search(scalar.text):
-        sign = {"\n": "a line break", "\t": "a tab"}.get(control.group(), "a control character")
-        message = f"`{attribute.name}` holds {sign}: {quoted(scalar.text)}"
-        raise BadValueError(Kind.WRONG_TYPE, message, "write it as one plain line")
-    return scalar.text.casefold() if attribute.any_case else scalar.text
+    try:
+        text = normal(scalar.text)
+    except UnseenCharacterError as unseen:
+        message = f"`{attribute.name}` {unseen}: {quoted(scalar.text)}"
+        raise BadValueError(Kind.UNSEEN_CHARACTER, message, unseen.hint) from None
+    return folded(text) if attribute.any_case else text
 
 
 def _read_date(scalar: Scalar, attribute: Attribute) -> int:
@@ -225,6 +244,11 @@ def _exists(year: int, month: int, day: int) -> bool:
     return True
 
 
+def _spelled(value: str, alike: Sequence[Value]) -> Value:
+    """A text as the declared value is spelled that differs from it in letter case alone, if there is one such."""
+    return alike[0] if len(alike) == 1 else value
+
+
 def _check_limits(value: Value, attribute: Attribute, scalar: Scalar) -> None:
     if attribute.one_of is not None and value not in attribute.one_of:
         message = f"{quoted(scalar.text)} is not a value of `{attribute.name}`"
@@ -236,22 +260,29 @@ def _check_limits(value: Value, attribute: Attribute, scalar: Scalar) -> None:
 
 
 def _in_domain(value: Value, attribute: Attribute, domain: Domain, tables: Tables) -> Value:
-    """The value itself where the table has it; `other: NAME` with NAME trimmed where the table has no such name."""
+    """The value in the spelling of the table, where the table has it; `other: NAME` with NAME trimmed where the table
+    has no such name."""
     if value in tables.first_column(domain.relation):
         return value
     if not isinstance(value, str):
         message = f"`{value}` is not a value of the table `{domain.relation}`"
         raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {expected(attribute)}")
+    alike = tables.alike(domain.relation, value)
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        message = f"{quoted(value)} is spelled otherwise in the table `{domain.relation}`"
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {listed(alike)}")
+    if value == OTHER.strip():
+        raise BadValueError(Kind.NO_VALUE, f"{quoted(value)} names nothing", f'write `"{OTHER}NAME"`')
     if not value.startswith(OTHER):
         raise _outside_domain(value, domain, tables)
     name = value.removeprefix(OTHER).strip()
-    if not name:
-        raise BadValueError(Kind.NO_VALUE, f"{quoted(value)} names nothing", f'write `"{OTHER}NAME"`')
     rows = tables.rows(domain.relation)
-    taken = [row for row in rows if any(str(row[column]).casefold() == name.casefold() for column in domain.reserved)]
+    taken = [row for row in rows if any(folded(str(row[column])) == folded(name) for column in domain.reserved)]
     if taken:
         instead = sorted(str(row[0]) for row in taken)
-        same = [one for one in instead if one.casefold() == name.casefold()]
+        same = [one for one in instead if folded(one) == folded(name)]
         message = f"{quoted(name)} is in the table `{domain.relation}`"
         raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {listed(same or instead)}")
     return OTHER + name

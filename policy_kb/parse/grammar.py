@@ -6,6 +6,7 @@ write instead. A mistake does not hide the next one: reading goes on behind the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from lark.exceptions import VisitError
 from policy_kb.diagnostics import Diagnostic, Kind, quoted
 from policy_kb.parse import tree
 from policy_kb.source import Span
+from policy_kb.text import UnseenCharacterError, is_seen, with_plain_blanks
 
 if TYPE_CHECKING:
     from lark.tree import Meta
@@ -188,6 +190,8 @@ _EXPECTED = {
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", '"': '"', "'": "'", "\\": "\\"}
 LEAST, GREATEST = -(2**63), 2**63 - 1
+_LAYOUT = {"\t", "\n", "\r"}
+_CONTROL = re.compile("[^\t\n\r -~]")
 _NESTING = 200
 _DEEPEST = 60
 _MOST_LITERALS = 200
@@ -222,6 +226,21 @@ def _text(token: Token) -> str:
                            "write `\\\\` for a backslash")
         result.append(_ESCAPES[escaped])
     return "".join(result)
+
+
+def _plain(text: str, token: Token) -> str:
+    """A text of a rule file in its normal form, but with the blanks at its ends: it may be a part of another one."""
+    try:
+        return with_plain_blanks(text)
+    except UnseenCharacterError as unseen:
+        raise _Mistake(Kind.UNSEEN_CHARACTER, token, f"the text {unseen}", unseen.hint) from None
+
+
+def _trimmed(node: tree.Expression) -> tree.Expression:
+    """What stands for a whole value has no blanks at its ends."""
+    if isinstance(node, tree.Constant) and isinstance(node.value, str):
+        return tree.Constant(node.value.strip(" "), node.span)
+    return node
 
 
 def _integer(token: Token, sign: int = 1) -> int:
@@ -271,17 +290,17 @@ class _Builder(Transformer):  # type: ignore[type-arg]
     # what stands before an item
 
     def preamble(self, meta: Meta, children: list[Any]) -> tuple[str, tuple[tree.Annotation, ...]]:
-        doc = " ".join(child[3:].strip() for child in children if isinstance(child, Token))
+        doc = " ".join(_plain(child[3:], child).strip() for child in children if isinstance(child, Token))
         return doc.strip(), tuple(child for child in children if isinstance(child, tree.Annotation))
 
     def annotation(self, meta: Meta, children: list[Any]) -> tree.Annotation:
         key, *entries = [child for child in children if child is not None]
         named = tuple(entry for entry in entries if isinstance(entry, tuple))
-        positional = tuple(self._value(entry) for entry in entries if not isinstance(entry, tuple))
+        positional = tuple(self._whole(entry) for entry in entries if not isinstance(entry, tuple))
         return tree.Annotation(str(key), positional, named, self.span(meta))
 
     def named(self, meta: Meta, children: list[Any]) -> tuple[str, tree.Value]:
-        return str(children[0]), self._value(children[1])
+        return str(children[0]), self._whole(children[1])
 
     def nested(self, node: tree.Call | tree.Aggregate, meta: Meta) -> tree.Expression:
         """The node, unless it has too many levels: what reads a tree later goes down level by level."""
@@ -310,12 +329,16 @@ class _Builder(Transformer):  # type: ignore[type-arg]
             return token
         match token.type:
             case "STRING":
-                return _text(token)
+                return _plain(_text(token), token)
             case "NUMBER":
                 return _integer(token)
             case "FLOAT":
                 return _real(token)
         return str(token)
+
+    def _whole(self, token: Token | tree.Value) -> tree.Value:
+        value = self._value(token)
+        return value.strip(" ") if isinstance(value, str) else value
 
     # items
 
@@ -400,14 +423,14 @@ class _Builder(Transformer):  # type: ignore[type-arg]
         return children
 
     def atom(self, meta: Meta, children: list[Any]) -> tree.Atom:
-        arguments = tuple(child for child in children[1:] if child is not None)
+        arguments = tuple(_trimmed(child) for child in children[1:] if child is not None)
         return tree.Atom(str(children[0]), arguments, self.span(meta))
 
     def negation(self, meta: Meta, children: list[Any]) -> tree.Negation:
         return tree.Negation(children[-1], self.span(meta))
 
     def comparison(self, meta: Meta, children: list[Any]) -> tree.Comparison:
-        return tree.Comparison(str(children[1]), children[0], children[2], self.span(meta))
+        return tree.Comparison(str(children[1]), _trimmed(children[0]), _trimmed(children[2]), self.span(meta))
 
     def test(self, meta: Meta, children: list[Any]) -> tree.Comparison:
         negated, function, left, right = children
@@ -489,6 +512,8 @@ class _Reader:
         self.nesting = 0
 
     def read(self) -> None:
+        if not self.text.isascii() or _CONTROL.search(self.text):
+            self.refuse_unseen()
         tokens = _parser().lex(self.text)
         for token in tokens:
             resumed: Token | None = token
@@ -512,6 +537,16 @@ class _Reader:
             self.report(
                 _Mistake(Kind.DANGLING, place, "a doc comment or an annotation has no meaning before this item",
                          "write `//` for a comment"), is_warning=True)
+
+    def refuse_unseen(self) -> None:
+        """Report each character that cannot be seen, comments included, and put one in its place that can."""
+        unseen = [sign for sign in set(self.text) - _LAYOUT if not is_seen(sign)]
+        for sign in re.finditer(f"[{re.escape(''.join(unseen))}]", self.text) if unseen else ():
+            line, start = self.text.count("\n", 0, sign.start()) + 1, self.text.rfind("\n", 0, sign.start())
+            if len(self.problems) < MOST_MISTAKES:
+                place, why = Token("IDENT", "", line=line, column=sign.start() - start), UnseenCharacterError(sign[0])
+                self.report(_Mistake(Kind.UNSEEN_CHARACTER, place, f"the file {why}", why.hint))
+        self.text = self.text.translate(dict.fromkeys(map(ord, unseen), "\N{REPLACEMENT CHARACTER}"))
 
     def feed(self, token: Token) -> None:
         if token == "@[":

@@ -21,7 +21,7 @@ NOT_OF_RULES = {
     # of cases, tables and queries
     Kind.BAD_DOCUMENT, Kind.DUPLICATE_KEY, Kind.MISSING_ATTRIBUTE, Kind.MISSING_RELATION, Kind.NO_VALUE,
     Kind.WRONG_TYPE, Kind.BELOW_LEAST, Kind.SECOND_ROW, Kind.NOT_UNCERTAIN, Kind.REFUSED_ROW, Kind.DUPLICATE_CASE,
-    Kind.NO_POLICY, Kind.BAD_TABLE, Kind.BAD_QUERY,
+    Kind.NO_POLICY, Kind.BAD_TABLE, Kind.BAD_QUERY, Kind.ROW_TWICE, Kind.READ_AS,
 }  # fmt: skip
 
 

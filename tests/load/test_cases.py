@@ -361,7 +361,7 @@ def test_a_refused_value_cannot_write_to_the_terminal_or_break_its_line() -> Non
     [problem] = problems_of(
         b'{"case": "A", "request": {"drug": "\\u001b[2J\\n", "phase": "initiation", "received": "2025-09-02"}}', "json"
     )
-    assert problem.message == r"`drug` holds a control character: `\x1b[2J\n`"
+    assert problem.message == r"`drug` holds `U+001B`, which cannot be seen: `\x1b[2J\n`"
 
 
 # --- what chooses the policy; names ---

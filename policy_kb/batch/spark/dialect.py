@@ -6,11 +6,10 @@ end, a division by zero has no value, and few words are reserved.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from policy_kb.batch import values
-from policy_kb.batch.dialect import DuckDB, KnownRows, Sql
+from policy_kb.batch.dialect import WRITTEN_DATE, DuckDB, KnownRows, Sql
 from policy_kb.batch.functions import FUNCTIONS
 from policy_kb.parse.tree import Value
 
@@ -42,15 +41,6 @@ SETTINGS = {
 TYPES = {"VARCHAR": "STRING"}
 """What Spark calls DuckDB's types, where it has other words."""
 
-_PLAIN_PATTERN = re.compile(
-    r"(?:[A-Za-z0-9_ \-,:/;@#%=<>~'\"|^$.]|\\[dsw.\\\[\]()|*+?^$\-/]"
-    r"|\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[_ ,:/.]|\\[dsw])+\]"
-    r"|\((?!\?)|\)(?:\?(?![*+?{])|(?![*+?{]))|[*+?](?![*+?{])|\{[0-9]+(?:,[0-9]*)?\}(?![*+?{]))*",
-    re.ASCII,
-)
-"""Regular expressions that Python and Java read the same way; a group is there once or not at all, but never repeated,
-for which Java calls itself once for each time."""
-
 
 def text(value: str) -> Sql:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -60,8 +50,8 @@ def name(value: str) -> Sql:
     return "`" + value.replace("`", "``") + "`"
 
 
-def _matches_whole(text_: Sql, pattern: str, flags: str = "") -> Sql:
-    whole = rf"{flags}\A(?:{pattern})\z"
+def _matches_whole(text_: Sql, pattern: str) -> Sql:
+    whole = rf"\A(?:{pattern})\z"
     return f"({text_} RLIKE {text(whole)})"
 
 
@@ -151,11 +141,12 @@ class Spark(DuckDB):
 
     # functions
 
-    def plain_match(self, pattern: str, text_: Sql) -> Sql:
-        if not _PLAIN_PATTERN.fullmatch(pattern):
-            return f"datalog_match({text(pattern)}, {text_})"
-        # `(?d)`: only a line feed ends a line, as in Python.
-        return _matches_whole(text_, pattern, "(?d)")
+    def matches(self, pattern: Sql, text_: Sql) -> Sql:
+        # Java's regular expressions are others.
+        return f"datalog_match({pattern}, {text_})"
+
+    def is_written_as_date(self, text_: Sql) -> Sql:
+        return _matches_whole(text_, WRITTEN_DATE)
 
     def call(self, function: str, arguments: Sequence[Sql], kinds: Sequence[str]) -> Sql:
         if function in ("min", "max") and len(arguments) == 1:
@@ -208,19 +199,6 @@ class SparkValues(values.Dialect):
 
     def matches(self, text_: str, pattern: str) -> str:
         return _matches_whole(text_, pattern)
-
-    def is_ascii(self, text_: str) -> str:
-        return f"octet_length({text_}) = length({text_})"
-
-    def is_lowered_alike(self, text_: str, pattern: str) -> str:
-        # Java's lower case of a capital sigma depends on where it stands.
-        return self.is_ascii(text_)
-
-    def starts_with(self, text_: str, start: str) -> str:
-        return f"startswith({text_}, {text(start)})"
-
-    def trimmed(self, text_: str, signs: str) -> str:
-        return f"btrim({text_}, {text(signs)})"
 
     def days(self, day: str) -> str:
         return f"CAST(unix_date({day}) AS BIGINT)"

@@ -23,13 +23,13 @@ from policy_kb.batch.columns import (
 )
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Shape, given_table
 from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
-from policy_kb.batch.spark.dialect import SPARK_VALUES
+from policy_kb.batch.spark.dialect import SPARK_VALUES, SparkValues
 from policy_kb.batch.spark.folders import Folder
 from policy_kb.batch.spark.functions import keep
 from policy_kb.batch.spark.session import divide
 from policy_kb.batch.spark.sources import PART, ROW, Found, find_tables, reading, view_of
 from policy_kb.batch.tables import MOST_PROBLEMS, Problem
-from policy_kb.batch.values import BadColumnError, ValueSql
+from policy_kb.batch.values import BadColumnError, TextReader, ValueSql
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
@@ -101,7 +101,10 @@ def read_tables(
 ) -> SparkBatch:
     """The batch in a folder of Parquet tables. `copies`: see `find_tables`. Raises CaseRefused with all problems of the
     tables; rows are not refused but rejected with their cases."""
-    columns = Columns(program, known, SPARK_VALUES)
+    def register(name: str, reader: TextReader) -> None:
+        session.udf.register(name, reader, SPARK_VALUES.text_type)
+
+    columns = Columns(program, known, SparkValues(register))
     found = find_tables(session, folder, columns.refusal, copies)
     divide(session, found.size)
     return _Reader(columns, session, found, folder.path, record_complete).batch()
