@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from policy_kb.check.checked import Attribute, Relation
@@ -97,7 +98,7 @@ class Facts:
     def with_uncertain_rows(self) -> Facts:
         """The case in which every uncertain row holds; its digest stays that of the case as stated."""
         rows = {
-            name: tuple(Row(row.relation, row.values, row.span, row.path) for row in rows)
+            name: tuple(replace(row, is_uncertain=False) for row in rows)
             for name, rows in self.rows.items()
         }
-        return Facts(self.case, self.source, rows, self.open, self.stated, self.digest)
+        return replace(self, rows=rows)
