@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from policy_kb.diagnostics import CaseRefused, Diagnostic, Refused, RulesRefused
+    from policy_kb.load.documents import Document
     from policy_kb.policies import Policies, Policy, load_policy
     from policy_kb.report.determination import Determination
+
+__version__ = "0.2.0"
 
 _HOMES = {
     "CaseRefused": "policy_kb.diagnostics",
     "Determination": "policy_kb.report.determination",
     "Diagnostic": "policy_kb.diagnostics",
+    "Document": "policy_kb.load.documents",
     "Policies": "policy_kb.policies",
     "Policy": "policy_kb.policies",
     "Refused": "policy_kb.diagnostics",
@@ -33,10 +37,12 @@ __all__ = [
     "CaseRefused",
     "Determination",
     "Diagnostic",
+    "Document",
     "Policies",
     "Policy",
     "Refused",
     "RulesRefused",
+    "__version__",
     "load_policy",
 ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy_kb.record import record
 
@@ -75,6 +75,9 @@ class Kind(StrEnum):
     BAD_TABLE = "bad-table"
     BAD_READING = "bad-reading"
     BAD_QUERY = "bad-query"
+    # command lines
+    USAGE = "usage"
+    NOT_INSTALLED = "not-installed"
 
 
 LONGEST_NAME, LONGEST_MESSAGE = 500, 5_000
@@ -83,7 +86,8 @@ LONGEST_NAME, LONGEST_MESSAGE = 500, 5_000
 
 @record
 class Diagnostic:
-    """One problem. `path` names the place inside a case (`therapy[0].stopped`); `excerpt` is the source line."""
+    """One problem. `path` names the place inside a case (`therapy[0].stopped`), `case` the case; `excerpt` is the line
+    of the source. The `span` of what stands in no file is `NOWHERE`."""
 
     kind: Kind
     span: Span
@@ -92,13 +96,29 @@ class Diagnostic:
     path: str | None = None
     excerpt: str | None = None
     is_warning: bool = False
+    case: str | None = None
+
+    @property
+    def severity(self) -> str:
+        return "warning" if self.is_warning else "error"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The problem as JSON says it."""
+        has_place = bool(self.span.file)
+        return {
+            "kind": self.kind.value, "severity": self.severity,
+            "file": self.span.file if has_place else None,
+            "line": self.span.line if has_place else None,
+            "column": self.span.column if has_place else None,
+            "message": self.message, "hint": self.hint, "case": self.case, "path": self.path,
+        }
 
     def __str__(self) -> str:
-        severity = "warning" if self.is_warning else "error"
-        where = f"{escaped(self.span.file, LONGEST_NAME)}:{self.span.line}:{self.span.column}"
-        path = f"`{self.path}`: " if self.path else ""
-        said = escaped(f"{path}{self.message}", LONGEST_MESSAGE)
-        lines = [f"{where}: {severity}: {said} [{self.kind}]"]
+        place = f"{escaped(self.span.file, LONGEST_NAME)}:{self.span.line}:{self.span.column}: "
+        # A place in a case says which case it is.
+        whose = f"`{self.path}`: " if self.path else f"case {quoted(self.case)}: " if self.case is not None else ""
+        said = escaped(f"{whose}{self.message}", LONGEST_MESSAGE)
+        lines = [f"{place if self.span.file else ''}{self.severity}: {said} [{self.kind}]"]
         if self.excerpt is not None:
             number = str(self.span.line)
             margin = " " * len(number)

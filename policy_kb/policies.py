@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policy_kb import cache, pipeline
+from policy_kb.answers import REFUSED
 from policy_kb.check.checked import Phase
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed, quoted
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.installed import policy_files
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
-from policy_kb.source import Span, display_name, real_path
+from policy_kb.source import NOWHERE, Span, display_name, real_path
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -25,9 +27,12 @@ if TYPE_CHECKING:
     from policy_kb.load.facts import Facts
     from policy_kb.report.determination import Determination
 
+COMPILED, PYDATALOG = ENGINES = ("compiled", "pydatalog")
+"""The engine that compiles rules before it runs them, and pyDatalog, which decides a first case sooner."""
+
 MOST_ROWS_FOR_PYDATALOG = 50
-"""Rows of one relation of a case: beyond, another engine decides it, in a fiftieth of the time. A rule may compare the
-rows with each other, which are then as many pairs."""
+"""Rows of one relation of a case: beyond, the compiled engine decides it, in a fiftieth of the time. A rule may compare
+the rows with each other, which are then as many pairs."""
 
 
 @record
@@ -41,13 +46,19 @@ class Decided:
 
 
 class Policy:
-    """A coverage policy, ready to decide cases. Made by `load_policy`; safe to use from several threads."""
+    """A coverage policy, ready to decide cases. Made by `load_policy`; safe to use from several threads.
 
-    def __init__(self, rules: pipeline.Rules):
+    `engine` is one of `ENGINES`; if none is named, a first case is decided by pyDatalog and all others by the compiled
+    engine.
+    """
+
+    def __init__(self, rules: pipeline.Rules, engine: str | None = None):
         self.rules = rules
         self.program = rules.program
+        self._engine = engine
+        self._cases = 0
         self._known: dict[tuple[tuple[str, str], ...], Rows] = {(): rules.known}
-        self._engines: dict[tuple[str, tuple[tuple[str, str], ...], bool], Engine] = {}
+        self._engines: dict[tuple[str, tuple[tuple[str, str], ...], str], Engine] = {}
         self._reader: CaseReader | None = None
 
     @property
@@ -71,7 +82,8 @@ class Policy:
     def determine(
         self, document: Document, readings: Mapping[str, str], *, with_explanation: bool = True
     ) -> Determination:
-        """As `decide`, for a document. Without the explanation, `readings` stays empty."""
+        """As `decide`, for a document. Without the explanation, `readings` names all that the phase asks for."""
+        self._cases += 1
         decided = self.evaluate(document, readings)
         stages = (self.rules, decided.known, pipeline.worlds_of(self.rules, decided.phase), decided.phase,
                   decided.facts, decided.model)
@@ -81,19 +93,20 @@ class Policy:
         self, document: Document, readings: Mapping[str, str], also: Iterable[str] = ()
     ) -> Decided:
         """Load and evaluate one case, `also` these relations beside those of the decision. Raises CaseRefused."""
-        facts = self.load(document)
-        phase = self._phase(facts, document)
-        chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
-        known = self.known_under(chosen)
-        worlds = pipeline.worlds_of(self.rules, phase)
-        is_large = max(map(len, facts.rows.values()), default=0) > MOST_ROWS_FOR_PYDATALOG
-        if worlds.relations.issuperset(also):
-            engine = self.engine(phase, chosen, is_large=is_large)
-        else:
-            worlds = pipeline.doubled(self.rules, phase, also)
-            engine = new_engine(worlds, known, is_large=is_large)
-        model = pipeline.evaluate(worlds, engine, facts)
-        pipeline.check_refusals(self.rules, known, worlds, engine, facts, model, document)
+        with of_case(document):
+            facts = self.load(document)
+            phase = self._phase(facts, document)
+            chosen = tuple(sorted(pipeline.checked_readings(self.rules, readings).items()))
+            known = self.known_under(chosen)
+            worlds = pipeline.worlds_of(self.rules, phase)
+            name = self._engine or (COMPILED if self._cases > 1 or is_large(facts) else PYDATALOG)
+            if worlds.relations.issuperset(also):
+                engine = self.engine(phase, chosen, name)
+            else:
+                worlds = pipeline.doubled(self.rules, phase, also)
+                engine = new_engine(worlds, known, name)
+            model = pipeline.evaluate(worlds, engine, facts)
+            pipeline.check_refusals(self.rules, known, worlds, engine, facts, model, document)
         return Decided(facts, model, known, phase)
 
     def load(self, document: Document) -> Facts:
@@ -105,14 +118,18 @@ class Policy:
         return self._reader.read(document)
 
     def sensitivity(self, document: Document, readings: Mapping[str, str], decision: str) -> list[tuple[str, str, str]]:
-        """Each reading with an alternative that would change the decision, and the decision it would give."""
+        """Each reading with an alternative that would change the decision, and the decision it would give: `refused`
+        where the case could not be decided then."""
         from policy_kb.check.constants import choices
 
         changes = []
         for name, allowed in choices(self.known_under(tuple(sorted(readings.items())))).items():
             for choice in allowed[1:]:
-                decided = self.evaluate(document, {**readings, name: choice})
-                other = pipeline.decision_of(decided.phase, decided.model)
+                try:
+                    decided = self.evaluate(document, {**readings, name: choice})
+                    other = pipeline.decision_of(decided.phase, decided.model)
+                except CaseRefused:
+                    other = REFUSED
                 if other != decision:
                     changes.append((name, choice, other))
         return changes
@@ -142,21 +159,34 @@ class Policy:
             self._known[readings] = evaluate_known(self.program, self.rules.tables, dict(readings))
         return self._known[readings]
 
-    def engine(
-        self, phase: Phase, readings: tuple[tuple[str, str], ...] = (), *, is_large: bool = False
-    ) -> Engine:
+    def engine(self, phase: Phase, readings: tuple[tuple[str, str], ...] = (), name: str = PYDATALOG) -> Engine:
         """The engine of a phase, under readings other than those in force; made when it is first asked for."""
-        key = (phase.name, readings, is_large)
+        key = (phase.name, readings, name)
         engine = self._engines.get(key)
         if engine is None:
-            engine = new_engine(pipeline.worlds_of(self.rules, phase), self.known_under(readings), is_large=is_large)
+            engine = new_engine(pipeline.worlds_of(self.rules, phase), self.known_under(readings), name)
             self._engines[key] = engine
         return engine
 
 
-def new_engine(worlds: Worlds, known: Rows, *, is_large: bool = False) -> Engine:
-    """The engine for single cases, or for those with very many rows."""
-    if is_large:
+@contextmanager
+def of_case(document: Document) -> Iterator[None]:
+    """What is refused inside names the case."""
+    try:
+        yield
+    except CaseRefused as refused:
+        from policy_kb.load.cases import named
+
+        name, _ = named(document)
+        raise CaseRefused(replace(problem, case=name) for problem in refused.diagnostics) from None
+
+
+def is_large(facts: Facts) -> bool:
+    return max(map(len, facts.rows.values()), default=0) > MOST_ROWS_FOR_PYDATALOG
+
+
+def new_engine(worlds: Worlds, known: Rows, name: str) -> Engine:
+    if name == COMPILED:
         from policy_kb.evaluate.bottom_up import BottomUp
 
         return BottomUp(worlds.program, known)
@@ -179,13 +209,14 @@ def the_document(case: Mapping[str, object] | str | os.PathLike[str] | Document)
     return documents[0]
 
 
-def load_policy(policy: str | os.PathLike[str]) -> Policy:
+def load_policy(policy: str | os.PathLike[str], engine: str | None = None) -> Policy:
     """The policy of a rule file (a path that ends in `.dl`), or the one with this number, such as `09-J2000-27`.
 
-    Raises RulesRefused with everything wrong in its rule files, and CaseRefused where there is no such policy.
+    `engine` as of `Policy`. Raises RulesRefused with everything wrong in its rule files, and CaseRefused where there is
+    no such policy.
     """
     if str(policy).endswith(".dl"):
-        loaded = Policy(_rules(Path(policy)))
+        loaded = Policy(_rules(Path(policy)), engine)
         if not loaded.program.phases:
             message = "the rule file declares no phase of a policy"
             hint = 'annotate the root relation with `@[policy("...", phase = "...", ...)]`'
@@ -193,24 +224,27 @@ def load_policy(policy: str | os.PathLike[str]) -> Policy:
         return loaded
     numbers = []
     for path in policy_files():
-        found = Policy(_rules(path))
+        found = Policy(_rules(path), engine)
         if found.program.phases and str(policy) in (found.number, path.stem):
             return found
         numbers += [found.number] if found.program.phases else []
     hint = did_you_mean(str(policy), numbers) or f"there is {listed(numbers, 'and')}; or give a `.dl` file"
-    raise CaseRefused([Diagnostic(Kind.NO_POLICY, Span(str(policy), 1), "there is no policy of this number", hint)])
+    message = f"there is no policy of this number: {quoted(policy)}"
+    raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, hint)])
 
 
 class Policies:
-    """Chooses the policy of each case by the drug it asks for; every policy is loaded once."""
+    """Chooses the policy of each case by the drug it asks for; every policy is loaded once. `engine` as of `Policy`."""
 
-    def __init__(self, always: str | None = None):
-        self._always = load_policy(always) if always is not None else None
+    def __init__(self, always: str | None = None, engine: str | None = None):
+        self._always = load_policy(always, engine) if always is not None else None
+        self._engine = engine
         self._loaded: list[Policy] | None = None
 
     def all(self) -> list[Policy]:
         if self._loaded is None:
-            self._loaded = [self._always] if self._always else [Policy(_rules(path)) for path in policy_files()]
+            always = self._always
+            self._loaded = [always] if always else [Policy(_rules(path), self._engine) for path in policy_files()]
         return self._loaded
 
     def for_document(self, document: Document) -> Policy:

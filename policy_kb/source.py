@@ -31,6 +31,10 @@ class Span:
         return f"{self.file}:{self.line}"
 
 
+NOWHERE = Span("", 1)
+"""What is wrong stands in no file: a word of a command line, a package that is not installed."""
+
+
 def real_path(path: Path) -> Path:
     """The absolute path with all links followed; where links lead to each other, as far as they can be."""
     return Path(os.path.realpath(path))
@@ -68,6 +72,15 @@ def read_text(path: Path, called: str | None = None, longest: int | None = None)
         raw = path.read_bytes()
     except (OSError, ValueError) as problem:
         raise refuse(f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
+    return decoded(raw, name)
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """The text of UTF-8 bytes. Refused: what is not UTF-8, or holds a NUL character. `name` is for messages."""
+
+    def refuse(message: str, hint: str, line: int) -> Refused:
+        return Refused([Diagnostic(Kind.UNREADABLE, Span(name, line), message, hint)])
+
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, quoted
 from policy_kb.load.cases import check_distinct, named
 from policy_kb.load.documents import Document, read_documents
-from policy_kb.source import Span
+from policy_kb.source import NOWHERE, Span
 
 if TYPE_CHECKING:
     from policy_kb.audit.rules import RuleBook
@@ -33,7 +33,7 @@ class CaseFiles:
             own = Path(source) if isinstance(source, str) and source else None
             if own is None or not (own.is_file() or own.is_dir()):
                 message = f"the determination's case file {quoted(source)} is not there"
-                raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span("--case", 1), message, "name it with --case")])
+                raise CaseRefused([Diagnostic(Kind.UNREADABLE, NOWHERE, message, "name it with --case")])
             paths = (own,)
         if len(paths) == 1 and (paths[0].is_dir() or paths[0].suffix.lower() in _DATABASES):
             return _in_tables(paths[0], name, book)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, REFUSED
 from policy_kb.audit.places import Places
 from policy_kb.audit.proofs import Explanations
 from policy_kb.audit.questions import questions
@@ -15,7 +15,7 @@ from policy_kb.audit.walk import ROOT, Unsound, compare, entries, fields, mappin
 from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, paragraphs
 from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
-from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
+from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
 from policy_kb.explain.proof import Claim
 from policy_kb.explain.written import json_value, sentence
 from policy_kb.load.documents import Document
@@ -213,8 +213,12 @@ def _sensitivity(
     changes = []
     for name, allowed in choices({name: table.rows for name, table in book.known(readings).items()}).items():
         for choice in allowed[1:]:
-            statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
-            other = _decision(statuses, phase, facts)
+            try:
+                statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
+                other = _decision(statuses, _phase(statuses, facts), facts)
+                _criteria(statuses, phase, facts)
+            except (Refused, Unsound):
+                other = REFUSED
             if other != decision:
                 changes.append({"reading": name, "choice": choice, "decision": other})
     return changes

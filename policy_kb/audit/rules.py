@@ -10,13 +10,13 @@ from policy_kb.audit.statuses import Bodies, Row, Table
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.check.constants import check_constants, checked_readings
 from policy_kb.check.program import check_program
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed, quoted
 from policy_kb.installed import policy_files
 from policy_kb.load.cases import CaseReader
 from policy_kb.load.digest import digest_of_files
 from policy_kb.load.tables import read_table
 from policy_kb.parse.includes import parse_program
-from policy_kb.source import Span
+from policy_kb.source import NOWHERE, Span
 
 
 class RuleBook:
@@ -79,8 +79,8 @@ class Shelf:
                 hint = did_you_mean(policy, self._books) or "give the policy's rules with --rules"
                 if self._books:
                     hint += f"; there is {listed(self._books, 'and')}"
-                message = "there is no policy of this number"
-                raise CaseRefused([Diagnostic(Kind.NO_POLICY, Span(policy[:60], 1), message, hint)])
+                message = f"there is no policy of this number: {quoted(policy)}"
+                raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, hint)])
             book = read_rules(entry)
             if book.program.phases:
                 self._books[book.policy] = book

@@ -9,7 +9,7 @@ def needs_duckdb() -> None:
 
     if any(find_spec(name) is None for name in ("duckdb", "msgspec", "numpy", "pyarrow")):
         from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-        from policy_kb.source import Span
+        from policy_kb.source import NOWHERE
 
-        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span("duckdb", 1), "batches need DuckDB, which is not installed",
+        raise CaseRefused([Diagnostic(Kind.NOT_INSTALLED, NOWHERE, "this needs DuckDB, which is not installed",
                                       "install it: pip install 'policy-kb[duckdb]'")])

@@ -11,7 +11,7 @@ from policy_kb.dates import BadDate, parse_date
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
-from policy_kb.source import Span
+from policy_kb.source import NOWHERE, Span
 from policy_kb.text import NoPatternError, compiled
 
 Known = Mapping[str, AbstractSet[tuple[Value, ...]]]
@@ -131,13 +131,12 @@ def checked_readings(known: Known, readings: Mapping[str, str]) -> dict[str, str
     allowed = choices(known)
     problems = []
     for name, choice in readings.items():
-        place = Span(f"--reading {name}={choice}", 1)
         if name not in allowed:
             hint = did_you_mean(name, allowed) or (f"the readings are {listed(allowed, 'and')}" if allowed else None)
-            problems.append(Diagnostic(Kind.BAD_READING, place, f"the policy has no reading `{name}`", hint))
+            problems.append(Diagnostic(Kind.BAD_READING, NOWHERE, f"the policy has no reading `{name}`", hint))
         elif choice not in allowed[name]:
             hint = did_you_mean(choice, allowed[name]) or f"its choices are {listed(allowed[name], 'and')}"
-            problems.append(Diagnostic(Kind.BAD_READING, place, f"`{choice}` is no choice of `{name}`", hint))
+            problems.append(Diagnostic(Kind.BAD_READING, NOWHERE, f"`{choice}` is no choice of `{name}`", hint))
     if problems:
         raise CaseRefused(problems)
     return dict(readings)

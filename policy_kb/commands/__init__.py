@@ -6,20 +6,26 @@ import gc
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from policy_kb.diagnostics import Refused, RulesRefused
+from policy_kb import __version__
+from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
+from policy_kb.source import NOWHERE
 
-INPUT_REFUSED, RULES_REFUSED = 1, 3
+INPUT_REFUSED, WRONG_USAGE, RULES_REFUSED = 1, 2, 3
 DEEPEST_CALLS = 8000
 PIPE_CLOSED = 141
 INTERRUPTED = 130
 """As a shell counts a program that a closed pipe, or a reader at the keyboard, ends."""
 
 EXIT_CODES = {"met": 0, "not met": 4, "needs information": 5, "not applicable": 6}
+
+_JSON = "policy_kb.commands.json"
+"""Whether the command line asks for JSON: known before it is understood, so that what is wrong with it is said so."""
 
 
 class _Commands(click.Group):
@@ -54,27 +60,64 @@ class _Commands(click.Group):
                 f"there is no command `{name}`; {did_you_mean(name, self.list_commands(context)) or 'see --help'}"
             ) from problem
 
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        words = args[: args.index("--")] if "--" in args else args
+        with_json = "--json" in words
+        try:
+            context = super().make_context(info_name, args, *rest, **extra)
+        except click.ClickException as wrong:
+            raise click.exceptions.Exit(show_usage(wrong, with_json)) from None
+        context.meta[_JSON] = with_json
+        return context
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except Refused as refused:
-            show_refusal(refused)
+            show_refusal(refused, context.meta[_JSON])
             context.exit(RULES_REFUSED if isinstance(refused, RulesRefused) else INPUT_REFUSED)
+        except click.ClickException as wrong:
+            context.exit(show_usage(wrong, context.meta[_JSON]))
+        except RecursionError:
+            message, hint = ("the rules rest on each other too deeply to be explained",
+                             "let fewer relations stand one upon the other: about 900 can")
+            show_refusal(RulesRefused([Diagnostic(Kind.TOO_MANY_ROWS, NOWHERE, message, hint)]), context.meta[_JSON])
+            context.exit(RULES_REFUSED)
         except BrokenPipeError:  # what is left to say has no reader
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(PIPE_CLOSED)
 
 
-def show_refusal(refused: Refused, most: int = 100) -> None:
-    """Every problem, on standard error; after a hundred, how many more there are."""
+def show_refusal(refused: Refused, with_json: bool = False, most: int = 100) -> None:
+    """Every problem, on standard error; after a hundred, how many more there are. As JSON a list of all, on one line:
+    of several cases each that is refused has its own."""
+    if with_json:
+        from policy_kb.commands._options import print_json
+
+        print_json([diagnostic.to_dict() for diagnostic in refused.diagnostics], indent=None, err=True)
+        return
     for diagnostic in refused.diagnostics[:most]:
         click.echo(str(diagnostic), err=True)
     if len(refused.diagnostics) > most:
         click.echo(f"... and {len(refused.diagnostics) - most} more problems", err=True)
 
 
+def show_usage(wrong: click.ClickException, with_json: bool) -> int:
+    """What is wrong with a command line, and how it is used; gives the exit code."""
+    if with_json:
+        context = getattr(wrong, "ctx", None)
+        hint = context.get_usage() if context is not None else None
+        message = printable(wrong.format_message())
+        show_refusal(Refused([Diagnostic(Kind.USAGE, NOWHERE, message, hint and printable(hint))]), with_json)
+    else:
+        said = io.StringIO()
+        wrong.show(said)
+        click.echo(printable(said.getvalue()), err=True, nl=False)
+    return wrong.exit_code
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="policy-kb", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def program() -> None:
     """Decide, explain and prove whether a case meets a coverage policy.
 
@@ -85,7 +128,7 @@ def program() -> None:
     """
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a reader who closes the pipe early is no error."""
     # Start-up makes many objects that stay: looking through them for garbage is a tenth of a short command's time.
     gc.set_threshold(100_000)
@@ -94,20 +137,11 @@ def main() -> None:
     if sys.stdout is None or sys.stderr is None:
         sys.exit(INPUT_REFUSED)  # there is nowhere to answer
     try:
-        code = program.main(prog_name="policy-kb", standalone_mode=False)
+        code = program.main(arguments, prog_name="policy-kb", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code)
-    except click.ClickException as wrong:
-        said = io.StringIO()
-        wrong.show(said)
-        click.echo(printable(said.getvalue()), err=True, nl=False)
-        sys.exit(wrong.exit_code)
     except click.Abort:
         sys.exit(INTERRUPTED)
-    except RecursionError:
-        click.echo("error: the rules rest on each other too deeply to be explained\n"
-                   "  = help: let fewer relations stand one upon the other: about 900 can", err=True)
-        sys.exit(RULES_REFUSED)
     except OSError as problem:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         click.echo(f"error: cannot write or read: {problem.strerror or problem}", err=True)

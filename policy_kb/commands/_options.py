@@ -40,8 +40,10 @@ def readings_of(options: tuple[str, ...]) -> dict[str, str]:
 
 
 def styled() -> Callable[[str, str], str]:
-    """Colours a text by the answer it gives, on a terminal only."""
-    if not sys.stdout.isatty():
+    """Colours a text by the answer it gives: on a terminal only, and not where the variable NO_COLOR is set."""
+    import os
+
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return lambda text, answer: text
     return lambda text, answer: click.style(text, fg=_COLOURS[answer]) if answer in _COLOURS else text
 
@@ -53,10 +55,11 @@ def width() -> int:
     return min(120, max(40, shutil.get_terminal_size().columns))
 
 
-def print_json(value: Any, indent: int | None = 2) -> None:
+def print_json(value: Any, indent: int | None = 2, *, err: bool = False) -> None:
     """A result as JSON. What a terminal would obey is escaped, also where it stands in the name of a file."""
     import json
     import re
 
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    click.echo(re.sub("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda sign: f"\\u{ord(sign[0]):04x}", text))
+    click.echo(re.sub("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda sign: f"\\u{ord(sign[0]):04x}", text),
+               err=err)

@@ -52,14 +52,7 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
     problems = list(dict.fromkeys(found))
     errors = sum(not problem.is_warning for problem in problems)
     if with_json:
-        print_json([
-            {
-                "kind": problem.kind, "severity": "warning" if problem.is_warning else "error",
-                "file": problem.span.file, "line": problem.span.line, "column": problem.span.column,
-                "message": problem.message, "hint": problem.hint,
-            }
-            for problem in problems
-        ])
+        print_json([problem.to_dict() for problem in problems])
     else:
         for problem in problems:
             click.echo(str(problem), err=True)

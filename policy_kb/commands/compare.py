@@ -29,18 +29,16 @@ def command(old: Path, new: Path, most: int, output: Path | None, with_json: boo
       policy-kb compare last-year.parquet after-the-edit.parquet
       policy-kb compare old.parquet new.parquet --most 5 -o changed.csv
     """
-    from policy_kb.batch.compare import compare_results, comparison_dict, comparison_lines
+    from policy_kb.batch import needs_duckdb
 
     def progress(step: str) -> None:
         if sys.stderr.isatty():
             click.echo(f"{step} ...", err=True)
 
-    try:
-        comparison = compare_results(old, new, most=most, output=output, progress=progress)
-    except ModuleNotFoundError as problem:
-        if problem.name != "duckdb":
-            raise
-        raise click.ClickException("this needs DuckDB: pip install 'policy-kb[duckdb]'") from None
+    needs_duckdb()
+    from policy_kb.batch.compare import compare_results, comparison_dict, comparison_lines
+
+    comparison = compare_results(old, new, most=most, output=output, progress=progress)
     if with_json:
         print_json(comparison_dict(comparison))
         return

@@ -78,7 +78,7 @@ def command(
                     changes = found.sensitivity(document, chosen, determination.decision) if with_sensitivity else []
                 except CaseRefused as refused:
                     was_refused = True
-                    show_refusal(refused)
+                    show_refusal(refused, with_json)
                     continue
                 if with_json or log is not None:
                     from policy_kb.report.as_json import as_dict
@@ -117,7 +117,7 @@ def command(
                 raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), "the file holds no case")])
         except CaseRefused as refused:
             was_refused = True
-            show_refusal(refused)
+            show_refusal(refused, with_json)
     if was_refused:
         context.exit(INPUT_REFUSED)
     if is_single and decisions:

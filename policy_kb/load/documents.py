@@ -1,16 +1,19 @@
 """The text of a case file -> documents whose every part knows its place.
 
-`.yaml` and `.yml` hold one case, `.json` one, `.ndjson` and `.jsonl` one a line. A document is a case, or a scenario: a
-case with what is expected of it.
+`.yaml` and `.yml` hold one case, `.json` one, `.ndjson` and `.jsonl` one a line; `-` is the standard input. A document
+is a case, or a scenario: a case with what is expected of it.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections import abc
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO
 
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, did_you_mean, listed, quoted
 from policy_kb.load.nodes import (
@@ -27,13 +30,18 @@ from policy_kb.load.nodes import (
 )
 from policy_kb.load.problems import Problems
 from policy_kb.record import field, record
-from policy_kb.source import LONGEST_CASE, Span, read_text
+from policy_kb.source import LONGEST_CASE, Span, decoded, read_text
 
 __all__ = ["DEEPEST_NESTING", "LONGEST_LINE", "Document", "Entry", "Form", "Mapping", "Node", "Scalar", "Sequence"]
 __all__ += ["parse_document", "read_documents"]
 
 LONGEST_LINE = LONGEST_CASE
 """Bytes of one line of an NDJSON file; a longer line is refused unread, the file may have any number of lines."""
+
+STANDARD_INPUT = Path("-")
+
+FORMATS = ("yaml", "json", "ndjson")
+_ENDINGS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 
 _SCENARIO_KEYS = ("description", "case", "readings", "expect")
 
@@ -63,33 +71,53 @@ class Document:
         return bool(self.case.entries) or not self.problems
 
 
-def read_documents(path: Path, called: str | None = None) -> Iterator[Document]:
-    """The documents of a case file, by its ending; an NDJSON file is read line by line, blank lines skipped.
+def format_of(path: Path, form: str | None = None) -> str | None:
+    """How a case file is written: by its ending, else as `form` says, the standard input as YAML; None if unknown."""
+    return _ENDINGS.get(path.suffix.lower(), form or ("yaml" if path == STANDARD_INPUT else None))
 
-    A file that cannot be read raises CaseRefused. What is wrong with one document stands in its `problems`, so that
-    one bad line of an NDJSON file does not hide the others. `called` is how messages name the file.
+
+def read_documents(path: Path, called: str | None = None, form: str | None = None) -> Iterator[Document]:
+    """The documents of a case file; `-` is the standard input. NDJSON is read line by line, blank lines skipped.
+
+    How it is written is told by the ending, else by `form`, one of `FORMATS`. A file that cannot be read raises
+    CaseRefused. What is wrong with one document stands in its `problems`, so that one bad line of an NDJSON file does
+    not hide the others. `called` is how messages name the file.
     """
     source = called or str(path)
-    ending = path.suffix.lower()
-    if ending in (".ndjson", ".jsonl"):
+    form = format_of(path, form)
+    if form == "ndjson":
         yield from _lines(path, source)
-    elif ending in (".yaml", ".yml", ".json"):
+    elif form is not None:
         try:
-            text = read_text(path, source, LONGEST_CASE)
+            is_piped = path == STANDARD_INPUT
+            text = decoded(_standard_input(), source) if is_piped else read_text(path, source, LONGEST_CASE)
         except Refused as refused:
             raise CaseRefused(refused.diagnostics) from None
-        yield _document(DocumentText(text, source), is_yaml=ending != ".json")
+        yield _document(DocumentText(text, source), is_yaml=form == "yaml")
     else:
+        ending = path.suffix.lower()
         message = f"{quoted(ending)} is not the ending of a case file" if ending else "the file's name has no ending"
-        hint = "cases are `.yaml`, `.json`, or `.ndjson` with one case a line"
-        raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, hint)])
+        raise _file_refused(source, message, "cases are `.yaml`, `.json`, or `.ndjson` with one case a line")
+
+
+def _standard_input() -> bytes:
+    raw = _standard_lines().read(LONGEST_CASE + 1)
+    if len(raw) > LONGEST_CASE:
+        message = f"the case has more than {LONGEST_CASE // 2**20} MiB"
+        raise _file_refused(str(STANDARD_INPUT), message, "give several cases as NDJSON, one a line")
+    return raw
+
+
+def _standard_lines() -> BinaryIO:
+    if sys.stdin is None:
+        raise _file_refused(str(STANDARD_INPUT), "there is no standard input", "give a file")
+    return sys.stdin.buffer
 
 
 def parse_document(value: object, called: str = "<case>") -> Document:
-    """A document from Python data: dicts with text keys, lists, tuples, text, whole numbers, floats, truth values,
-    dates (not times) and None for "no value". Anything else is one of the document's `problems`.
-
-    Every part has the place `called`, line 1.
+    """A document from Python data: dicts with text keys, lists, tuples, text, whole numbers, floats, decimals, truth
+    values, dates (not times) and None for "no value"; what PyYAML makes of a case file is such data. Anything else is
+    one of the document's `problems`. `called` is how messages name it.
     """
     reader = _PythonReader(called)
     node = reader.node(value, "", 1)
@@ -146,30 +174,37 @@ def _case_or_scenario(node: Node | None, source: str, problems: Problems, text: 
 def _lines(path: Path, source: str) -> Iterator[Document]:
     """The documents of an NDJSON file, with no more than one line in memory."""
     try:
+        if path == STANDARD_INPUT:
+            yield from _documents_of(_standard_lines(), source)
+            return
         if not path.exists():
             raise _file_refused(source, "no such file", "check the path")
         if not path.is_file():
             raise _file_refused(source, "not a regular file", "give a file, not a folder, a pipe or a device")
         with path.open("rb") as file:
-            number = 0
-            while raw := file.readline(LONGEST_LINE + 1):
-                number += 1
-                if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
-                    while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                        pass
-                    message = f"the line has more than {LONGEST_LINE // 2**20} MiB"
-                    yield _line_refused(source, number, message, "one case a line")
-                    continue
-                try:
-                    line = raw.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError:
-                    yield _line_refused(source, number, "not UTF-8 text", "save the file as UTF-8")
-                    continue
-                if line.strip():
-                    yield _document(DocumentText(line, source, number), is_yaml=False)
+            yield from _documents_of(file, source)
     except (OSError, ValueError) as problem:
         reason = f"cannot be read: {getattr(problem, 'strerror', None) or problem}"
         raise _file_refused(source, reason, None) from None
+
+
+def _documents_of(file: BinaryIO, source: str) -> Iterator[Document]:
+    number = 0
+    while raw := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
+            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                pass
+            message = f"the line has more than {LONGEST_LINE // 2**20} MiB"
+            yield _line_refused(source, number, message, "one case a line")
+            continue
+        try:
+            line = raw.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            yield _line_refused(source, number, "not UTF-8 text", "save the file as UTF-8")
+            continue
+        if line.strip():
+            yield _document(DocumentText(line, source, number), is_yaml=False)
 
 
 def _file_refused(source: str, message: str, hint: str | None) -> CaseRefused:
@@ -197,8 +232,8 @@ class _PythonReader:
             # Longer numbers are out of range anyway, and slow to write in decimal.
             text = int.__repr__(value) if value.bit_length() < 4096 else "9" * 40
             return Scalar(text, Form.NUMBER, self.span)
-        if isinstance(value, float):
-            return self.float(value, path)
+        if isinstance(value, float | Decimal):
+            return self.decimal(value, path)
         if isinstance(value, date) and not isinstance(value, datetime):
             return Scalar(value.isoformat(), Form.TEXT, self.span)
         if isinstance(value, abc.Mapping | list | tuple):
@@ -216,10 +251,12 @@ class _PythonReader:
     def mapping(self, value: abc.Mapping[object, object], path: str, depth: int) -> Mapping:
         entries = []
         for key, item in value.items():
-            if not isinstance(key, str) or not key.strip():
+            # PyYAML's own loaders read the key `on` as a truth value; no other way of writing makes one of it.
+            name = "on" if key is True and "on" not in value else key
+            if not isinstance(name, str) or not name.strip():
                 self.refused(Kind.BAD_DOCUMENT, "a key must be text", "name a relation or an attribute", path)
-            elif self.text(key, path).form is not Form.REFUSED:
-                entries.append(Entry(key, self.span, self.node(item, step(path, key), depth + 1)))
+            elif self.text(name, path).form is not Form.REFUSED:
+                entries.append(Entry(name, self.span, self.node(item, step(path, name), depth + 1)))
         return Mapping(tuple(entries), self.span)
 
     def text(self, text: str, path: str) -> Scalar:
@@ -227,9 +264,9 @@ class _PythonReader:
             return self.refused(Kind.BAD_DOCUMENT, "the text holds half a character", "give complete characters", path)
         return Scalar(text, Form.TEXT, self.span)
 
-    def float(self, value: float, path: str) -> Scalar:
+    def decimal(self, value: float | Decimal, path: str) -> Scalar:
         if math.isfinite(value):
-            return Scalar(float.__repr__(value), Form.NUMBER, self.span)
+            return Scalar(float.__repr__(value) if isinstance(value, float) else str(value), Form.NUMBER, self.span)
         return self.refused(Kind.WRONG_TYPE, f"`{value}` is not a number", "write a finite number", path)
 
     def refused(self, kind: Kind, message: str, hint: str, path: str) -> Scalar:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from policy_kb.answers import REFUSED
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.explain.proof import (
     Absent,
@@ -234,7 +235,7 @@ def determination_schema() -> Mapping[str, Any]:
         "rules": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
         "facts": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     }
-    change = {"reading": text, "choice": text, "decision": fields["decision"]}
+    change = {"reading": text, "choice": text, "decision": {"enum": [*fields["decision"]["enum"], REFUSED]}}
     sensitivity = {
         "type": "array",
         "items": {"type": "object", "properties": change, "required": list(change), "additionalProperties": False},

@@ -6,7 +6,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
-from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, REFUSED
 from policy_kb.check.checked import CheckedProgram, Phase, paragraphs
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
@@ -88,9 +88,10 @@ def criterion_sentences(program: CheckedProgram, phase: Phase) -> dict[str, str]
     return says
 
 
-def sensitivity_lines(changes: list[tuple[str, str, str]]) -> Iterator[str]:
+def sensitivity_lines(changes: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     yield ""
     if not changes:
         yield "Sensitivity: no other reading would change the decision"
     for name, choice, other in changes:
-        yield f"Sensitivity: with {name} = {choice} the decision would be: {other}"
+        would = "the case would be refused" if other == REFUSED else f"the decision would be: {other}"
+        yield f"Sensitivity: with {name} = {choice} {would}"

@@ -142,7 +142,7 @@ def test_sensitivity_names_each_reading_that_would_change_the_decision():
         (["query", str(YES), "therap(x)"], 1, "did you mean `therapy`?"),
         (["query", str(YES), "__import__('os').system('true')"], 1, "error"),
         (["query", str(YES), 'therapy("Avonx", _, _)'], 1, "did you mean `Avonex`?"),
-        (["about", "09-J2000-99"], 1, "there is no policy of this number"),
+        (["about", "09-J2000-99"], 1, "there is no policy of this number: `09-J2000-99`"),
         (["decide", str(YES), "--policy", "nowhere.dl"], 3, "no such file"),
         (["decidd"], 2, "did you mean `decide`?"),
     ],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from policy_kb.batch.spark.dialect import SETTINGS
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.source import Span
+from policy_kb.source import NOWHERE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +40,7 @@ def _java() -> str | None:
 
 
 def _refused(message: str, hint: str) -> CaseRefused:
-    return CaseRefused([Diagnostic(Kind.UNREADABLE, Span("spark", 1), message, hint)])
+    return CaseRefused([Diagnostic(Kind.NOT_INSTALLED, NOWHERE, message, hint)])
 
 
 def open_session() -> SparkSession:
