@@ -215,7 +215,7 @@ def _sensitivity(
         for choice in allowed[1:]:
             try:
                 statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
-                other = _decision(statuses, _phase(statuses, facts), facts)
+                other = _decision(statuses, _phase(book, statuses, facts), facts)
                 _criteria(statuses, phase, facts)
             except (Refused, Unsound):
                 other = REFUSED
