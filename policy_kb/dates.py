@@ -57,6 +57,20 @@ def months_before(days: int, months: int) -> int:
     return months_after(days, -months)
 
 
+def months_between(first: int, last: int) -> int:
+    """The largest number of months by which `first` may be moved without coming to lie after `last`."""
+    if ONGOING in (first, last):
+        raise BadDate("`ongoing` is no day from which or to which time is counted")
+    start, end = _calendar_day(first), _calendar_day(last)
+    months = (end.year - start.year) * 12 + end.month - start.month
+    return months if months_after(first, months) <= last else months - 1
+
+
+def years_between(first: int, last: int) -> int:
+    """The largest number of years by which `first` may be moved without coming to lie after `last`."""
+    return months_between(first, last) // 12
+
+
 def year_of(days: int) -> int:
     return _calendar_day(days).year
 

@@ -1,16 +1,16 @@
-"""What expressions and comparisons mean: Soufflé's values, with numbers of 64 bits."""
+"""What expressions and comparisons mean: Soufflé's values, with whole numbers of 64 bits and exact floats."""
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
-from policy_kb import dates
+from policy_kb import dates, numbers
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, quoted
-from policy_kb.parse.tree import Call, Constant, Expression, Value, Variable
+from policy_kb.parse.tree import Aggregate, Call, Constant, Expression, Value, Variable
 from policy_kb.source import Span
 from policy_kb.text import NoPatternError, matches
 
@@ -39,65 +39,26 @@ class NoPattern(EvaluationStopped):
     hint = NoPatternError.hint
 
 
-def wrapped(number: int) -> int:
-    """A number of 64 bits: what lies beyond begins again at the other end, as in Soufflé."""
-    return (number + 2**63) % 2**64 - 2**63 if not -(2**63) <= number < 2**63 else number
-
-
-def divided(left: int | float, right: int | float) -> int | float:
-    """Division; of whole numbers towards zero."""
-    if isinstance(left, float) or isinstance(right, float):
-        if right == 0:
-            if left == 0 or math.isnan(left):
-                return math.nan
-            return math.copysign(math.inf, left) * math.copysign(1, right)
-        return left / right
-    if right == 0:
-        raise ZeroDivisionError
-    quotient = abs(left) // abs(right)
-    return wrapped(quotient if (left < 0) == (right < 0) else -quotient)
-
-
-def remainder(left: int, right: int) -> int:
-    """What division towards zero leaves: it has the sign of `left`."""
-    if right == 0:
-        raise ZeroDivisionError
-    return wrapped(left - right * int(divided(left, right)))
-
-
-def _plus(left: Value, right: Value) -> Value:
-    """The sum of two numbers, or two texts joined."""
-    result = left + right  # type: ignore[operator]
-    return wrapped(result) if isinstance(result, int) else result
-
-
-def _minus(*values: Value) -> Value:
-    result = -values[0] if len(values) == 1 else values[0] - values[1]  # type: ignore[operator]
-    return wrapped(result) if isinstance(result, int) else result
-
-
-def _times(left: Value, right: Value) -> Value:
-    result = left * right  # type: ignore[operator]
-    return wrapped(result) if isinstance(result, int) else result
+WholeNumber = Callable[[int], int]
+"""What becomes of a whole number that may have more than 64 bits: it is refused (`numbers.whole`), or begins again at
+the other end as in Soufflé (`numbers.wrapped`)."""
 
 
 def _to_string(value: Value) -> str:
     """A value as `to_string` gives it: a float with six digits behind the point, as in Soufflé."""
-    return f"{value:f}" if isinstance(value, float) else str(value)
+    return numbers.as_souffle(value) if isinstance(value, Fraction) else str(value)
 
 
 def _to_number(value: Value) -> int:
     """The number that a text says (in digits, or behind `0x` or `0b`), or a float without what is behind its point."""
-    if isinstance(value, str):
-        written = re.fullmatch(r"\s*([-+]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|(\d+))", value[:100], re.ASCII)
-        if not written or len(value) > 100:
-            raise ValueError(f"`{value[:60]}` is not a number")
-        sign, hexadecimal, binary, decimal = written.groups()
-        value = int(hexadecimal or binary or decimal, 16 if hexadecimal else 2 if binary else 10)
-        value = -value if sign == "-" else value
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"`{value}` is not a whole number")
-    return wrapped(int(value))
+    if not isinstance(value, str):
+        return int(value)
+    written = re.fullmatch(r"\s*([-+]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|(\d+))", value[:100], re.ASCII)
+    if not written or len(value) > 100:
+        raise ValueError(f"`{value[:60]}` is not a number")
+    sign, hexadecimal, binary, digits = written.groups()
+    number = int(hexadecimal or binary or digits, 16 if hexadecimal else 2 if binary else 10)
+    return -number if sign == "-" else number
 
 
 def _substr(text: str, start: int, length: int) -> str:
@@ -108,11 +69,11 @@ def _substr(text: str, start: int, length: int) -> str:
 
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "+": _plus,
-    "-": _minus,
-    "*": _times,
-    "/": divided,
-    "%": remainder,
+    "+": operator.add,
+    "-": lambda left, right=None: -left if right is None else left - right,
+    "*": operator.mul,
+    "/": numbers.divided,
+    "%": numbers.remainder,
     "min": min,
     "max": max,
     "cat": lambda *texts: "".join(texts),
@@ -120,24 +81,38 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "substr": _substr,
     "to_string": _to_string,
     "to_number": _to_number,
+    "to_float": Fraction,
     "@date": dates.parse_date,
     "@months_before": dates.months_before,
     "@months_after": dates.months_after,
     "@year": dates.year_of,
+    "@written": dates.format_date,
+    "@years_between": dates.years_between,
+    "@months_between": dates.months_between,
+    "@rounded": numbers.rounded,
+    "@rounded_up": numbers.rounded_up,
+    "@rounded_down": numbers.rounded_down,
 }
 
 
-def call(function: str, arguments: Iterable[Value], span: Span) -> Value:
-    """The value of an operator, a built-in or a functor. Stops the evaluation where there is none."""
+def call(function: str, arguments: Iterable[Value], span: Span, whole_number: WholeNumber = numbers.whole) -> Value:
+    """The value of an operator, a built-in or a functor. Stops the evaluation where there is none, or one beyond the
+    limits."""
     try:
-        return _FUNCTIONS[function](*arguments)
+        return _limited(_FUNCTIONS[function](*arguments), whole_number)
     except ZeroDivisionError:
         raise EvaluationStopped(span, "division by zero") from None
     except ValueError as problem:
         raise EvaluationStopped(span, str(problem)) from None
 
 
-def value_of(expression: Expression, bindings: Bindings) -> Value:
+def _limited(value: Value, whole_number: WholeNumber) -> Value:
+    if isinstance(value, int):
+        return whole_number(value)
+    return numbers.within_limits(value) if isinstance(value, Fraction) else value
+
+
+def value_of(expression: Expression, bindings: Bindings, whole_number: WholeNumber = numbers.whole) -> Value:
     """The value of an expression without aggregates, its variables being bound."""
     match expression:
         case Constant(value=value):
@@ -145,7 +120,8 @@ def value_of(expression: Expression, bindings: Bindings) -> Value:
         case Variable(name=name):
             return bindings[name]
         case Call(function=function, arguments=arguments, span=span):
-            return call(function, [value_of(argument, bindings) for argument in arguments], span)
+            values = [value_of(argument, bindings, whole_number) for argument in arguments]
+            return call(function, values, span, whole_number)
     raise AssertionError(f"no value: {expression}")
 
 
@@ -182,18 +158,19 @@ def compared(operator: str, left: Value, right: Value, span: Span) -> bool:
         raise NoPattern(span, f"{quoted(left)} is no pattern: {problem}") from None
 
 
-def aggregated(function: str, values: list[Value]) -> Value | None:
+def aggregated(aggregate: Aggregate, values: list[Any], whole_number: WholeNumber = numbers.whole) -> Value | None:
     """`count`, `sum`, `min` or `max` of the values of the target, one for each tuple of the body; None where there is
-    no least or greatest one."""
-    match function:
+    no least or greatest one. Stops the evaluation where a sum is beyond the limits."""
+    match aggregate.function:
         case "count":
             return len(values)
         case "sum":
-            if any(isinstance(value, float) for value in values):
-                return math.fsum(values)  # type: ignore[arg-type]
-            return wrapped(sum(values))  # type: ignore[arg-type]
+            try:
+                return _limited(numbers.total(values), whole_number)
+            except ValueError as problem:
+                raise EvaluationStopped(aggregate.span, str(problem)) from None
         case "min":
             return min(values, default=None)
         case "max":
             return max(values, default=None)
-    raise AssertionError(function)
+    raise AssertionError(aggregate.function)

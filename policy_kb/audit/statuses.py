@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
@@ -195,13 +196,13 @@ class Statuses:
                     return call(function, known, span) if len(known) == len(arguments) else None
                 except Refused:
                     return None
-            case Aggregate(function=function, target=target):
+            case Aggregate(target=target):
                 inside = self.insides[id(expression)]
                 if not inside.shared <= values.keys():
                     return None
                 rows = {tuple(sorted(found.items())): found for found in self.solve(inside.parts, values, True)}
                 targets = [0 if target is None else self.value(target, found) for found in rows.values()]
-                return aggregated(function, [given for given in targets if given is not None])
+                return aggregated(expression, [given for given in targets if given is not None])
         return None
 
     def without_value(self, literal: Literal, values: Values) -> Expression | None:
@@ -402,7 +403,7 @@ def read_count(comparison: Comparison) -> tuple[Aggregate, str, Expression]:
 
 def _compared(operator: str, least: int, most: float, bound: Value | None) -> str:
     """The answer for a number that lies between `least` and `most`."""
-    assert isinstance(bound, int | float)
+    assert isinstance(bound, int | Fraction)
     within, exactly = least <= bound <= most, least == bound == most
     is_certain, is_possible = {
         "=": (exactly, within),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from policy_kb import dates
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
@@ -55,10 +56,8 @@ class DuckDB:
     def literal(self, value: Value) -> Sql:
         if isinstance(value, str):
             return self.text(value)
-        if isinstance(value, float):
-            written = repr(value)
-            if written in ("inf", "-inf", "nan"):
-                return f"CAST('{written}' AS DOUBLE)"
+        if isinstance(value, Fraction):
+            written = repr(float(value))
             return written if "e" in written else f"{written}e0"
         if abs(value) >= 2**31:
             return f"CAST('{value}' AS BIGINT)"
@@ -185,6 +184,8 @@ class DuckDB:
                 return f"({left} {function} {right})" if is_float else self.whole(left, function, right)
             case "/", [left, right]:
                 return self.float_division(left, right) if is_float else self.whole(left, "/", right)
+            case "to_float", [value]:
+                return f"CAST({value} AS {self.float_type})"
             case "%", [left, right]:
                 return self.whole(left, "%", right)
             case "min", parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from policy_kb.batch.dialect import DUCKDB
@@ -17,7 +18,7 @@ def datalog_match(pattern: str, text: str) -> bool:
 
 
 def datalog_to_string(value: float) -> str:
-    return str(call("to_string", [value], _NOWHERE))
+    return str(call("to_string", [Fraction(repr(value))], _NOWHERE))
 
 
 def datalog_substr(text: str, start: int, length: int) -> str:

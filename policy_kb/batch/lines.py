@@ -11,6 +11,7 @@ import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import chain
 from json import JSONDecoder
 from operator import attrgetter
@@ -125,7 +126,12 @@ class _Column:
         values = [self.memo[one] for one in different]
         same: dict[Value | None, int] = {}
         codes = numpy.array([same.setdefault(value, len(same)) for value in values], numpy.int64)
-        return pyarrow.array(values, arrow_type(self.kind)).take(pyarrow.array(places)), codes[places]
+        return pyarrow.array(map(stored, values), arrow_type(self.kind)).take(pyarrow.array(places)), codes[places]
+
+
+def stored(value: Value | None) -> float | str | None:
+    """A value as a table of a database holds it."""
+    return float(value) if isinstance(value, Fraction) else value
 
 
 def arrow_type(kind: str) -> pyarrow.DataType:
@@ -511,7 +517,7 @@ class _Part:
             at = numpy.concatenate([at, [number for number, _, _ in added]])
             uncertain = numpy.concatenate([uncertain, [flag for _, _, flag in added]]).astype(bool)
             values = [
-                pyarrow.concat_arrays([one, pyarrow.array([row[place] for _, row, _ in added], one.type)])
+                pyarrow.concat_arrays([one, pyarrow.array([stored(row[place]) for _, row, _ in added], one.type)])
                 for place, one in enumerate(values)
             ]
         return at, values, uncertain

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import count
 
 from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
@@ -1462,7 +1463,7 @@ def _looked_up(bits: list[_Bit]) -> list[_Bit]:
     for bit in bits:
         for part in bit.conditions:
             if isinstance(part, _Among) and part.column.startswith("r.") and not any(
-                isinstance(value, float) for value in part.values
+                isinstance(value, Fraction) for value in part.values
             ):
                 asked.setdefault(part.column, []).append((bit, part))
     chosen: dict[str, _Among] = {}
@@ -1497,7 +1498,7 @@ def _with(layers: list[Sql], body: Sql) -> Sql:
 
 
 def _kind_of(value: object) -> str:
-    return SYMBOL if isinstance(value, str) else FLOAT if isinstance(value, float) else NUMBER
+    return SYMBOL if isinstance(value, str) else FLOAT if isinstance(value, Fraction) else NUMBER
 
 
 def _indented(text: str) -> str:

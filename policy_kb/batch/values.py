@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from itertools import count
 
 from policy_kb import dates
@@ -262,14 +263,11 @@ class _ValueSql:
             limits.append(self.at_least(value, attribute.at_least))
         return limits
 
-    def at_least(self, value: str, least: int | float) -> str:
+    def at_least(self, value: str, least: int | Fraction) -> str:
         if self.attribute.kind == "number":
             whole = math.ceil(least)
             return "FALSE" if whole > GREATEST_NUMBER else f"{value} >= {max(whole, LEAST_NUMBER)}"
-        if abs(least) > _GREATEST_DOUBLE:
-            return "FALSE" if least > 0 else "TRUE"
-        nearest = float(least)
-        return f"{value} >= {_double(math.nextafter(nearest, math.inf) if nearest < least else nearest)}"
+        return f"{value} >= {_double(float(least))}"
 
     def among(self, value: str, values: Iterable[Value]) -> str:
         if self.attribute.kind == "float":

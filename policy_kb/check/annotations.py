@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from policy_kb.check.checked import Attribute, Criterion, Domain, Phase, Possible, Relation, Rule
 from policy_kb.check.declarations import Declarations, Report
 from policy_kb.dates import ONGOING, BadDate, parse_date
 from policy_kb.diagnostics import Kind, did_you_mean, listed
+from policy_kb.numbers import exactly
 from policy_kb.parse import tree
 
 _ON_RELATIONS = ("criterion", "closed", "ask", "single", "required", "always_open", "refused", "policy")
@@ -248,8 +250,8 @@ def _attribute(
     is_date = "Date" in found.types and found.is_below(attribute.type, "Date")
     least, most = (_limit(annotations, key, attribute, kind, is_date) for key in ("at_least", "at_most"))
     if least is not None and most is not None and most < least:
-        annotations.bad(annotations.found("at_most"), f"`{attribute.name}` is at least {least} and at most {most}: "
-                        "no number is", "exchange them")
+        annotations.bad(annotations.found("at_most"), f"`{attribute.name}` is at least {exactly(least)} and at most "
+                        f"{exactly(most)}: no number is", "exchange them")
     unit = annotations.find("unit")
     if unit is not None and (kind == "symbol" or is_date):
         annotations.bad(unit, f"`@[unit]` says what a number counts; `{attribute.name}` is a {_sort(kind, is_date)}",
@@ -281,7 +283,7 @@ def _sort(kind: str, is_date: bool) -> str:
 
 def _limit(
     annotations: _Reader, key: str, attribute: tree.AttributeDeclaration, kind: str, is_date: bool
-) -> int | float | None:
+) -> int | Fraction | None:
     """The least or the greatest value of a number."""
     annotation = annotations.find(key)
     if annotation is None:
@@ -294,7 +296,7 @@ def _limit(
     elif isinstance(value, str) or value is None:
         annotations.bad(annotation, f"`@[{key}]` names one number", f"write `@[{key}(1)]`")
     elif kind == "number" and not isinstance(value, int):
-        annotations.bad(annotation, f"`{attribute.name}` is a whole number, and {value} is none",
+        annotations.bad(annotation, f"`{attribute.name}` is a whole number, and {exactly(value)} is none",
                         f"write a whole number, or declare `{attribute.name}: float`")
     else:
         return value
@@ -307,7 +309,8 @@ def _one_of(
     annotation = annotations.find("one_of")
     if annotation is None:
         return None
-    values = annotation.positional
+    values = tuple(Fraction(value) if kind == "float" and isinstance(value, int) else value
+                   for value in annotation.positional)
     kinds = {"number", "float"} if kind == "float" else {kind}
     if not values or annotation.named or any(_kind_of(value) not in kinds for value in values):
         annotations.bad(annotation, f"`@[one_of]` lists values of `{attribute.name}`, each a {kind}",
@@ -344,7 +347,7 @@ def _domain(annotations: _Reader, found: Declarations, kind: str) -> Domain | No
 
 
 def _kind_of(value: tree.Value) -> str:
-    return {int: "number", float: "float", str: "symbol"}[type(value)]
+    return {int: "number", Fraction: "float", str: "symbol"}[type(value)]
 
 
 def read_rule_annotations(

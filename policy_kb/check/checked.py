@@ -7,6 +7,7 @@ criteria they state, the policy's phases. Nothing later reads an annotation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 from policy_kb.diagnostics import Diagnostic
 from policy_kb.parse.tree import Atom, Constant, Literal, Value
@@ -34,8 +35,8 @@ class Attribute:
     is_date: bool = False
     one_of: tuple[Value, ...] | None = None
     domain: Domain | None = None
-    at_least: int | float | None = None
-    at_most: int | float | None = None
+    at_least: int | Fraction | None = None
+    at_most: int | Fraction | None = None
     unit: str | None = None
     is_exact: bool = False
     may_be_ongoing: bool = False

@@ -16,8 +16,14 @@ FUNCTORS = {
     "months_before": (("Date", "number"), "Date"),
     "months_after": (("Date", "number"), "Date"),
     "year": (("Date",), "number"),
+    "written": (("Date",), "symbol"),
+    "years_between": (("Date", "Date"), "number"),
+    "months_between": (("Date", "Date"), "number"),
+    "rounded": (("float", "number"), "float"),
+    "rounded_up": (("float", "number"), "float"),
+    "rounded_down": (("float", "number"), "float"),
 }
-"""The functors there are, as `kb/vocabulary/dates.dl` declares them: parameters and result."""
+"""The functors there are, as `kb/vocabulary/dates.dl` and `numbers.dl` declare them: parameters and result."""
 _FUNCTOR_NAMES = [f"@{name}" for name in FUNCTORS]
 
 BUILT_IN = {
@@ -26,6 +32,7 @@ BUILT_IN = {
     "substr": (3, 3),
     "to_string": (1, 1),
     "to_number": (1, 1),
+    "to_float": (1, 1),
     "min": (2, None),
     "max": (2, None),
 }

@@ -1,28 +1,29 @@
 """Types: every variable has one, every value fits the attribute it stands in.
 
 A variable's type is the lowest of the types of the attributes it stands in; these must lie on one chain, so that a
-`Date` is never a product. Numbers written as such, and results of arithmetic, fit every type of their kind; an integer
-fits a float.
+`Date` is never a product. Numbers written as such, and results of arithmetic, fit every type of their kind. Where whole
+numbers and floats meet in arithmetic or in a comparison, and where a whole number is written for a float, rules come
+out with the whole number turned into a float: what is behind this check has floats on both sides or on none.
 """
 
 from __future__ import annotations
 
-from policy_kb.check.declarations import BUILT_IN, FUNCTORS, PRIMITIVES, Declarations, Report
+from fractions import Fraction
+
+from policy_kb import numbers
+from policy_kb.check.declarations import BUILT_IN, FUNCTORS, PRIMITIVES, Declarations, Report, expressions_in
 from policy_kb.diagnostics import Kind, quoted
 from policy_kb.parse import tree
 
-_ARITHMETIC = ("+", "-", "*", "/", "min", "max")
 _PARAMETERS: dict[str, tuple[str | None, ...]] = {
     "strlen": ("symbol",),
     "substr": ("symbol", "number", "number"),
     "to_number": (None,),
     "to_string": (None,),
+    "to_float": (None,),
 }
-_INSTEAD = {
-    "symbol": 'write text in quotes: `"..."`',
-    "number": "write a whole number, without quotes",
-    "float": "write a number, without quotes",
-}
+_RESULTS = {"strlen": "number", "substr": "symbol", "to_number": "number", "to_string": "symbol", "to_float": "float"}
+_KINDS: dict[type, str] = {int: "number", Fraction: "float", str: "symbol"}
 _TEXT = ("contains", "match", "!contains", "!match")
 
 
@@ -35,6 +36,28 @@ def check_types(found: Declarations, report: Report) -> None:
 def _a(type_: str) -> str:
     """A type in a message; those that authors declare stand in backticks."""
     return f"a {type_}" if type_ in PRIMITIVES else f"a `{type_}`"
+
+
+def _instead(node: tree.Expression, actual: str, kind: str) -> str:
+    """What to write where a value of one kind stands and one of another is meant."""
+    if isinstance(node, tree.Constant):
+        if kind == "symbol":
+            return 'write text in quotes: `"..."`'
+        return f"write a {'whole ' if kind == 'number' else ''}number, without quotes"
+    what = str(node) if isinstance(node, tree.Variable) else "..."
+    if (actual, kind) == ("float", "number"):
+        return f"write `to_number({what})`, which cuts what is behind the point, or declare the attribute as `float`"
+    if (actual, kind) == ("symbol", "float"):
+        return f"write `to_float(to_number({what}))`, or declare the attribute as `float`"
+    return f"write `to_{'string' if kind == 'symbol' else kind}({what})`"
+
+
+def _as_float(node: tree.Expression) -> tree.Expression:
+    """A whole number as a float."""
+    if isinstance(node, tree.Constant):
+        assert isinstance(node.value, int)
+        return tree.Constant(Fraction(node.value), node.span)
+    return tree.Call("to_float", (node,), node.span)
 
 
 class _RuleTypes:
@@ -74,9 +97,12 @@ class _RuleTypes:
                 if known is None or self.found.is_below(attribute.type, known):
                     self.types[argument.name] = attribute.type
                 elif not self.found.is_below(known, attribute.type):
+                    kinds = {self.found.kind(known), self.found.kind(attribute.type)}
                     self.report(Kind.TYPE_MISMATCH, argument.span,
                                 f"`{argument}` is {_a(known)}; `{attribute.name}` of `{atom.relation}` is "
-                                f"{_a(attribute.type)}", "use a variable of that type")
+                                f"{_a(attribute.type)}",
+                                f"write another variable here, and compare it: `{argument} = other`"
+                                if kinds == {"number", "float"} else "use a variable of that type")
 
     def spread(self, body: tuple[tree.Literal, ...]) -> bool:
         changed = False
@@ -98,14 +124,12 @@ class _RuleTypes:
             case tree.Variable(name=name):
                 return self.types.get(name)
             case tree.Constant(value=value):
-                return {int: "number", float: "float", str: "symbol"}[type(value)]
+                return _KINDS[type(value)]
             case tree.Call(function=function, arguments=arguments):
                 if function.startswith("@"):
                     return FUNCTORS[function[1:]][1]
-                if function in ("cat", "substr", "to_string"):
-                    return "symbol"
-                if function in ("strlen", "to_number"):
-                    return "number"
+                if function == "cat" or function in _RESULTS:
+                    return _RESULTS.get(function, "symbol")
                 kinds = [self.found.kind(type_) for type_ in map(self.guess, arguments) if type_]
                 return "float" if "float" in kinds else kinds[0] if kinds else None
             case tree.Aggregate(function=function, target=target):
@@ -178,8 +202,9 @@ class _RuleTypes:
             # Soufflé lets types differ in a negated atom, where they are hardly ever meant to.
             same_kind = self.found.kind(known) == self.found.kind(wanted)
             report = self.report.warn if is_negated and same_kind else self.report
-            report(Kind.TYPE_MISMATCH, variable.span, f"`{variable}` is {_a(known)}; {place} is {_a(wanted)}",
-                   "use a variable of that type")
+            hint = "use a variable of that type" if same_kind else _instead(
+                variable, self.found.kind(known), self.found.kind(wanted))
+            report(Kind.TYPE_MISMATCH, variable.span, f"`{variable}` is {_a(known)}; {place} is {_a(wanted)}", hint)
 
     def from_attributes(self) -> set[str]:
         """The variables whose type an attribute says."""
@@ -194,81 +219,101 @@ class _RuleTypes:
     def expression(
         self, node: tree.Expression, kind: str | None, place: str | None = None, wanted: str | None = None
     ) -> tree.Expression:
-        """The expression, with integers as floats where `kind` is `float`; what is not of that kind is reported."""
+        """The expression, of this kind; what is not is reported. Without a `place` a whole number may stand for a
+        float; at a place only one that is written."""
+        checked = self.parts(node)
+        actual = self.actual(checked)
+        if kind is None or actual is None or actual == kind:
+            return checked
+        if (actual, kind) == ("number", "float") and (place is None or not tree.names(node)):
+            self.warn_of_cut(checked)
+            return _as_float(checked)
+        sort = self.types.get(node.name, actual) if isinstance(node, tree.Variable) else actual
+        target = f"{place} is {_a(wanted or kind)}" if place else f"a {kind} is needed here"
+        hint = _instead(node, actual, kind)
+        self.report(Kind.TYPE_MISMATCH, node.span, f"{_called(node)} is {_a(sort)}; {target}", hint)
+        return checked
+
+    def actual(self, node: tree.Expression) -> str | None:
+        type_ = self.guess(node)
+        return self.found.kind(type_) if type_ else None
+
+    def parts(self, node: tree.Expression) -> tree.Expression:
+        """The expression with its parts checked."""
         match node:
-            case tree.Constant(value=value, span=span):
-                if kind == "float" and isinstance(value, int):
-                    return tree.Constant(float(value), span)
-                actual = {int: "number", float: "float", str: "symbol"}[type(value)]
-                self.fits(node, actual, kind, quoted(value), place, wanted)
-                return node
-            case tree.Variable(name=name):
-                if name in self.types:
-                    self.fits(node, self.found.kind(self.types[name]), kind, f"`{node}`", place, wanted)
-                return node
             case tree.Call(function=function):
-                return self.call(node, kind, place, wanted) if function in BUILT_IN or function[0] == "@" else (
-                    self.arithmetic(node, kind, place, wanted))
+                is_declared = function in BUILT_IN or function[0] == "@"
+                return self.call(node) if is_declared else self.arithmetic(node)
             case tree.Aggregate(function=function, target=target, span=span):
                 body = tuple(self.literal(literal) for literal in node.body)
                 if target is None:
-                    self.fits(node, "number", kind, "a count", place, wanted)
-                elif self.common_kind(target) == "symbol":
+                    return tree.Aggregate(function, None, body, span)
+                own = self.common_kind(target)
+                if own == "symbol":
                     self.report(Kind.TYPE_MISMATCH, target.span, f"only numbers have a `{function}`",
                                 "aggregate an attribute that is a number")
-                else:
-                    target = self.expression(target, kind, place, wanted)
-                return tree.Aggregate(function, target, body, span)
+                aggregate = tree.Aggregate(function, self.expression(target, own), body, span)
+                # The sum of no floats is a float as well.
+                return tree.Call("to_float", (aggregate,), span) if (function, own) == ("sum", "float") else aggregate
         return node
 
-    def arithmetic(self, node: tree.Call, kind: str | None, place: str | None, wanted: str | None) -> tree.Expression:
+    def warn_of_cut(self, node: tree.Expression) -> None:
+        """Warn of a division of whole numbers that are written, the result of which is used as a float."""
+        for call in expressions_in(node, lambda part: isinstance(part, tree.Call) and part.function == "/"):
+            assert isinstance(call, tree.Call)
+            match call.arguments:
+                case (tree.Constant(value=int(left)), tree.Constant(value=int(right))) if right and left % right:
+                    cut = numbers.divided(left, right)
+                    self.report.warn(Kind.ARITHMETIC, call.span, f"`{left} / {right}` of whole numbers is {cut}",
+                                     f"write `{left}.0 / {right}` for the exact number")
+
+    def arithmetic(self, node: tree.Call) -> tree.Expression:
         inner = self.common_kind(*node.arguments)
         if inner == "symbol" and node.function != "+":
             self.report(Kind.TYPE_MISMATCH, node.span, f"`{node.function}` works on numbers, not on symbols",
                         "join texts with `cat`")
             return node
-        if inner is not None:
-            self.fits(node, inner, kind, "the result", place, wanted)
         if node.function == "%" and inner == "float":
             self.report(Kind.TYPE_MISMATCH, node.span, "`%` works on whole numbers, not on floats",
                         "write `to_number` around it to cut what is behind the point")
-        target = "float" if kind == "float" else inner
-        return tree.Call(node.function, tuple(self.expression(a, target) for a in node.arguments), node.span)
+            return node
+        return tree.Call(node.function, tuple(self.expression(a, inner) for a in node.arguments), node.span)
 
-    def call(self, node: tree.Call, kind: str | None, place: str | None, wanted: str | None) -> tree.Expression:
+    def call(self, node: tree.Call) -> tree.Expression:
+        function, arguments = node.function, node.arguments
         parameters: tuple[str | None, ...]
-        if node.function.startswith("@"):
-            types, result = FUNCTORS[node.function[1:]]
-            parameters, actual = tuple(self.found.kind(type_) for type_ in types), self.found.kind(result)
-            for argument, type_ in zip(node.arguments, types, strict=True):
+        if function.startswith("@"):
+            types = FUNCTORS[function[1:]][0]
+            parameters = tuple(self.found.kind(type_) for type_ in types)
+            for argument, type_ in zip(arguments, types, strict=True):
                 if type_ == "Date" and isinstance(argument, tree.Variable):
                     known = self.types.get(argument.name)
                     if known and not self.found.is_below(known, "Date") and argument.name in self.from_attributes():
                         self.report(Kind.TYPE_MISMATCH, argument.span, f"`{argument}` is {_a(known)}, not a `Date`",
                                     "declare the attribute it comes from as `Date`")
+        elif function in ("min", "max"):
+            kind = self.common_kind(*arguments)
+            return tree.Call(function, tuple(self.expression(argument, kind) for argument in arguments), node.span)
+        elif function == "to_float" and self.common_kind(*arguments) == "symbol":
+            self.report(Kind.TYPE_MISMATCH, node.span, "`to_float` takes a number, not a symbol",
+                        "declare the attribute as `float`")
+            return node
         else:
-            if node.function in ("min", "max"):
-                inner = self.common_kind(*node.arguments)
-                parameter = "float" if kind == "float" and inner == "number" else inner
-                parameters, actual = (parameter,) * len(node.arguments), parameter or kind or "number"
-            elif node.function == "cat":
-                parameters, actual = ("symbol",) * len(node.arguments), "symbol"
-            else:
-                parameters = _PARAMETERS[node.function]
-                actual = "number" if node.function in ("strlen", "to_number") else "symbol"
-        self.fits(node, actual, kind, f"the result of `{node.function}`", place, wanted)
-        arguments = tuple(
-            self.expression(argument, parameter, f"an argument of `{node.function}`")
-            for argument, parameter in zip(node.arguments, parameters, strict=True)
-        )
-        return tree.Call(node.function, arguments, node.span)
+            parameters = ("symbol",) * len(arguments) if function == "cat" else _PARAMETERS[function]
+        place = f"an argument of `{function}`"
+        checked = (self.expression(a, kind, place) for a, kind in zip(arguments, parameters, strict=True))
+        return tree.Call(function, tuple(checked), node.span)
 
-    def fits(
-        self, node: tree.Expression, actual: str, kind: str | None, what: str, place: str | None, wanted: str | None
-    ) -> None:
-        if kind is None or actual == kind:
-            return
-        if actual == "number" and kind == "float" and isinstance(node, tree.Call) and node.function in _ARITHMETIC:
-            return  # its parts are read as floats
-        target = f"{place} is {_a(wanted or kind)}" if place else f"a {kind} is needed here"
-        self.report(Kind.TYPE_MISMATCH, node.span, f"{what} is a {actual}; {target}", _INSTEAD[kind])
+
+def _called(node: tree.Expression) -> str:
+    """An expression in a message."""
+    match node:
+        case tree.Constant(value=value):
+            return quoted(numbers.exactly(value) if isinstance(value, Fraction) else value)
+        case tree.Variable():
+            return f"`{node}`"
+        case tree.Aggregate(function=function):
+            return f"a {function}"
+        case tree.Call(function=function) if function in BUILT_IN or function[0] == "@":
+            return f"the result of `{function}`"
+    return "the result"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 from typing import Any
 
+from policy_kb import numbers
 from policy_kb.check.safety import bound_variables, outer_variables
 from policy_kb.evaluate.plain import (
     PlainProgram,
@@ -26,7 +27,7 @@ from policy_kb.evaluate.plain import (
     lifted,
     named_wildcards,
 )
-from policy_kb.expressions import COMPARE, aggregated, call, compared
+from policy_kb.expressions import COMPARE, WholeNumber, aggregated, call, compared
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -84,10 +85,11 @@ _CHANGED = "changed rows"
 
 
 class BottomUp:
-    """Runs a plain program. `known` are rows that every evaluation shares."""
+    """Runs a plain program. `known` are rows that every evaluation shares, `whole_number` says what becomes
+    of whole numbers beyond 64 bits."""
 
-    def __init__(self, program: PlainProgram, known: Rows | None = None):
-        self._program = program
+    def __init__(self, program: PlainProgram, known: Rows | None = None, whole_number: WholeNumber = numbers.whole):
+        self._program, self._whole_number = program, whole_number
         self._known = {name: _Table(rows) for name, rows in (known or {}).items() if name in program.arities}
         self._strata = [
             [rule for rule in program.rules if rule.head.relation in stratum] for stratum in program.strata
@@ -144,7 +146,7 @@ class BottomUp:
         """The new rows of the head; the atom at `place` reads the rows that changed."""
         key = (id(rule), place)
         if key not in self._compiled:
-            self._compiled[key] = _Compiled(rule, place)
+            self._compiled[key] = _Compiled(rule, place, self._whole_number)
         return self._compiled[key].run(tables)
 
 
@@ -155,7 +157,8 @@ def _too_many(head: tree.Atom) -> TooManyRows:
 class _Compiled:
     """One rule as a chain of steps; the atom at `place`, if one is named, reads the changed rows and comes first."""
 
-    def __init__(self, rule: PlainRule, place: int | None):
+    def __init__(self, rule: PlainRule, place: int | None, whole_number: WholeNumber):
+        self._whole_number = whole_number
         self._template: Frame = [None, 0]
         self._memories: list[int] = []
         whole = (*rule.body, rule.head)
@@ -273,10 +276,10 @@ class _Compiled:
                 return slots[name]
             case tree.Call(function=function, arguments=arguments, span=span):
                 values = [self._slot(argument, slots, whole, parts) for argument in arguments]
-                result = self._new()
+                result, whole_number = self._new(), self._whole_number
 
                 def compute(frame: Frame, tables: Tables) -> bool:
-                    frame[result] = call(function, [frame[value] for value in values], span)
+                    frame[result] = call(function, [frame[value] for value in values], span, whole_number)
                     return True
 
                 parts.append(compute)
@@ -307,7 +310,7 @@ class _Compiled:
             frame[found][row(frame)] = None if target is None else frame[target]
 
         first = _chain(inner, collect)
-        place, function = _row(outer), aggregate.function
+        place, whole_number = _row(outer), self._whole_number
 
         def compute(frame: Frame, tables: Tables) -> bool:
             known: dict[Row, Value | None] = frame[memory]
@@ -315,7 +318,7 @@ class _Compiled:
             if where not in known:
                 frame[found] = {}
                 first(frame, tables)
-                known[where] = aggregated(function, list(frame[found].values()))
+                known[where] = aggregated(aggregate, list(frame[found].values()), whole_number)
             frame[result] = known[where]
             return frame[result] is not None  # nothing has no least or greatest value
 

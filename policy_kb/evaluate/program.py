@@ -10,6 +10,7 @@ from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import Engine, PlainProgram, PlainRule, Row, Rows, plain_program
 from policy_kb.evaluate.with_pydatalog import WithPyDatalog
 from policy_kb.expressions import EvaluationStopped
+from policy_kb.numbers import wrapped
 from policy_kb.parse.tree import Atom
 
 MOST_ROWS_FOR_PYDATALOG = 10_000
@@ -29,7 +30,8 @@ def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row
     for part, is_recursive in parts(plain_program(PlainRule(rule.head, rule.body) for rule in program.rules)):
         given = {name: rows[name] for name in part.arities}
         is_large = may_match(part, given) > MOST_ROWS_FOR_PYDATALOG
-        engine: Engine = BottomUp(part) if is_recursive or is_large else WithPyDatalog(part)
+        make = BottomUp if is_recursive or is_large else WithPyDatalog
+        engine: Engine = make(part, whole_number=wrapped)
         try:
             rows.update(engine.evaluate(given))
         except EvaluationStopped as stopped:

@@ -2,7 +2,7 @@
 
 This is the only place that knows pyDatalog. Clauses are built as objects of its engine: no text is ever loaded, so
 nothing from a rule file or a case can be evaluated as Python. Predicates have generated names. Arithmetic and
-comparisons are primitives of ours, because pyDatalog's round towards minus infinity and its floats have eight digits.
+comparisons are primitives of ours, because pyDatalog's round towards minus infinity; floats are fractions.
 
 pyDatalog keeps one logic a thread; every engine here owns one, puts it in place while it evaluates, and puts the former
 one back.
@@ -18,9 +18,10 @@ from typing import Any
 import pyDatalog
 from pyDatalog import pyEngine
 
+from policy_kb import numbers
 from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, named_wildcards
-from policy_kb.expressions import aggregated, compared, value_of
+from policy_kb.expressions import WholeNumber, aggregated, compared, value_of
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
@@ -30,10 +31,11 @@ _NOTHING = pyEngine.Const(None)
 
 
 class WithPyDatalog:
-    """Runs a plain program. `known` are rows that every evaluation shares."""
+    """Runs a plain program. `known` are rows that every evaluation shares, `whole_number` says what becomes
+    of whole numbers beyond 64 bits."""
 
-    def __init__(self, program: PlainProgram, known: Rows | None = None):
-        self._program = program
+    def __init__(self, program: PlainProgram, known: Rows | None = None, whole_number: WholeNumber = numbers.whole):
+        self._program, self.whole_number = program, whole_number
         self._lock = threading.Lock()
         self._keep: list[Any] = []  # pyDatalog holds predicates weakly
         self._numbers: dict[str, int] = {}
@@ -150,7 +152,7 @@ class WithPyDatalog:
         value = pyEngine.Pred(rows.name, rows.arity + 1)
         value.prearity = rows.arity + 1
         self._keep.append(pyEngine.insert(value))
-        return value, _Counting(aggregate, (*outer, *inner), len(outer), rows.arity)
+        return value, _Counting(aggregate, (*outer, *inner), len(outer), rows.arity, self.whole_number)
 
 
 @contextmanager
@@ -169,8 +171,9 @@ def _former_logic() -> Iterator[None]:
 class _Counting:
     """What pyDatalog calls when the rows of an aggregate are complete."""
 
-    def __init__(self, aggregate: tree.Aggregate, names: tuple[str, ...], outer: int, arity: int):
-        self.aggregate, self.names = aggregate, names
+    def __init__(self, aggregate: tree.Aggregate, names: tuple[str, ...], outer: int, arity: int,
+                 whole_number: WholeNumber):
+        self.aggregate, self.names, self.whole_number = aggregate, names, whole_number
         self.slice_to_variabilize = range(outer, arity) if len(names) else range(0)
 
     def complete(self, rows: Any, waiting: Any) -> None:
@@ -182,8 +185,8 @@ class _Counting:
         if target is None:
             value: Value | None = len(found)
         else:
-            values = [value_of(target, dict(zip(self.names, row, strict=False))) for row in found]
-            value = aggregated(self.aggregate.function, values)
+            values = [value_of(target, dict(zip(self.names, row, strict=False)), self.whole_number) for row in found]
+            value = aggregated(self.aggregate, values, self.whole_number)
         if value is not None:
             terms = [*waiting.literal.terms[:-1], pyEngine.Const(value)]
             waiting.fact(pyEngine.Literal(waiting.literal.pred, terms))
@@ -238,10 +241,11 @@ class _Body:
             return
         simple = tuple(self.without_aggregates(side, result) for side in (left, right))
         names = sorted(needs(simple[0], ()) | needs(simple[1], ()))
+        whole_number = self.engine.whole_number
 
         def solve(literal: Any, subgoal: Any) -> None:
             bindings = dict(zip(names, (term.id for term in literal.terms), strict=False))
-            one, other = (value_of(side, bindings) for side in simple)
+            one, other = (value_of(side, bindings, whole_number) for side in simple)
             if compared(comparison.operator, one, other, comparison.span):
                 subgoal.fact(literal)
 
@@ -259,12 +263,12 @@ class _Body:
                 return pyEngine.Var(f"V{name}")
             case tree.Aggregate():
                 return self.aggregate(expression, result)
-        simple = self.without_aggregates(expression, result)
+        simple, whole_number = self.without_aggregates(expression, result), self.engine.whole_number
         names = sorted(needs(simple, ()))
 
         def solve(literal: Any, subgoal: Any) -> None:
             *given, wanted = literal.terms
-            value = value_of(simple, dict(zip(names, (term.id for term in given), strict=True)))
+            value = value_of(simple, dict(zip(names, (term.id for term in given), strict=True)), whole_number)
             if not wanted.is_const() or wanted.id == value:
                 subgoal.fact(pyEngine.Literal(literal.pred, [*given, pyEngine.Const(value)]))
 

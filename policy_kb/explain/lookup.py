@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, answered
 from policy_kb.check.cases import counts_case_rows
@@ -191,7 +192,7 @@ class Lookup:
         }
         target = aggregate.target
         values = [0 if target is None else self.value(target, inner) for inner in found.values()]
-        value = aggregated(aggregate.function, values)
+        value = aggregated(aggregate, values)
         if value is None:
             raise NoValue
         return value
@@ -436,7 +437,7 @@ def _row(found: Environment, outer: Environment) -> Bindings:
 def compared_count(operator: str, least: int, most: int | None, bound: Value) -> str:
     """The answer for a number of rows between `least` and `most` (None: no bound)."""
     number = bound
-    assert isinstance(number, int | float)
+    assert isinstance(number, int | Fraction)
     match operator:
         case ">=" | ">":
             return answered(COMPARE[operator](least, number), most is None or COMPARE[operator](most, number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from policy_kb.check.checked import CheckedProgram, Relation
@@ -94,10 +95,10 @@ def _argument(argument: tree.Expression, relation: Relation, place: int, written
             except BadDate as problem:
                 raise _refused(argument.span, str(problem), written, 'write a date as `"2025-07-15"`') from None
         if attribute.kind == "float" and isinstance(value, int):
-            return tree.Constant(float(value), argument.span)
+            return tree.Constant(Fraction(value), argument.span)
         if attribute.any_case and isinstance(value, str):
             return tree.Constant(value.casefold(), argument.span)
-        if {"number": int, "float": float, "symbol": str}[attribute.kind] is type(value):
+        if {"number": int, "float": Fraction, "symbol": str}[attribute.kind] is type(value):
             return argument
         raise _refused(argument.span, f"`{attribute.name}` of `{relation.name}` is a {attribute.kind}; the query says "
                        f"`{value}`", written, 'write a symbol in quotes, a number without')

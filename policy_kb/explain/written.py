@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 
+from policy_kb import numbers
 from policy_kb.check.checked import Attribute, Relation
 from policy_kb.dates import format_date
 from policy_kb.parse import tree
@@ -21,11 +22,11 @@ NO_VALUE = "no value"
 
 
 def shown(value: Value | None, attribute: Attribute | None = None) -> str:
-    """A value as a reader writes it: a date as year-month-day, a float without needless zeros."""
+    """A value as a reader writes it: a date as year-month-day, a float with as many digits as needed."""
     if attribute is not None and attribute.is_date and isinstance(value, int):
         return format_date(value)
-    if isinstance(value, float):
-        return f"{value:.15g}"
+    if isinstance(value, Fraction):
+        return numbers.shown(value)
     if value is None:
         if attribute is None or attribute.kind != "symbol":
             return "any date" if attribute is not None and attribute.is_date else "any"
@@ -64,9 +65,9 @@ def waiting_question(relation: Relation, ask: str, wanted: Iterable[Sequence[Val
     return f"{ask} ({values})" if values else ask
 
 
-def json_value(value: Value | None) -> Value | None:
-    """A value as JSON holds it, which has no infinity and no NaN: they are text, `inf`, `-inf` and `nan`."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def json_value(value: Value | None) -> int | float | str | None:
+    """A value as JSON holds it: a float that is no decimal number, or one of very many digits, is text (`1/3`)."""
+    return numbers.in_json(value) if isinstance(value, Fraction) else value
 
 
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2}
@@ -81,7 +82,9 @@ def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) 
         case tree.Variable(name=name):
             return name.replace("_", " ")
         case tree.Constant(value=value):
-            return str(value)
+            return shown(value)
+        case tree.Call(function="to_float", arguments=(whole,)):
+            return written(whole)
         case tree.Call(function="@months_before" | "@months_after" as function, arguments=(day, months)):
             number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else (
                 _operand(months, environment)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 from policy_kb.check.checked import Attribute, CheckedProgram
@@ -29,9 +30,9 @@ def digest_of(
     the case. A row stands once: a certain one is not among the uncertain ones. The rows of a relation are sorted by
     their own JSON text. `open` names every open relation with the reason, as in `Facts.open`.
 
-    Dates are text as a case writes them (`2025-07-15`, `ongoing`); numbers are JSON numbers without a fraction; a float
-    is the shortest decimal that reads back as the same double, always with a point or an exponent (`12.0`, `1e+22`);
-    text is as the case writes it, folded to lower case where its attribute is `@[any_case]`.
+    Dates are text as a case writes them (`2025-07-15`, `ongoing`); whole numbers are JSON numbers without a fraction; a
+    float is a text, the fraction in lowest terms, a whole one without its denominator (`25/2`, `12`); text is as the
+    case writes it, folded to lower case where its attribute is `@[any_case]`.
 
     So the order of keys, rows and attributes, how a row was written, the file and its lines leave no trace.
     """
@@ -54,7 +55,9 @@ def digest_of(
 
 
 def _as_written(value: Value, attribute: Attribute) -> Value:
-    return format_date(value) if attribute.is_date and isinstance(value, int) else value
+    if attribute.is_date and isinstance(value, int):
+        return format_date(value)
+    return str(value) if isinstance(value, Fraction) else value
 
 
 _json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

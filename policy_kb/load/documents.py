@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
 
+from policy_kb import numbers
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, did_you_mean, listed, quoted
 from policy_kb.load.nodes import (
     DEEPEST_NESTING,
@@ -266,7 +267,8 @@ class _PythonReader:
 
     def decimal(self, value: float | Decimal, path: str) -> Scalar:
         if math.isfinite(value):
-            return Scalar(float.__repr__(value) if isinstance(value, float) else str(value), Form.NUMBER, self.span)
+            text = numbers.written_as(value) if isinstance(value, float) else str(value)
+            return Scalar(text, Form.NUMBER, self.span)
         return self.refused(Kind.WRONG_TYPE, f"`{value}` is not a number", "write a finite number", path)
 
     def refused(self, kind: Kind, message: str, hint: str, path: str) -> Scalar:

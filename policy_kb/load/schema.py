@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
@@ -18,6 +18,7 @@ from policy_kb.load.values import (
     Known,
     Tables,
 )
+from policy_kb.numbers import BEYOND
 from policy_kb.text import folded
 
 Schema = dict[str, Any]
@@ -125,11 +126,13 @@ def _value(attribute: Attribute, tables: Tables) -> Schema:
     if attribute.is_date:
         return {"anyOf": [_DATE, {"const": ONGOING}]} if attribute.may_be_ongoing else _DATE
     if attribute.kind == "number":
-        least = LEAST_NUMBER if attribute.at_least is None else attribute.at_least
+        least = LEAST_NUMBER if attribute.at_least is None else _number(attribute.at_least)
         return {"type": "integer", "minimum": least, "maximum": GREATEST_NUMBER}
     if attribute.kind == "float":
-        least = -sys.float_info.max if attribute.at_least is None else attribute.at_least
-        return {"type": "number", "minimum": least, "maximum": sys.float_info.max}
+        from_ = {"minimum": _number(attribute.at_least)} if attribute.at_least is not None else {
+            "exclusiveMinimum": -BEYOND
+        }
+        return {"type": "number", **from_, "exclusiveMaximum": BEYOND}
     if attribute.domain is not None:
         values = sorted(map(str, tables.first_column(attribute.domain.relation)))
         named = {"allOf": [_TEXT, {"pattern": rf"^\s*{OTHER}\s*\S"}]}
@@ -143,7 +146,12 @@ def _one_of(attribute: Attribute) -> Schema:
         return {"enum": [format_date(value) if isinstance(value, int) else value for value in values]}
     if attribute.kind == "symbol":
         return _one_of_texts([str(value) for value in values])
-    return {"enum": list(values)}
+    return {"enum": [value if isinstance(value, str) else _number(value) for value in values]}
+
+
+def _number(value: int | Fraction) -> int | float:
+    """A number as JSON holds it; a limit has few digits."""
+    return value if isinstance(value, int) else float(value)
 
 
 def _one_of_texts(values: list[str]) -> Schema:

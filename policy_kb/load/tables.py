@@ -6,12 +6,13 @@ a header that names something else) is refused here.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from fractions import Fraction
 from pathlib import Path
 
+from policy_kb import numbers
 from policy_kb.check.checked import Attribute, Relation, Table
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, listed, quoted
 from policy_kb.load.problems import Problems
@@ -30,9 +31,9 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
     """The rows of `relation` in the file that `table` names, below `folder` wherever links lead.
 
     One row a line, the columns in the order of the attributes. With `headers` the first line names them. A relation
-    without attributes holds if there is a line `()`. Numbers are decimal, or `0x` and `0b`, of 64 bits; floats finite;
-    a date is a number of days since 1970-01-01 or written `2025-07-15`. An empty column is empty text. Sets of values
-    that attributes declare are not checked.
+    without attributes holds if there is a line `()`. Numbers are decimal, or `0x` and `0b`, of 64 bits; a date is a
+    number of days since 1970-01-01 or written `2025-07-15`. An empty column is empty text. Sets of values that
+    attributes declare are not checked.
 
     Raises CaseRefused with all problems, each with its line: a file that cannot be read, a column missing or too many,
     a header that names other attributes, a value that is not of its attribute's type.
@@ -78,7 +79,7 @@ class Output:
 def write_tables(outputs: Iterable[Output], folder: Path | None = None) -> None:
     """Write tables, each sorted by its values, as Soufflé writes them; none outside of `folder`.
 
-    A float has up to 17 significant digits (C's `%.17g`), which read back as the same double; a date is its number; a
+    A float has up to 17 significant digits, those of the nearest binary float (C's `%.17g`); a date is its number; a
     relation without attributes is a line `()` if it holds. Text is written as it is, tabs and line breaks included.
     The files appear complete, and all of them or none. Raises CaseRefused if one cannot be written.
     """
@@ -93,12 +94,14 @@ def _lines(output: Output) -> Iterator[str]:
     if output.headers:
         yield delimiter.join(attribute.name for attribute in attributes)
     if attributes:
-        # An integer literal may stand where a float is meant; both print alike.
-        formats = [".17g" if attribute.kind == "float" else "" for attribute in attributes]
         for row in sorted(output.rows):
-            yield delimiter.join(format(value, form) for value, form in zip(row, formats, strict=True))
+            yield delimiter.join(_written(value) for value in row)
     elif output.rows:
         yield "()"
+
+
+def _written(value: Value) -> str:
+    return f"{float(value):.17g}" if isinstance(value, Fraction) else str(value)
 
 
 class _TableReader:
@@ -204,12 +207,15 @@ def _number(text: str, attribute: Attribute) -> int:
     return value
 
 
-def _float(text: str, attribute: Attribute) -> float:
-    value = float(text) if _FLOAT.fullmatch(text) else math.nan
-    if not math.isfinite(value):
+def _float(text: str, attribute: Attribute) -> Fraction:
+    if not _FLOAT.fullmatch(text):
         message = f"`{attribute.name}` is a number; the table says {quoted(text)}"
-        raise BadValueError(Kind.BAD_TABLE, message, "write a finite decimal number, such as `12.5`")
-    return value + 0.0
+        raise BadValueError(Kind.BAD_TABLE, message, "write a decimal number, such as `12.5`")
+    try:
+        return numbers.decimal(text.strip())
+    except numbers.BeyondLimits as problem:
+        message = f"`{attribute.name}` is beyond the limits; the table says {quoted(text)}"
+        raise BadValueError(Kind.BAD_TABLE, message, str(problem)) from None
 
 
 def _columns(number: int) -> str:

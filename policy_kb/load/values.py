@@ -5,12 +5,12 @@ What the case says is never corrected; a value outside what its attribute allows
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from datetime import date
+from fractions import Fraction
 
-from policy_kb import dates
+from policy_kb import dates, numbers
 from policy_kb.check.checked import Attribute, Domain
 from policy_kb.diagnostics import Kind, did_you_mean, listed, quoted
 from policy_kb.load.nodes import Form, Scalar
@@ -24,8 +24,7 @@ ONGOING = "ongoing"
 OTHER = "other: "
 """How a value outside a table begins: `other: NAME`."""
 
-LEAST_NUMBER = -(2**63)
-GREATEST_NUMBER = 2**63 - 1
+LEAST_NUMBER, GREATEST_NUMBER = numbers.LEAST_WHOLE, numbers.GREATEST_WHOLE
 
 _WHOLE = re.compile(r"-?[0-9]+")
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -75,7 +74,7 @@ class BadValueError(Exception):
 def read_value(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
     """The value of `attribute` that a case writes as `scalar`. Raises BadValueError.
 
-    A date is given as days since 1970-01-01; a `float` is a finite double, never -0.0.
+    A date is given as days since 1970-01-01, a `float` as the very number that is written.
     """
     text = scalar.text
     if not text.strip():
@@ -115,13 +114,17 @@ def written_text(scalar: Scalar, value: Value, attribute: Attribute) -> str | No
 def expected(attribute: Attribute) -> str:
     """What a case writes for `attribute`, for a hint."""
     if attribute.one_of is not None:
-        return listed(str(value) for value in attribute.one_of)
+        return listed(map(_written, attribute.one_of))
     if attribute.is_date:
         return f"a date such as `2025-07-15`{', or `ongoing`' if attribute.may_be_ongoing else ''}"
     if attribute.domain is not None:
         return f"a value of the table `{attribute.domain.relation}`"
     sorts = {"number": "a whole number", "float": "a number such as `12.5`", "symbol": "text"}
     return sorts[attribute.kind] if attribute.type != "relation" else "the name of a relation"
+
+
+def _written(value: Value) -> str:
+    return numbers.exactly(value) if isinstance(value, Fraction) else str(value)
 
 
 def said(scalar: Scalar) -> str:
@@ -151,7 +154,7 @@ def _read_whole(scalar: Scalar, attribute: Attribute) -> int:
     return value
 
 
-def _read_decimal(scalar: Scalar, attribute: Attribute) -> float:
+def _read_decimal(scalar: Scalar, attribute: Attribute) -> Fraction:
     sort = "a number"
     if scalar.form in (Form.TEXT, Form.TRUTH):
         is_number = _DECIMAL.fullmatch(scalar.text) and scalar.form is Form.TEXT
@@ -160,11 +163,11 @@ def _read_decimal(scalar: Scalar, attribute: Attribute) -> float:
         with_point = scalar.text.replace(",", ".", 1)
         hint = f"write `{with_point}`" if _DECIMAL.fullmatch(with_point) and len(with_point) < 40 else None
         raise _wrong_type(attribute, scalar, sort, hint or "write a finite decimal number, such as `12.5`")
-    value = float(scalar.text) + 0.0  # -0.0 becomes 0.0: they are one value and must have one digest
-    if not math.isfinite(value):
-        message = f"`{attribute.name}` is out of range; the case says {quoted(scalar.text)}"
-        raise BadValueError(Kind.WRONG_TYPE, message, "write a finite number, at most 1.797e308")
-    return value
+    try:
+        return numbers.decimal(scalar.text)
+    except numbers.BeyondLimits as problem:
+        message = f"`{attribute.name}` is beyond the limits; the case says {quoted(scalar.text)}"
+        raise BadValueError(Kind.WRONG_TYPE, message, str(problem)) from None
 
 
 def _read_text(scalar: Scalar, attribute: Attribute) -> str:
@@ -252,11 +255,12 @@ def _spelled(value: str, alike: Sequence[Value]) -> Value:
 def _check_limits(value: Value, attribute: Attribute, scalar: Scalar) -> None:
     if attribute.one_of is not None and value not in attribute.one_of:
         message = f"{quoted(scalar.text)} is not a value of `{attribute.name}`"
-        hint = did_you_mean(scalar.text, [str(one) for one in attribute.one_of]) if len(scalar.text) < 200 else None
+        hint = did_you_mean(scalar.text, map(_written, attribute.one_of)) if len(scalar.text) < 200 else None
         raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, hint or f"write {expected(attribute)}")
     if attribute.at_least is not None and not isinstance(value, str) and value < attribute.at_least:
-        message = f"`{attribute.name}` is at least {attribute.at_least}; the case says `{scalar.text[:40]}`"
-        raise BadValueError(Kind.BELOW_LEAST, message, f"write {attribute.at_least} or more")
+        least = numbers.exactly(attribute.at_least)
+        message = f"`{attribute.name}` is at least {least}; the case says `{scalar.text[:40]}`"
+        raise BadValueError(Kind.BELOW_LEAST, message, f"write {least} or more")
 
 
 def _in_domain(value: Value, attribute: Attribute, domain: Domain, tables: Tables) -> Value:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lark import Lark, Token, Transformer, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
+from policy_kb import numbers
 from policy_kb.diagnostics import Diagnostic, Kind, quoted
 from policy_kb.parse import tree
 from policy_kb.source import Span
@@ -59,7 +61,7 @@ GRAMMAR = r"""
     variable: IDENT
     wildcard: "_"
     constant: STRING | NUMBER | FLOAT
-    call: ( FUNCTOR | CAT | STRLEN | SUBSTR | TO_STRING | TO_NUMBER | MIN | MAX ) \
+    call: ( FUNCTOR | CAT | STRLEN | SUBSTR | TO_STRING | TO_NUMBER | TO_FLOAT | MIN | MAX ) \
           "(" [ _expression ("," _expression)* ] ")"
     aggregate: COUNT ":" _counted
              | ( SUM | MIN | MAX ) _expression ":" _counted
@@ -87,6 +89,7 @@ GRAMMAR = r"""
     SUBSTR: "substr"
     TO_STRING: "to_string"
     TO_NUMBER: "to_number"
+    TO_FLOAT: "to_float"
     CONTAINS: "contains"
     MATCH: "match"
     TRUE: "true"
@@ -152,7 +155,6 @@ OUTSIDE_SUBSET = {
     "nil": ("a record", "give the relation one attribute for each field"),
     "as": ("a type cast", "declare the attribute with the type it has"),
     "ord": ("`ord`", "compare the symbols themselves"),
-    "to_float": ("`to_float`", "declare the attribute as `float`"),
     "to_unsigned": ("`to_unsigned`", "use `number`"),
     "printsize": ("`printsize`", "write `.output` and count its lines"),
     "input": ("`input` behind a declaration", "write `.input` with the relation's name below it"),
@@ -254,11 +256,12 @@ def _integer(token: Token, sign: int = 1) -> int:
     return value
 
 
-def _real(token: Token, sign: int = 1) -> float:
-    value = sign * float(token)
-    if value in (float("inf"), float("-inf")):
-        raise _Mistake(Kind.BAD_LITERAL, token, f"{quoted(token)} is beyond a float", "floats have 64 bits")
-    return value
+def _real(token: Token, sign: int = 1) -> Fraction:
+    try:
+        return sign * numbers.decimal(token)
+    except numbers.BeyondLimits as problem:
+        raise _Mistake(Kind.BAD_LITERAL, token, f"{quoted(token)} is beyond the limits", str(problem)) from None
+
 
 _STARTS = {"TYPE", "DECLARE", "DECLARE_FUNCTOR", "INCLUDE", "INPUT", "OUTPUT", "DIRECTIVE", "PREPROCESSOR"}
 """The tokens that begin an item and nothing else."""
@@ -446,7 +449,7 @@ class _Builder(Transformer):  # type: ignore[type-arg]
 
     def negated(self, meta: Meta, children: list[Any]) -> tree.Expression:
         operand = children[1]
-        if isinstance(operand, tree.Constant) and isinstance(operand.value, int | float):
+        if isinstance(operand, tree.Constant) and isinstance(operand.value, int | Fraction):
             if operand.value == -LEAST:
                 self.without_sign = None
             return tree.Constant(-operand.value, self.span(meta))

@@ -6,12 +6,13 @@ Two trees are equal when they say the same; where they stand (`span`) does not c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from policy_kb.record import field, record
 from policy_kb.source import Span
 
-Value = int | float | str
-"""A constant: a 64-bit `number`, a `float` or a `symbol`."""
+Value = int | Fraction | str
+"""A constant: a 64-bit `number`, a `float`, which is exact, or a `symbol`."""
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,8 @@ def problems(
 def test_columns_are_read_by_the_type_of_their_attribute(tmp_path: Path) -> None:
     text = 'Avonex\t30\t12.5\n"Rebif", 44\t-7\t1e2\r\n\t0\t.5\n'
     rows = read(tmp_path, text, NAME, COUNT, DOSE)
-    assert rows == {("Avonex", 30, 12.5), ('"Rebif", 44', -7, 100.0), ("", 0, 0.5)}
-    assert {type(row[2]) for row in rows} == {float}
+    assert rows == {("Avonex", 30, Fraction("12.5")), ('"Rebif", 44', -7, Fraction(100)), ("", 0, Fraction("0.5"))}
+    assert {type(row[2]) for row in rows} == {Fraction}
 
 
 def test_the_last_line_needs_no_line_break_and_a_row_given_twice_is_given_once(tmp_path: Path) -> None:
@@ -136,9 +137,12 @@ def test_a_missing_or_extra_column_is_refused(tmp_path: Path) -> None:
             "`count` is out of range; the table says `9223372036854775808`",
             "a number lies between -9223372036854775808 and 9223372036854775807",
         ),
-        ("1,5", DOSE, "`dose` is a number; the table says `1,5`", "write a finite decimal number, such as `12.5`"),
-        ("nan", DOSE, "`dose` is a number; the table says `nan`", "write a finite decimal number, such as `12.5`"),
-        ("1e999", DOSE, "`dose` is a number; the table says `1e999`", "write a finite decimal number, such as `12.5`"),
+        ("1,5", DOSE, "`dose` is a number; the table says `1,5`", "write a decimal number, such as `12.5`"),
+        ("nan", DOSE, "`dose` is a number; the table says `nan`", "write a decimal number, such as `12.5`"),
+        (
+            "1e999", DOSE, "`dose` is beyond the limits; the table says `1e999`",
+            "numerator and denominator of a float, in lowest terms, lie below 10^18",
+        ),
         ("2025-02-30", DAY, "`2025-02-30` does not exist", "the last day of that month is `2025-02-28`"),
         (
             "ongoing",
@@ -218,7 +222,10 @@ def test_an_empty_delimiter_is_refused_where_it_is_declared(tmp_path: Path) -> N
     ("attributes", "rows", "text"),
     [
         ((NAME, COUNT), [("b", 2), ("a", 10), ("a", 9)], "a\t9\na\t10\nb\t2\n"),
-        ((DOSE,), [(0.1,), (12.0,), (1e22,), (1.5e-7,)], "1.4999999999999999e-07\n0.10000000000000001\n12\n1e+22\n"),
+        (
+            (DOSE,), [(Fraction("0.1"),), (Fraction(12),), (Fraction(1, 3),), (Fraction("1.5e-7"),)],
+            "1.4999999999999999e-07\n0.10000000000000001\n0.33333333333333331\n12\n",
+        ),
         ((DAY,), [(20284,)], "20284\n"),
         ((), [()], "()\n"),
         ((), [], ""),
@@ -263,7 +270,9 @@ _TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\0\ufeff
         st.tuples(
             _TEXTS,
             st.integers(-(2**63), 2**63 - 1),
-            st.floats(allow_nan=False, allow_infinity=False).map(lambda value: value + 0.0),
+            (st.decimals(1, 10**6, places=6) | st.decimals(-(10**6), -1, places=6))
+            .map(float)
+            .map(lambda value: Fraction(f"{value:.17g}")),
         )
     )
 )

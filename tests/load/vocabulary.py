@@ -145,7 +145,7 @@ def _values(attribute: Attribute) -> st.SearchStrategy[object]:
     if attribute.kind == "number":
         return st.integers(int(attribute.at_least or 0), 2**63 - 1)
     if attribute.kind == "float":
-        return st.floats(0, allow_nan=False, allow_infinity=False, width=32) | st.integers(0, 24)
+        return st.decimals(0, 10**6, places=3).map(float) | st.sampled_from([0.1, 12.5, 76.8, 1.6]) | st.integers(0, 24)
     return odd_texts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 import pytest
 
@@ -39,7 +40,7 @@ def shown(node: tree.Expression | tree.Literal) -> str:
         case tree.Wildcard():
             return "_"
         case Constant(value=value):
-            return repr(value)
+            return f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else repr(value)
         case Call(function=function, arguments=(one, other)) if not function[0].isalpha() and function[0] != "@":
             return f"({shown(one)} {function} {shown(other)})"
         case Call(function=function, arguments=arguments):
@@ -78,10 +79,11 @@ def shown(node: tree.Expression | tree.Literal) -> str:
         ("0x10", "16"),
         ("0b101", "5"),
         ("007", "7"),
-        ("1.5", "1.5"),
-        ("-0.5", "-0.5"),
-        ("1.5e3", "1500.0"),
-        ("1.0e-2", "0.01"),
+        ("1.5", "3/2"),
+        ("-0.5", "-1/2"),
+        ("1.5e3", "1500/1"),
+        ("1.0e-2", "1/100"),
+        ("76.8", "384/5"),
         (r'"a\"b\\c\td\n"', repr('a"b\\c d')),
         ('"// no comment /* here */"', "'// no comment /* here */'"),
         ('"été"', "'été'"),

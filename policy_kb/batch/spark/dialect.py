@@ -7,6 +7,7 @@ end, a division by zero has no value, and few words are reserved.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from policy_kb.batch import values
 from policy_kb.batch.dialect import WRITTEN_DATE, DuckDB, KnownRows, Sql
@@ -73,9 +74,8 @@ class Spark(DuckDB):
     def literal(self, value: Value) -> Sql:
         if isinstance(value, str):
             return text(value)
-        if isinstance(value, float):
-            written = repr(value)
-            return f"CAST('{written}' AS DOUBLE)" if written in ("inf", "-inf", "nan") else f"{written}D"
+        if isinstance(value, Fraction):
+            return f"{float(value)!r}D"
         return f"{value}L"
 
     def answer(self, word: str) -> Sql:
