@@ -614,6 +614,10 @@ class _Reader:
     def report(self, mistake: _Mistake, *, is_warning: bool = False) -> None:
         token = mistake.token
         line, column = token.line or 1, token.column or 1
+        if token == "\N{REPLACEMENT CHARACTER}" and any(
+            (one.span.line, one.span.column) == (line, column) for one in self.problems
+        ):
+            return  # it stands for a character that is refused already
         span = Span(self.file, line, column, column + (len(token.partition("\n")[0]) or 1))
         self.problems.append(
             Diagnostic(mistake.kind, span, mistake.message, mistake.hint,
