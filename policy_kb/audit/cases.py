@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from policy_kb.batch.shape import AS_STATED, Complete, is_tables
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, quoted
 from policy_kb.load.cases import check_distinct, named
 from policy_kb.load.documents import Document, read_documents
@@ -14,15 +15,14 @@ from policy_kb.source import NOWHERE, Span
 if TYPE_CHECKING:
     from policy_kb.audit.rules import RuleBook
 
-_DATABASES = (".duckdb", ".db")
-
 
 class CaseFiles:
     """The cases of some files by name. Each file is read once, and kept. `paths` are the files to look in, or one
-    folder of tables or a database (`explain --from`); where there are none, each determination's own is."""
+    folder of tables or a database, which are `complete` as said (`explain --from`); where there are none, each
+    determination's own is."""
 
-    def __init__(self, paths: Iterable[Path] = ()):
-        self.paths = tuple(paths)
+    def __init__(self, paths: Iterable[Path] = (), complete: Complete = AS_STATED):
+        self.paths, self.complete = tuple(paths), complete
         self._read: dict[tuple[Path, ...], dict[str, Document]] = {}
 
     def find(self, name: object, source: object, book: RuleBook) -> Document:
@@ -35,8 +35,8 @@ class CaseFiles:
                 message = f"the determination's case file {quoted(source)} is not there"
                 raise CaseRefused([Diagnostic(Kind.UNREADABLE, NOWHERE, message, "name it with --case")])
             paths = (own,)
-        if len(paths) == 1 and (paths[0].is_dir() or paths[0].suffix.lower() in _DATABASES):
-            return _in_tables(paths[0], name, book)
+        if len(paths) == 1 and is_tables(paths[0]):
+            return _in_tables(paths[0], name, book, self.complete)
         if paths not in self._read:
             self._read[paths] = _cases(paths)
         cases = self._read[paths]
@@ -49,11 +49,11 @@ class CaseFiles:
         return found
 
 
-def _in_tables(path: Path, name: object, book: RuleBook) -> Document:
+def _in_tables(path: Path, name: object, book: RuleBook, complete: Complete) -> Document:
     from policy_kb.batch.one_case import document_from
 
     known = {relation: table.rows for relation, table in book.known({}).items()}
-    return document_from(book.program, known, path, name if isinstance(name, str) else "")
+    return document_from(book.program, known, path, name if isinstance(name, str) else "", complete)
 
 
 def _cases(paths: tuple[Path, ...]) -> dict[str, Document]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 
-from policy_kb.batch.shape import CASE, UNCERTAIN, Given, Openness, Shape
-from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
+from policy_kb.batch.shape import CASE, UNCERTAIN
+from policy_kb.batch.sources import INCOMPLETE_TABLE, LISTINGS, Source
 from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
-from policy_kb.load.cases import NOT_STATED, REQUEST, is_single
+from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.load.values import Known, Tables, expected
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -40,47 +40,6 @@ def has_a_row(relation: Relation) -> bool:
     return relation.is_single and not relation.is_closed
 
 
-@record
-class Counted:
-    """How many rows a table has, and how many of them are not certain."""
-
-    rows: int
-    uncertain: int
-
-
-Reasons = Mapping[str, str | None]
-"""By relation, why it is open for the cases that the table of exceptions does not list it for; None: it is not."""
-
-
-def shape_of(
-    inputs: Mapping[str, Relation], tables: Mapping[str, Counted], exceptions: Container[str], record_complete: bool
-) -> tuple[Shape, Reasons]:
-    """What is known of a batch with these tables, and the relations that are open for some cases only. `exceptions` are
-    the relations that are listed as incomplete for any case."""
-    shape: dict[str, Given] = {}
-    reasons: dict[str, str | None] = {}
-    for name, relation in inputs.items():
-        table = tables.get(name)
-        is_stated = table is not None or relation.is_closed or record_complete
-        state = _openness(relation, is_stated, name in exceptions)
-        if state is Openness.SOME:
-            reasons[name] = None if is_stated else NOT_STATED
-        # Without a case there is a table of requests yet.
-        has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-        shape[name] = Given(has_rows, table is not None and table.uncertain > 0, state)
-    return shape, reasons
-
-
-def _openness(relation: Relation, is_stated: bool, has_exceptions: bool) -> Openness:
-    """For which cases a relation is open that is stated, or not, for all cases but the exceptions."""
-    if relation.always_open is not None:
-        return Openness.ALWAYS
-    if has_exceptions:
-        # Why it is open is not the same for all cases, even where it is open for all.
-        return Openness.SOME
-    return Openness.NEVER if is_stated or is_single(relation) else Openness.ALWAYS
-
-
 def second_row(name: str) -> Why:
     also = ", or give each case a name of its own" if name == REQUEST else ""
     return f"a second row of `{name}`: a case has one", f"keep the right one{also}"
@@ -104,10 +63,10 @@ class Columns:
 
     def refusal(self, name: str) -> Why | None:
         """Why there can be no table of a name, as a case would be told of a key."""
-        if name in self.inputs or name == INCOMPLETE_TABLE:
+        if name in self.inputs or name in LISTINGS:
             return None
         declared = self.program.relations.get(name)
-        near = did_you_mean(name, (*self.inputs, INCOMPLETE_TABLE)) if len(name) < 200 else None
+        near = did_you_mean(name, (*self.inputs, *LISTINGS)) if len(name) < 200 else None
         if declared is not None and declared.is_case:
             return f"`{name}` is decided by the rules, not stated by a case", near or "remove it"
         if declared is not None:
@@ -116,6 +75,9 @@ class Columns:
 
     def alike(self) -> Iterator[Why]:
         """Names that differ in letter case alone, which a database does not tell apart."""
+        for name in self.inputs:
+            if name.casefold() in LISTINGS:
+                yield f"`{name}` is the name of a table that lists relations", "rename the relation in the rules"
         names = {"": list(self.inputs)}
         names |= {name: [one.name for one in relation.attributes[1:]] for name, relation in self.inputs.items()}
         for owner, members in names.items():
@@ -172,7 +134,7 @@ class Columns:
         if name == CASE:
             return self._of_attribute(NAME, column, column_type)
         if relation is None:
-            return self._of_exceptions(column, column_type)
+            return self._of_listing(source.name, column, column_type)
         if name == UNCERTAIN:
             return _uncertain_column(column, column_type, self.dialect)
         attribute = next(one for one in relation.attributes[1:] if one.name == name)
@@ -194,10 +156,11 @@ class Columns:
         sql = value_sql(attribute, column, column_type, self.values, self.dialect)
         return Column(attribute.name, column_type == "VARCHAR", sql, why, why_quick)
 
-    def _of_exceptions(self, column: str, column_type: str) -> Column:
-        """The column `relation` of the table of exceptions, as `incomplete` of a case."""
-        listable = tuple(name for name, relation in self.inputs.items() if relation.can_be_listed_incomplete)
-        attribute = Attribute(_RELATION.name, _RELATION.type, _RELATION.kind, one_of=listable)
+    def _of_listing(self, table: str, column: str, column_type: str) -> Column:
+        """The column `relation` of a table that lists relations: as `incomplete` of a case, or any that is stated."""
+        names = tuple(name for name, relation in self.inputs.items()
+                      if table != INCOMPLETE_TABLE or relation.can_be_listed_incomplete)
+        attribute = Attribute(_RELATION.name, _RELATION.type, _RELATION.kind, one_of=names)
 
         def why(text: str | None) -> Why:
             bad = reads(text, _RELATION, self.values)
@@ -205,8 +168,8 @@ class Columns:
                 return bad.message, bad.hint
             relation = self.inputs.get(str(text))
             if relation is None:
-                refused = self.refusal(str(text))
-                return refused or (f"{quoted(text)} is not a relation of a case", f"write {listed(listable)}")
+                message, hint = self.refusal(str(text)) or (f"{quoted(text)} is not a relation of a case", None)
+                return message, hint or f"write {listed(names)}"
             if is_single(relation):
                 return f"`{text}` is never incomplete: a case has one row of it", "remove the row"
             return f"`{text}` is true or false, never incomplete", "remove the row"

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
+from policy_kb.batch.openness import count_not_stated
 from policy_kb.batch.script import CASES, GATHERED, REFUSING, UNGATHERED, Query, Script, Step
-from policy_kb.batch.shape import CASE, UNCERTAIN, Shape, given_table, is_lines
+from policy_kb.batch.shape import AS_STATED, CASE, UNCERTAIN, Complete, Shape, given_table, is_lines
+from policy_kb.batch.values import DUCKDB as VALUES
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import REQUEST, is_single
@@ -57,17 +59,19 @@ _NUMBER = "0"
 @record
 class Outcome:
     """What a batch came to. `cases` were read, `decided` of them written and `rejected` put aside; of `unnamed` rows
-    nobody can say which case they belong to."""
+    nobody can say which case they belong to. `not_stated` says of the relations with a table in how many of the cases
+    decided they are unknown for having no row there."""
 
     cases: int
     decided: int
     rejected: int
     unnamed: int
     written: Written
+    not_stated: Mapping[str, int]
 
 
 def open_batch(
-    policies: Sequence[Policy], path: Path, record_complete: bool, progress: Progress | None = None,
+    policies: Sequence[Policy], path: Path, complete: Complete, progress: Progress | None = None,
     folder: Path | None = None, leave_names: bool = False,
 ) -> Batch:
     """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused.
@@ -88,17 +92,17 @@ def open_batch(
 
         told = None if progress is None else lambda done, whole: progress("reading", done, whole)
         return read_ndjson(first.program, first.rules.known, path, connection=connection,
-                           record_complete=record_complete, progress=told)
+                           record_complete=complete.record, progress=told)
     if not path.exists():
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
                                       "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
-    return read_tables(first.program, first.rules.known, path, connection=connection, record_complete=record_complete,
+    return read_tables(first.program, first.rules.known, path, connection=connection, complete=complete,
                        leave_names=leave_names)
 
 
 def decide_batch(
     policies: Sequence[Policy], path: Path, readings: Mapping[str, str], output: Path, folder: Path, *,
-    record_complete: bool, rejects: Path | None = None, progress: Progress | None = None,
+    complete: Complete = AS_STATED, rejects: Path | None = None, progress: Progress | None = None,
 ) -> tuple[Outcome, DuckDBPyConnection]:
     """Read the input, decide all cases and write the result; with `rejects`, put those aside that cannot be decided,
     and write there what is wrong with them. The outcome, and the database that has read the input; `folder` is empty,
@@ -107,8 +111,9 @@ def decide_batch(
     Raises CaseRefused.
     """
     def decided(leave_names: bool) -> tuple[Outcome, DuckDBPyConnection]:
-        batch = open_batch(policies, path, record_complete, progress, folder, leave_names)
-        return Run(policies, batch, path, readings, folder).decide(output, rejects, progress), batch.connection
+        batch = open_batch(policies, path, complete, progress, folder, leave_names)
+        with batch.files.unchanged():
+            return Run(policies, batch, path, readings, folder).decide(output, rejects, progress), batch.connection
 
     try:
         return decided(leave_names=True)
@@ -351,7 +356,8 @@ class Run:
         more = self.rows(
             f'SELECT "case", "table", "row", "reason" FROM main.batch_refused ORDER BY ALL LIMIT {MOST_PROBLEMS}'
         )
-        found = (Problem(table, row, case, reason) for case, table, row, reason in more)
+        places = self.batch.places
+        found = (Problem(table, row, case, reason, None, places.get(table)) for case, table, row, reason in more)
         return [*self.batch.problems, *found][:MOST_PROBLEMS]
 
     def write_rejects(self, path: Path) -> int:
@@ -399,9 +405,12 @@ class Run:
         written = write_results(self.connection, list(selects) if is_one else selects, output, criteria, self.add_up)
         if rejects is not None:
             self.write_rejects(rejects)
-        return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written)
+        not_stated = count_not_stated(self.rows, self.batch.unstated, self.batch.shape, written.cases,
+                                      f"SELECT {_q(CASE)} FROM main.batch_refused", VALUES)
+        return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written, not_stated)
 
     def add_up(self, decided: int) -> None:
+        self.batch.files.check()
         add_up(decided, self.batch.cases - self.rejected(), self.path)
 
     def parts_of(self, width: int) -> int:
@@ -524,7 +533,7 @@ def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed
     """The refusal of a batch with bad cases, the first hundred problems and what to do."""
     found = []
     for one in problems:
-        place = Span(str(path) if is_lines(path) else f"{path}/{one.table}", one.row or 1)
+        place = Span(one.place or str(path), one.row or 1)
         case = f"case `{one.case}`: " if one.case is not None else ""
         found.append(Diagnostic(Kind.REFUSED_ROW, place, f"{case}{one.reason}", one.hint))
     what = [f"{rejected} of {cases} cases" if rejected else "", f"{unnamed} rows without a case" if unnamed else ""]

@@ -17,6 +17,7 @@ from json import JSONDecoder
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from policy_kb.batch.openness import WORD_BITS, States
 from policy_kb.batch.shape import CASE, UNCERTAIN
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 RECORD = "record"
 LINE = "ndjson_line"
 
-WORD_BITS = 62
-"""Relations whose openness stands in one whole number."""
 _WORD = (1 << WORD_BITS) - 1
 
 _AT_A_TIME = 64
@@ -304,7 +303,7 @@ class LineReader:
         self.bits = {rows.name: rows.bit for rows in self.rows}
         self.listable = {one.name: self.bits[one.name] for one in inputs if one.can_be_listed_incomplete}
         self.may_be_open = sum(self.bits[one.name] for one in inputs if not one.is_closed and not is_single(one))
-        self.words = range((len(inputs) + WORD_BITS - 1) // WORD_BITS)
+        self.words = States(inputs).words
         self.name = _Memo(_NAME, self.cases.tables)
         unset = msgspec.UnsetType
         fields: list[Any] = [

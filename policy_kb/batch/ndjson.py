@@ -11,20 +11,21 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from policy_kb.batch.lines import LINE, WORD_BITS, Found, LineReader, rejections
+from policy_kb.batch.files import Files, Held
+from policy_kb.batch.lines import LINE, Found, LineReader, rejections
+from policy_kb.batch.openness import States
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
 from policy_kb.batch.tables import MOST_PROBLEMS, REJECTED_TABLE, Batch, Problem, connect
 from policy_kb.batch.values import DUCKDB
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, quoted
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED, is_single
 from policy_kb.load.documents import LONGEST_LINE
 from policy_kb.load.values import Known
 from policy_kb.record import record
@@ -63,6 +64,7 @@ def read_ndjson(
     path: Path,
     *,
     connection: DuckDBPyConnection | None = None,
+    files: Files | None = None,
     record_complete: bool = False,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
@@ -71,8 +73,8 @@ def read_ndjson(
     """The batch in an NDJSON file: on every line that is not blank, a case in the format of single cases.
 
     `known` holds the rows of the known relations. `record_complete`: every case is taken as one that says `record:
-    complete`. The prepared tables are made in `connection`, which is opened in memory if it is not given; the file is
-    not needed afterwards. `progress` is told, now and then, how many bytes have been read, and of how many. The file is
+    complete`. The prepared tables are made in `connection`, which is opened in memory if it is not given; the file, of
+    `files`, is read once. `progress` is told, now and then, how many bytes have been read, and of how many. The file is
     read `block` bytes at a time, by so many processes (`workers`) beside this one: if it is not said, as many as there
     are processors for a large file, and none for a small one.
 
@@ -82,13 +84,14 @@ def read_ndjson(
     """
     start = (program, known, str(path), record_complete)
     reader = LineReader(*start)
-    tables = _Tables(program, reader.words, connection if connection is not None else connect(), path)
-    size = _size(path)
+    held = (files := files or Files()).open(path, str(path))
+    size = path.stat().st_size
+    tables = _Tables(program, connection if connection is not None else connect(), path)
     if workers is None:
         workers = min(os.cpu_count() or 1, MOST_WORKERS) if size > 2 * block and sys.executable else 0
-    blocks = _blocks(path, block)
+    blocks = _blocks(held, block)
     every = _by_workers(blocks, path, start, workers) if workers else _here(blocks, reader)
-    with closing(every) as parts, tables.filling():
+    with files.unchanged(), closing(every) as parts, tables.filling():
         for found, end in parts:
             tables.add(found)
             if progress is not None:
@@ -98,36 +101,26 @@ def read_ndjson(
 
 @record
 class _Block:
-    """Whole lines of a file: where in the file they begin, and the number of the first."""
+    """Whole lines of a file: the number of the first, and where in the file they end."""
 
     content: bytes
-    start: int
     first: int
+    end: int
 
 
-def _size(path: Path) -> int:
-    with _reading(path):
-        if not path.exists():
-            raise _refused(path, "no such file", "check the path")
-        if not path.is_file():
-            raise _refused(path, "not a regular file", "give a file, not a folder, a pipe or a device")
-        return path.stat().st_size
-
-
-def _blocks(path: Path, size: int) -> Iterator[_Block]:
+def _blocks(held: Held, size: int) -> Iterator[_Block]:
     """The lines of a file, some `size` bytes at a time. Of a line that is too long only the beginning is given, which
     is too long as well."""
-    first = start = 0
-    with _reading(path), path.open("rb") as file:
+    first = 0
+    with _reading(held.path), held.stream() as file:
         while content := file.read(size):
             if not content.endswith(b"\n"):
                 content += file.readline(LONGEST_LINE + 1)
             is_whole = content.endswith(b"\n")
             while not is_whole and (rest := file.readline(LONGEST_LINE)):
                 is_whole = rest.endswith(b"\n")
-            yield _Block(content, start, first + 1)
+            yield _Block(content, first + 1, file.tell())
             first += content.count(b"\n") + (not content.endswith(b"\n"))
-            start = file.tell()
 
 
 @contextmanager
@@ -145,7 +138,7 @@ def _refused(path: Path, message: str, hint: str | None) -> CaseRefused:
 def _here(blocks: Iterable[_Block], reader: LineReader) -> Generator[tuple[Found, int], None, None]:
     """What stands in each block, and where in the file it ends."""
     for one in blocks:
-        yield reader.read(one.content, one.first), one.start + len(one.content)
+        yield reader.read(one.content, one.first), one.end
 
 
 # processes
@@ -166,7 +159,7 @@ class _Worker:
         self.start = start
         self.is_started = False
 
-    def read(self, start: int, length: int, first: int) -> Found:
+    def read(self, content: bytes, first: int) -> Found:
         requests, replies = self.process.stdin, self.process.stdout
         assert requests is not None
         assert replies is not None
@@ -174,16 +167,14 @@ class _Worker:
             if not self.is_started:
                 self.is_started = True
                 pickle.dump(sys.path, requests, protocol=5)
-                pickle.dump((str(self.path.resolve()), self.start), requests, protocol=5)
-            pickle.dump((start, length, first), requests, protocol=5)
+                pickle.dump(self.start, requests, protocol=5)
+            pickle.dump((content, first), requests, protocol=5)
             requests.flush()
-            reply = pickle.load(replies)
+            found: Found = pickle.load(replies)
         except (OSError, EOFError, pickle.UnpicklingError):
             hint = "there may be too little memory: try again, or split the file"
             raise _refused(self.path, "a process that reads the file has ended before its time", hint) from None
-        if isinstance(reply, Found):
-            return reply
-        raise _refused(self.path, f"cannot be read: {reply}", None)
+        return found
 
     def end(self) -> None:
         self.process.kill()
@@ -201,24 +192,11 @@ def serve() -> None:
     # What a library may print must not come between the replies.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    path, start = pickle.load(requests)
-    reader = LineReader(*start)
+    reader = LineReader(*pickle.load(requests))
     with suppress(EOFError, BrokenPipeError):
         while True:
-            place, length, first = pickle.load(requests)
-            reply: Found | str
-            try:
-                reply = reader.read(_content(path, place, length), first)
-            except OSError as problem:
-                reply = problem.strerror or str(problem)
-            pickle.dump(reply, replies, protocol=5)
+            pickle.dump(reader.read(*pickle.load(requests)), replies, protocol=5)
             replies.flush()
-
-
-def _content(path: str, place: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(place)
-        return file.read(length)
 
 
 def _by_workers(
@@ -228,10 +206,10 @@ def _by_workers(
     idle: SimpleQueue[_Worker] = SimpleQueue()
     workers = []
 
-    def read(place: int, length: int, first: int) -> Found:
+    def read(one: _Block) -> Found:
         worker = idle.get()
         try:
-            return worker.read(place, length, first)
+            return worker.read(one.content, one.first)
         finally:
             idle.put(worker)
 
@@ -242,8 +220,7 @@ def _by_workers(
             workers.append(_Worker(path, start))
             idle.put(workers[-1])
         for one in blocks:
-            length = len(one.content)
-            waiting.append((threads.submit(read, one.start, length, one.first), one.start + length))
+            waiting.append((threads.submit(read, one), one.end))
             if len(waiting) > number + 1:
                 future, end = waiting.popleft()
                 yield future.result(), end
@@ -262,9 +239,9 @@ def _by_workers(
 class _Tables:
     """The prepared tables, while they are filled: every row has the number of its line as well."""
 
-    def __init__(self, program: CheckedProgram, words: range, connection: DuckDBPyConnection, path: Path):
-        self.inputs = list(program.inputs())
-        self.words = words
+    def __init__(self, program: CheckedProgram, connection: DuckDBPyConnection, path: Path):
+        self.states = States(program.inputs())
+        self.inputs = self.states.inputs
         self.connection = connection
         self.path = path
         self.read = 0
@@ -274,7 +251,7 @@ class _Tables:
         self.has_inserted = False
         self.waiting: dict[str, list[pyarrow.Table]] = {}
         self.waiting_bytes = 0
-        states = "".join(f", open{word} BIGINT, incomplete{word} BIGINT" for word in words)
+        states = "".join(f", {column} BIGINT" for column in self.states.columns)
         self.create(_CASES, f"{LINE} BIGINT, {_name(CASE)} VARCHAR, is_accepted BOOLEAN{states}")
         columns = f'{_name(CASE)} VARCHAR, "row" BIGINT, reason VARCHAR, hint VARCHAR'
         self.create(_PROBLEMS, columns)
@@ -392,7 +369,7 @@ class _Tables:
         """Make the tables of the shape; `has_second`: without the cases that have the name of an earlier one."""
         among = f" WHERE {LINE} NOT IN (SELECT {LINE} FROM {_SECOND})" if has_second else ""
         shape = {}
-        openness = self.openness()
+        openness = self.states.openness(self.rows, f"{_CASES} WHERE is_accepted")
         for relation in self.inputs:
             name, has_uncertain = relation.name, False
             if name in self.filled:
@@ -404,43 +381,10 @@ class _Tables:
                     f"FROM {rows}"
                 )
             shape[name] = Given(name in self.filled, has_uncertain, openness[name])
-        some = [number for number, one in enumerate(self.inputs) if openness[one.name] is Openness.SOME]
+        some = [name for name, one in openness.items() if one is Openness.SOME]
         if some:
-            self.prepare_open(some)
+            accepted = f"(FROM {_CASES} WHERE is_accepted)"
+            self.connection.execute(
+                f"CREATE OR REPLACE VIEW {OPEN_TABLE} AS {self.states.reasons(some, accepted, DUCKDB)}"
+            )
         return shape
-
-    def openness(self) -> dict[str, Openness]:
-        states = [f"open{word}" for word in self.words], [f"incomplete{word}" for word in self.words]
-        picked = [f"coalesce(bit_or({one}), 0)" for column in zip(*states, strict=True) for one in column]
-        picked += [f"coalesce(bit_and({column}), 0)" for column in states[0]]
-        [found] = self.rows(f"SELECT {', '.join(picked)} FROM {_CASES} WHERE is_accepted")
-        found = [int(one) for one in found]
-        number = len(self.words)
-        any_open, incomplete, all_open = (
-            sum(mask << word * WORD_BITS for word, mask in enumerate(masks))
-            for masks in (found[: 2 * number : 2], found[1 : 2 * number : 2], found[2 * number :])
-        )
-        openness = {}
-        for bit, relation in enumerate(self.inputs):
-            if is_single(relation):
-                state = Openness.NEVER
-            elif relation.always_open is not None or all_open & ~incomplete & 1 << bit:
-                state = Openness.ALWAYS
-            else:
-                state = Openness.SOME if any_open & 1 << bit else Openness.NEVER
-            openness[relation.name] = state
-        return openness
-
-    def prepare_open(self, some: Sequence[int]) -> None:
-        """Tell which of these relations (by number) are open in a case, and why."""
-        columns, masks = "", [0 for _ in self.words]
-        for number in some:
-            word, bit = number // WORD_BITS, 1 << number % WORD_BITS
-            masks[word] |= bit
-            columns += f", CASE WHEN incomplete{word} & {bit} <> 0 THEN {_text(INCOMPLETE)} " \
-                       f"WHEN open{word} & {bit} <> 0 THEN {_text(NOT_STATED)} END AS {_name(self.inputs[number].name)}"
-        is_open = " OR ".join(f"open{word} & {mask} <> 0" for word, mask in enumerate(masks))
-        self.connection.execute(
-            f"CREATE OR REPLACE VIEW {OPEN_TABLE} AS SELECT {_name(CASE)}{columns} FROM {_CASES} "
-            f"WHERE is_accepted AND ({is_open})"
-        )

@@ -40,12 +40,38 @@ Shape = Mapping[str, Given]
 """By the name of the input relation; every input relation of the program has an entry. A `@[single]` relation and
 `request` are never open and never uncertain, an `@[always_open]` one is open for all."""
 
+@record
+class Complete:
+    """What an input is said to hold the whole truth of: with `record`, what it does not mention does not exist; with
+    `tables`, each of its tables holds all rows there are, of cases without a row in it too."""
+
+    record: bool = False
+    tables: bool = False
+
+
+AS_STATED = Complete()
+"""The whole truth of what the input states, and of nothing else."""
+
+
 CASE, UNCERTAIN, OPEN_TABLE = "case", "uncertain", "batch_open"
 
 
 def is_lines(path: Path) -> bool:
     """Whether a batch is a file with a case a line."""
     return path.suffix.lower() in (".ndjson", ".jsonl")
+
+
+def is_tables(path: Path) -> bool:
+    """Whether a batch is a folder of tables, or a DuckDB database file by its first bytes."""
+    if path.is_dir():
+        return True
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except OSError:
+        return False
 
 
 def given_table(relation: str) -> str:

@@ -1,6 +1,7 @@
 """The tables of a batch as they are found: in a folder of Parquet and CSV files, or in a DuckDB database file.
 
-A name never becomes SQL but in quotes, and a file is read by its full path, which is never taken as a pattern.
+Only stored rows are read: what a database would compute as it is read is refused. A name never becomes SQL but in
+quotes, and a file is read under another (`policy_kb.batch.files`).
 """
 
 from __future__ import annotations
@@ -8,21 +9,26 @@ from __future__ import annotations
 import csv
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from policy_kb.batch.shape import CASE
+from policy_kb.batch.files import Files, Held
+from policy_kb.batch.shape import CASE, is_tables
 from policy_kb.batch.values import DUCKDB
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, listed, quoted
 from policy_kb.record import record
-from policy_kb.source import Span, display_name
+from policy_kb.source import Span, display_name, real_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-INCOMPLETE_TABLE = "_incomplete"
+INCOMPLETE_TABLE, STATED_TABLE = "_incomplete", "_stated"
+LISTINGS = (INCOMPLETE_TABLE, STATED_TABLE)
+"""Tables that list relations of cases: those whose rows are not the whole story, and those whose rows are."""
+
 ENDINGS = (".parquet", ".csv")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 _LONGEST_HEADER = 1_000_000
@@ -48,7 +54,8 @@ class BadLine:
 class Source:
     """A table. `rows` is what stands after FROM; `columns` gives the database's type of each column, by name.
 
-    `place` is how messages name the table. `line` gives, for the number of a row counted from 1, the number to show.
+    `place` is how messages name the table. `line` gives, for the number of a row counted from 1, the number to show: in
+    a CSV file, of the line.
     """
 
     name: str
@@ -62,24 +69,35 @@ class Source:
 class Finds:
     """Collects sources, and what is wrong with them."""
 
-    def __init__(self, connection: DuckDBPyConnection):
+    def __init__(self, connection: DuckDBPyConnection, files: Files):
         self.connection = connection
+        self.files = files
         self.sources: list[Source] = []
         self.problems: list[Diagnostic] = []
 
     def add(self, kind: Kind, place: str, message: str, hint: str | None = None, line: int = 1) -> None:
         self.problems.append(Diagnostic(kind, Span(place, line), message, hint))
 
+    def held(self, path: Path, place: str) -> Held | None:
+        """A file, held open; None, and a problem, where it cannot be."""
+        try:
+            return self.files.open(path, place)
+        except CaseRefused as refused:
+            self.problems += refused.diagnostics
+            return None
 
-def find_in_folder(
-    connection: DuckDBPyConnection, folder: Path, refusal: Callable[[str], tuple[str, str | None] | None]
-) -> Finds:
+
+Refusal = Callable[[str], tuple[str, str | None] | None]
+"""Why there can be no table of a name, with a hint."""
+
+
+def find_in_folder(connection: DuckDBPyConnection, files: Files, folder: Path, refusal: Refusal) -> Finds:
     """The tables `NAME.parquet` and `NAME.csv` of a folder; other files are passed over.
 
-    `refusal` says why there can be no table of a name, with a hint. A CSV file is read into a table of the
-    database, all of its columns as text; `NAME.parquet` may be a folder with the parts of a table.
+    A CSV file is read into a table of the database, all of its columns as text; `NAME.parquet` may be a folder with the
+    parts of a table.
     """
-    finds = Finds(connection)
+    finds = Finds(connection, files)
     place = display_name(folder)
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -110,54 +128,90 @@ def find_in_folder(
     return finds
 
 
-def find_in_database(
-    connection: DuckDBPyConnection, path: Path, refusal: Callable[[str], tuple[str, str | None] | None]
-) -> Finds:
+def find_in_database(connection: DuckDBPyConnection, files: Files, path: Path, refusal: Refusal) -> Finds:
     """The tables of the main schema of a DuckDB database file, which is opened for reading alone; see
     `find_in_folder`."""
+    finds = Finds(connection, files)
+    place = display_name(path)
+    held = finds.held(path, place)
+    if held is None or not _attach(finds, place, held):
+        return finds
+    tables = connection.execute(
+        "SELECT table_name, sql FROM duckdb_tables() WHERE database_name = $1 AND schema_name = 'main' ORDER BY 1",
+        [_DATABASE],
+    ).fetchall()
+    computed = _computed(connection)
+    if not tables and not computed:
+        hint = "a database holds one table for each relation, such as `request`, in its main schema"
+        finds.add(Kind.BAD_TABLE, place, "no table is in this database", hint)
+    for name, message, hint in computed:
+        finds.add(Kind.BAD_TABLE, f"{place}/{name}", message, hint)
+    for name, declared in tables:
+        refused = refusal(name)
+        if refused:
+            finds.add(Kind.UNKNOWN_RELATION, place, *refused)
+        elif all(name != other for other, *_ in computed):
+            rows = f"{_DATABASE}.main.{DUCKDB.name(name)}"
+            if "COLLATE" in declared.upper():
+                rows = _compared_as_written(connection, rows)
+            _describe(finds, name, f"{place}/{name}", rows)
+    return finds
+
+
+def _attach(finds: Finds, place: str, held: Held) -> bool:
+    """Open a database for reading alone; False, and a problem, where that cannot be."""
     import duckdb
 
-    finds = Finds(connection)
-    place = display_name(path)
-    if problem := _unreadable(path):
-        finds.add(Kind.UNREADABLE, place, *problem)
-        return finds
-    with path.open("rb") as file:
-        if file.read(12)[8:] != b"DUCK":
-            hint = "give a database file, a folder of tables, or an NDJSON file"
-            finds.add(Kind.UNREADABLE, place, "not a DuckDB database", hint)
-            return finds
-    connection.execute(f"DETACH DATABASE IF EXISTS {_DATABASE}")
+    path = real_path(held.path)
+    if not is_tables(path):
+        hint = "give a database file, a folder of tables, or an NDJSON file"
+        finds.add(Kind.UNREADABLE, place, "not a DuckDB database", hint)
+        return False
+    # What stands there would be done while the database is opened.
+    if any(path.with_name(f"{path.name}{end}").exists() for end in (".wal", ".wal.checkpoint", ".wal.recovery")):
+        message = f"the database was not closed: {quoted(f'{path.name}.wal')} is beside it"
+        finds.add(Kind.UNREADABLE, place, message, "open it with DuckDB and close it, which writes that into it")
+        return False
     try:
-        connection.execute(f"ATTACH {DUCKDB.text(str(path.resolve()))} AS {_DATABASE} (TYPE duckdb, READ_ONLY)")
+        str(path).encode()
+    except UnicodeEncodeError:
+        message = "the database cannot be opened: its path is not UTF-8"
+        finds.add(Kind.UNREADABLE, place, message, "give it, and the folders it is in, other names")
+        return False
+    finds.connection.execute(f"DETACH DATABASE IF EXISTS {_DATABASE}")
+    try:
+        finds.connection.execute(f"ATTACH {DUCKDB.text(str(path))} AS {_DATABASE} (TYPE duckdb, READ_ONLY)")
     except duckdb.Error as bad:
         hint = "close it where it is open" if "lock" in str(bad) else "write it anew"
         if "newer" in str(bad):
             hint = "write it with a version of DuckDB that is not newer than this one"
         finds.add(Kind.UNREADABLE, place, f"the database cannot be opened: {first_line(bad)}", hint)
-        return finds
-    tables = connection.execute(
-        "SELECT table_name, FALSE, sql FROM duckdb_tables() WHERE database_name = $1 AND schema_name = 'main' "
-        "UNION ALL SELECT view_name, TRUE, sql FROM duckdb_views() WHERE database_name = $1 AND schema_name = 'main' "
-        "AND NOT internal ORDER BY 1", [_DATABASE]
-    ).fetchall()
-    if not tables:
-        hint = "a database holds one table for each relation, such as `request`, in its main schema"
-        finds.add(Kind.BAD_TABLE, place, "no table is in this database", hint)
-    for name, is_view, declared in tables:
-        refused = refusal(name)
-        if refused:
-            finds.add(Kind.UNKNOWN_RELATION, place, *refused)
-        elif is_view:
-            # A view may read any file there is.
-            hint = f"write it to a table: `CREATE TABLE ... AS FROM {name}`"
-            finds.add(Kind.BAD_TABLE, place, f"`{name}` is a view, not a table", hint)
-        else:
-            rows = f"{_DATABASE}.main.{DUCKDB.name(name)}"
-            if "COLLATE" in declared.upper():
-                rows = _compared_as_written(connection, rows)
-            _describe(finds, name, f"{place}: table {name}", rows)
-    return finds
+        return False
+    return True
+
+
+def _computed(connection: DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """What is no stored row in the main schema of the database: its name, or that of its table, what it is, and a hint.
+    What is computed may read any file there is, or never end."""
+    in_main = "database_name = $1 AND schema_name = 'main'"
+    found = []
+    for name, column in connection.execute(
+        f"SELECT table_name, column_name FROM duckdb_columns() WHERE {in_main} AND is_generated ORDER BY ALL",
+        [_DATABASE],
+    ).fetchall():
+        message = f"the column {quoted(column)} of {quoted(name)} is computed when it is read; only stored rows are"
+        found.append((name, message, f"store its values: `CREATE TABLE ... AS FROM {quoted(name)[1:-1]}`"))
+    for name, in connection.execute(
+        f"SELECT view_name FROM duckdb_views() WHERE {in_main} AND NOT internal ORDER BY 1", [_DATABASE]
+    ).fetchall():
+        hint = f"write it to a table: `CREATE TABLE ... AS FROM {quoted(name)[1:-1]}`"
+        found.append((name, f"{quoted(name)} is a view, not a table", hint))
+    for name, in connection.execute(
+        f"SELECT DISTINCT function_name FROM duckdb_functions() WHERE {in_main} AND NOT internal ORDER BY 1",
+        [_DATABASE],
+    ).fetchall():
+        found.append((name, f"{quoted(name)} is a macro, not a table", "remove it, or keep it in another schema"))
+    return found
 
 
 def _compared_as_written(connection: DuckDBPyConnection, rows: str) -> str:
@@ -178,7 +232,7 @@ def reading(place: str) -> Iterator[None]:
     except (duckdb.InterruptException, duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException):
         raise
     except duckdb.Error as problem:
-        message, hint = f"cannot be read: {first_line(problem)}", "write it anew"
+        message, hint = f"cannot be read: {re.sub('/dev/fd/[0-9]+', 'the file', first_line(problem))}", "write it anew"
         if isinstance(problem, duckdb.OutOfMemoryException) or "No space left" in str(problem):
             message, hint = f"{NO_ROOM}: {first_line(problem)}", MAKE_ROOM
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(place, 1), message, hint)]) from None
@@ -197,19 +251,6 @@ def first_line(problem: Exception) -> str:
     return quoted(str(problem).partition("\n")[0], 200)[1:-1]
 
 
-def _unreadable(path: Path) -> tuple[str, str] | None:
-    """Why a file cannot be opened, with a hint."""
-    try:
-        if not path.exists():
-            return "no such file", "check the path"
-        if not path.is_file():
-            return "not a regular file", "give a file, not a folder, a pipe or a device"
-        with path.open("rb"):
-            return None
-    except OSError as problem:
-        return f"cannot be read: {problem.strerror}", "check its permissions"
-
-
 def _describe(finds: Finds, name: str, place: str, rows: str) -> None:
     with reading(place):
         found = finds.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
@@ -223,20 +264,20 @@ def _find_parquet(finds: Finds, name: str, path: Path) -> None:
     import duckdb
 
     place = _place(path)
-    paths = _parts(finds, path) if path.is_dir() else [path]
-    for part in paths:
-        if problem := _unreadable(part):
-            finds.add(Kind.UNREADABLE, _place(part), *problem)
+    parts = {}
+    for part in _parts(finds, path) if path.is_dir() else [path]:
+        held = finds.held(part, place if part is path else f"{place}/{part.name}")
+        if held is None:
             return
-    if not paths:
+        parts[held.name] = part.name
+    if not parts:
         return
-    files = f"[{', '.join(DUCKDB.text(str(part.resolve())) for part in paths)}]"
     try:
-        if len(paths) > 1 and (odd := _odd_part(finds.connection, files)):
-            message = f"the part {quoted(Path(odd).name)} has other columns than the first part"
+        if len(parts) > 1 and (odd := _odd_part(finds.connection, list(parts))):
+            message = f"the part {quoted(parts[odd])} has other columns than the first part"
             finds.add(Kind.BAD_TABLE, place, message, "write all parts with the same columns and types")
             return
-        _describe(finds, name, place, f"read_parquet({files}, hive_partitioning=false)")
+        _describe(finds, name, place, f"read_parquet({_listing(parts)}, hive_partitioning=false)")
     except (duckdb.Error, CaseRefused):
         finds.add(Kind.UNREADABLE, place, "not a Parquet file, or a damaged one", "write it anew")
 
@@ -262,14 +303,19 @@ def _parts(finds: Finds, folder: Path) -> list[Path]:
     return parts
 
 
-def _odd_part(connection: DuckDBPyConnection, files: str) -> str | None:
-    """The first part whose columns are not those of the first part."""
-    found = connection.execute(
+def _listing(files: Iterable[str]) -> str:
+    return f"[{', '.join(map(DUCKDB.text, files))}]"
+
+
+def _odd_part(connection: DuckDBPyConnection, files: Sequence[str]) -> str | None:
+    """The first file whose columns are not those of the first file."""
+    found = dict(connection.execute(
         "SELECT file_name, list((name, type, converted_type, CAST(logical_type AS VARCHAR), precision, scale) "
-        f"ORDER BY name) FROM parquet_schema({files}) WHERE num_children IS NULL OR num_children = 0 "
-        "GROUP BY file_name ORDER BY file_name"
-    ).fetchall()
-    return next((file for file, columns in found if columns != found[0][1]), None)
+        f"ORDER BY name) FROM parquet_schema({_listing(files)}) WHERE num_children IS NULL OR num_children = 0 "
+        "GROUP BY file_name"
+    ).fetchall())
+    columns = [found.get(file) for file in files]
+    return next((file for file, own in zip(files, columns, strict=True) if own != columns[0]), None)
 
 
 # CSV
@@ -279,18 +325,16 @@ def _find_csv(finds: Finds, name: str, path: Path) -> None:
     import duckdb
 
     place = _place(path)
-    if problem := _unreadable(path):
-        finds.add(Kind.UNREADABLE, place, *problem)
-        return
-    columns = _header(finds, place, path)
-    if columns is None:
+    held = finds.held(path, place)
+    columns = _header(finds, place, held) if held is not None else None
+    if held is None or columns is None:
         return
     connection, table = finds.connection, DUCKDB.name(f"batch_csv_{name}")
     types = ", ".join(f"{DUCKDB.text(column)}: 'VARCHAR'" for column in columns)
     connection.execute(f"DROP TABLE IF EXISTS {_ERRORS}; DROP TABLE IF EXISTS {_SCANS}")
     try:
         connection.execute(
-            f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM read_csv([{DUCKDB.text(str(path.resolve()))}], "
+            f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM read_csv([{DUCKDB.text(held.name)}], "
             f"auto_detect=false, header=true, columns={{{types}}}, delim=',', quote='\"', escape='\"', nullstr='', "
             f"allow_quoted_nulls=true, hive_partitioning=false, compression='none', store_rejects=true, "
             f"rejects_table='{_ERRORS}', rejects_scan='{_SCANS}', rejects_limit=0)"
@@ -304,7 +348,7 @@ def _find_csv(finds: Finds, name: str, path: Path) -> None:
     errors = connection.execute(
         f"SELECT line, min(error_type), min(csv_line) FROM {_ERRORS} GROUP BY line ORDER BY line"
     ).fetchall()
-    lines = _Lines(path, [line for line, *_ in errors], len(columns))
+    lines = _Lines(held, [line for line, *_ in errors], len(columns))
     bad_lines = []
     for line, fault, text in errors:
         number = lines.of_record(line)
@@ -318,10 +362,10 @@ def _find_csv(finds: Finds, name: str, path: Path) -> None:
     finds.sources.append(Source(name, place, table, types_by_name, tuple(bad_lines), lines.of_row))
 
 
-def _header(finds: Finds, place: str, path: Path) -> list[str] | None:
+def _header(finds: Finds, place: str, held: Held) -> list[str] | None:
     """The names of the columns, each once; None, and a problem, where there is something wrong with them."""
     try:
-        with path.open("rb") as file:
+        with held.stream() as file:
             first = re.split(rb"[\r\n]", file.readline(_LONGEST_HEADER), maxsplit=1)[0]
         columns = next(csv.reader([first.decode("utf-8-sig")], strict=True), [])
     except UnicodeDecodeError:
@@ -376,8 +420,8 @@ class _Lines:
     the records that are no rows.
     """
 
-    def __init__(self, path: Path, refused: Sequence[int], columns: int):
-        self.path = path
+    def __init__(self, held: Held, refused: Sequence[int], columns: int):
+        self.held = held
         self.refused = frozenset(refused)
         self.columns = columns
         self._records = array("Q")
@@ -396,7 +440,7 @@ class _Lines:
             return
         longest = csv.field_size_limit(2**31 - 1)
         try:
-            with self.path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            with TextIOWrapper(self.held.stream(), encoding="utf-8-sig", errors="replace", newline="") as file:
                 reader = csv.reader(file)
                 line = 1
                 for number, fields in enumerate(reader, start=1):

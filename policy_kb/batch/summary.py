@@ -9,7 +9,7 @@ from policy_kb.answers import NOT_MET
 from policy_kb.batch.dialect import DECISIONS, DUCKDB, DuckDB
 from policy_kb.batch.results import Written
 from policy_kb.check.checked import CheckedProgram
-from policy_kb.record import record
+from policy_kb.record import field, record
 from policy_kb.report.summary import criterion_sentences, wrapped
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 MOST = 10
 """How many criteria and missing records a summary names."""
+
+NOT_STATED_IN_TABLES = ("Unknown for cases without a row in the table (version 0.1 took that for none: to say so, "
+                        "give `--stated all`, or a table `_stated` of such cases and relations):")
 
 _WORDS = {
     "met": "criteria met", "not met": "criteria of the guideline not met", "needs information": "needs information",
@@ -49,7 +52,8 @@ class OftenMissing:
 @record
 class Summary:
     """`decisions` has every decision. `fails_alone` and `missing` name the most frequent first. `not_met_alone` is the
-    number of all cases that some criterion fails alone. `rejected` is None where nothing is known of it."""
+    number of all cases that some criterion fails alone. `rejected` is None where nothing is known of it. `not_stated`
+    are the relations that have a table, with the number of cases in which they are unknown for having no row there."""
 
     cases: int
     decisions: Mapping[str, int]
@@ -57,6 +61,7 @@ class Summary:
     fails_alone: Sequence[FailsAlone]
     missing: Sequence[OftenMissing]
     rejected: int | None = None
+    not_stated: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -73,13 +78,14 @@ def summarise(
     programs: Mapping[str, CheckedProgram],
     *,
     rejected: int | None = None,
+    not_stated: Mapping[str, int] | None = None,
 ) -> Summary:
     """The summary of a finished output; see `summarise_rows`."""
 
     def rows(query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
-    return summarise_rows(rows, DUCKDB, written, programs, rejected=rejected)
+    return summarise_rows(rows, DUCKDB, written, programs, rejected=rejected, not_stated=not_stated)
 
 
 def summarise_rows(
@@ -89,9 +95,10 @@ def summarise_rows(
     programs: Mapping[str, CheckedProgram],
     *,
     rejected: int | None = None,
+    not_stated: Mapping[str, int] | None = None,
 ) -> Summary:
     """The summary of a finished output, by queries in a database's dialect. `programs` are the policies by their
-    number; `rejected` is how many cases were put aside.
+    number; `rejected` is how many cases were put aside, `not_stated` as in `Summary`.
     """
     table = written.table
     decided = dict(rows(f"SELECT CAST(decision AS {dialect.text_type}), count(*) FROM {table} GROUP BY 1"))
@@ -100,7 +107,8 @@ def summarise_rows(
     assert cases == written.cases, f"{written.cases} cases were written, {cases} have a decision"
     alone = _fails_alone(rows, dialect, written, programs)
     missing = _missing(rows, dialect, table, programs)
-    return Summary(cases, decisions, sum(one.cases for one in alone), alone[:MOST], missing, rejected)
+    return Summary(cases, decisions, sum(one.cases for one in alone), alone[:MOST], missing, rejected,
+                   dict(sorted((not_stated or {}).items(), key=lambda one: -one[1])))
 
 
 def _fails_alone(
@@ -174,6 +182,10 @@ def summary_lines(summary: Summary, width: int = 80) -> Iterator[str]:
         yield ""
         yield "Most often to be asked for:"
         yield from _table([(one.cases, f"{one.relation}: {one.why}", one.ask) for one in summary.missing], width)
+    if summary.not_stated:
+        yield ""
+        yield from wrapped([NOT_STATED_IN_TABLES], width)
+        yield from _table([(cases, relation, "") for relation, cases in summary.not_stated.items()], width)
 
 
 def _table(rows: Sequence[tuple[int, str, str]], width: int) -> Iterator[str]:
@@ -210,6 +222,7 @@ def summary_dict(summary: Summary) -> dict[str, Any]:
     return {
         "cases": summary.cases,
         **({} if summary.rejected is None else {"read": summary.read, "rejected": summary.rejected}),
+        **({"not_stated": dict(summary.not_stated)} if summary.not_stated else {}),
         "decisions": {
             decision: {"cases": cases, "share": cases / summary.cases if summary.cases else 0.0}
             for decision, cases in summary.decisions.items()

@@ -17,20 +17,31 @@ from policy_kb.batch.columns import (
     NAME,
     Column,
     Columns,
-    Counted,
-    Reasons,
     Why,
     has_a_row,
     no_row,
     second_row,
-    shape_of,
 )
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Shape, given_table
-from policy_kb.batch.sources import INCOMPLETE_TABLE, Finds, Source, find_in_database, find_in_folder, reading
+from policy_kb.batch.files import Files
+from policy_kb.batch.openness import Listing, States, Stating
+from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape, given_table
+from policy_kb.batch.sources import (
+    INCOMPLETE_TABLE,
+    LISTINGS,
+    STATED_TABLE,
+    Source,
+    find_in_database,
+    find_in_folder,
+    reading,
+)
 from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, TextReader, ValueSql, reads
-from policy_kb.check.checked import CheckedProgram
+from policy_kb.check.checked import CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
+from policy_kb.load.documents import Document
+from policy_kb.load.nodes import Entry, Form, Node, Scalar
+from policy_kb.load.nodes import Mapping as MappingNode
+from policy_kb.load.nodes import Sequence as SequenceNode
 from policy_kb.load.values import Known
 from policy_kb.record import record
 from policy_kb.source import Span, display_name
@@ -43,10 +54,14 @@ MOST_PROBLEMS = 100
 
 REJECTED_TABLE = "batch_rejected"
 _REJECTED_CASES, _FOUND, _REASONS = "batch_rejected_cases", "batch_found", "batch_reasons"
+_STATES = "batch_states"
 _CHUNK = 20_000
 
 # What is wrong with a row as a whole stands in the place of a column's number.
 _NO_REQUEST, _SECOND, _MISSING, _BAD_LINE = -1, -2, -3, -4
+
+_Said = tuple[Span, tuple[str | None, ...]]
+"""A row of a table: its place, and its values by column as a case would say them."""
 
 _name = DUCKDB.name
 _ROW = _name("#row")
@@ -55,13 +70,15 @@ _ROW = _name("#row")
 @record
 class Problem:
     """What is wrong with one row. `row` counts the rows of the table from 1 (in a CSV file: its line), and is None
-    where a row is missing; `case` is None where the row has no readable name of a case."""
+    where a row is missing; `case` is None where the row has no readable name of a case. `place` is how messages name
+    the file of the table."""
 
     table: str
     row: int | None
     case: str | None
     reason: str
     hint: str | None = None
+    place: str | None = None
 
 
 @record
@@ -72,8 +89,9 @@ class Batch:
     number of rows that were read. Of `unnamed` rows nobody can say which case they belong to. `problems` are the first
     hundred, by table in the order of the declarations, row and column; all stand in the table `batch_rejected` (`case`,
     `table`, `row`, `reason`). That the rows of the relations `unasked` are of cases with a request, and that a case has
-    no second row of those of which it can have one, is still to be found out. `places` are those of the tables that are
-    read anew when cases are decided, by relation.
+    no second row of those of which it can have one, is still to be found out. `files` are those that are read anew when
+    cases are decided, and `places` how messages name the tables in them, by relation. `unstated` are the relations with
+    a table that are open for a case without a row in it.
     """
 
     connection: DuckDBPyConnection
@@ -83,8 +101,10 @@ class Batch:
     rejected: int
     unnamed: int
     problems: tuple[Problem, ...]
+    files: Files = field(default_factory=Files)
     unasked: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    unstated: tuple[str, ...] = ()
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[None]:
@@ -96,6 +116,8 @@ class Batch:
             yield
         except duckdb.Error as problem:
             for name, place in self.places.items():
+                if not (name in self.shape and self.shape[name].has_rows):
+                    continue
                 with reading(place):
                     self.connection.execute(f"SELECT max(hash(given)) FROM main.{_name(given_table(name))} AS given")
             with reading(str(path)):
@@ -108,28 +130,42 @@ def read_tables(
     path: Path,
     *,
     connection: DuckDBPyConnection | None = None,
-    record_complete: bool = False,
+    files: Files | None = None,
+    complete: Complete = AS_STATED,
     leave_names: bool = False,
 ) -> Batch:
     """The batch in a folder of tables `RELATION.parquet` or `RELATION.csv`, or in a DuckDB database file.
 
-    `known` holds the rows of the known relations. `record_complete`: a relation without a table has no rows, where
-    otherwise nothing is known of it. The prepared tables are made in `connection`, which is opened in memory if it is
-    not given; they read the files anew, so that these must stay. `leave_names`: where nothing else is wrong, it is left
-    to who decides the cases to find rows of a case without a request and second rows of a case, which takes half of the
-    reading.
+    `known` holds the rows of the known relations. What is known of a case without a row of a relation, is said by
+    `policy_kb.batch.openness.Stating`. The prepared tables are made in `connection`, which is opened in memory if it is
+    not given; they read the `files` anew. `leave_names`: where nothing else is wrong, it is left to who decides the
+    cases to find rows of a case without a request and second rows of a case, which takes half of the reading.
 
     Raises CaseRefused with all problems of the tables: one that is missing, unreadable or of no case relation, a
     column that is missing, unknown or of a type that cannot hold its values. Rows are not refused but rejected with
     their cases, and listed.
     """
-    if connection is None:
-        connection = connect()
-    find = find_in_folder if path.is_dir() else find_in_database
+    connection = connection if connection is not None else connect()
     with _in_order(connection):
-        columns = Columns(program, known, Dialect(partial(register, connection)))
-        finds = find(connection, path, columns.refusal)
-        return _Reader(columns, connection, finds, display_name(path), record_complete).batch(leave_names)
+        reader = _Reader(program, known, connection, files or Files(), path, complete)
+        return reader.batch(leave_names)
+
+
+def read_case(
+    program: CheckedProgram, known: Known, path: Path, case: str, complete: Complete = AS_STATED
+) -> Document | None:
+    """What tables say of one case, as a document whose rows have the places of their tables; None where there is no
+    such case. Raises CaseRefused as `read_tables`, and where the case would be rejected."""
+    connection, files = connect(), Files()
+    with files.unchanged(), _in_order(connection):
+        reader = _Reader(program, known, connection, files, path, complete, case)
+        batch = reader.batch()
+        if batch.problems:
+            raise CaseRefused([
+                Diagnostic(Kind.REFUSED_ROW, Span(one.place or str(path), one.row or 1), one.reason, one.hint)
+                for one in batch.problems
+            ])
+        return reader.document(case)
 
 
 def connect(database: str = ":memory:") -> DuckDBPyConnection:
@@ -165,9 +201,10 @@ def register(connection: Any, name: str, reader: TextReader) -> None:
 class _Table:
     """A table with its columns, in the order of the declaration: `case` first, `uncertain` last."""
 
-    def __init__(self, number: int, source: Source, columns: Sequence[Column]):
+    def __init__(self, number: int, source: Source, columns: Sequence[Column], is_numbered: bool):
         self.number = number
         self.source = source
+        self.is_numbered = is_numbered
         self.columns = list(columns)
         self.rows = 0
         self.uncertain = 0
@@ -190,25 +227,37 @@ class _Table:
     @property
     def numbered(self) -> str:
         """The rows with their numbers, in a column that no attribute has the name of."""
-        return f"(SELECT row_number() OVER () AS {_ROW}, * FROM {self.source.rows})"
+        return self.source.rows if self.is_numbered else _numbered(self.source.rows)
+
+    def line(self, row: int) -> int:
+        """The number to show of a row."""
+        return self.source.line(row) if self.source.line is not None else row
+
+
+def _numbered(rows: str) -> str:
+    return f"(SELECT row_number() OVER () AS {_ROW}, * FROM {rows})"
 
 
 class _Reader:
+    """Reads tables: those of all cases, or what they say of the one named `case`."""
+
     def __init__(
-        self, columns: Columns, connection: DuckDBPyConnection, finds: Finds, place: str, record_complete: bool
+        self, program: CheckedProgram, known: Known, connection: DuckDBPyConnection, files: Files, path: Path,
+        complete: Complete, case: str | None = None,
     ):
-        self.columns = columns
-        self.inputs = columns.inputs
-        self.connection = connection
-        self.place = place
-        self.record_complete = record_complete
-        self.finds = finds
+        self.columns = Columns(program, known, Dialect(partial(register, connection)))
+        self.inputs = self.columns.inputs
+        self.connection, self.files = connection, files
+        self.path, self.place = path, display_name(path)
+        self.complete = complete
+        self.case_name = case
+        find = find_in_folder if path.is_dir() else find_in_database
+        self.finds = find(connection, files, path, self.columns.refusal)
         self.tables: dict[str, _Table] = {}
 
-    def batch(self, leave_names: bool) -> Batch:
-        order = [*self.inputs, INCOMPLETE_TABLE]
+    def batch(self, leave_names: bool = False) -> Batch:
         sources = {source.name: source for source in self.finds.sources}
-        for number, name in enumerate(order):
+        for number, name in enumerate([*self.inputs, *LISTINGS]):
             if name in sources:
                 self.add_table(number, sources[name])
         for message, hint in self.columns.alike():
@@ -229,18 +278,22 @@ class _Reader:
                 self.find_bad_values(table)
         unasked: list[_Table] = []
         if leave_names and not any(table.is_bad or table.source.bad_lines for table in self.tables.values()):
-            unasked = [table for name, table in self.tables.items() if table.rows and name != INCOMPLETE_TABLE]
+            unasked = [table for name, table in self.tables.items() if table.rows and name not in LISTINGS]
         self.find_second_rows(unasked)
         self.find_without_request(unasked)
         self.find_missing_rows()
         problems, unnamed = self.reject()
         cases, rejected = self.count_cases()
-        shape = self.prepare(rejected)
-        names = tuple(table.name for table in unasked)
-        places = {name: table.source.place for name, table in self.tables.items() if name in shape
-                  and shape[name].has_rows}
+        shape, unstated = self.prepare(rejected)
         rows = sum(table.rows for table in self.tables.values())
-        return Batch(self.connection, shape, cases, rows, rejected, unnamed, problems, names, places)
+        return Batch(
+            self.connection, shape, cases, rows, rejected, unnamed, problems, self.files,
+            tuple(table.name for table in unasked), self.places, unstated,
+        )
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        return {name: table.source.place for name, table in self.tables.items()}
 
     # the tables as such
 
@@ -253,8 +306,7 @@ class _Reader:
         if problems:
             self.finds.problems += problems
             return
-        found = self.connection.execute(f"SELECT count(*) FROM {source.rows}").fetchone()
-        rows = found[0] if found else 0
+        rows = self.number_of_rows(source)
         if not rows:
             # Who writes a table of no rows often has no types for its columns.
             nothing = ", ".join(f"CAST(NULL AS VARCHAR) AS {_name(name)}" for name in names)
@@ -266,9 +318,29 @@ class _Reader:
                 columns.append(self.columns.column(source, name))
             except BadColumnError as bad:
                 self.problem(Kind.WRONG_TYPE, bad.message, bad.hint, source.place)
-        if len(columns) == len(names):
-            table = self.tables[source.name] = _Table(number, source, columns)
-            table.rows = rows
+        if len(columns) < len(names):
+            return
+        if self.case_name is not None:
+            source = self.of_case(source, columns[0])
+            rows = self.number_of_rows(source)
+        table = self.tables[source.name] = _Table(number, source, columns, self.case_name is not None)
+        table.rows = rows
+
+    def number_of_rows(self, source: Source) -> int:
+        with reading(source.place):
+            found = self.connection.execute(f"SELECT count(*) FROM {source.rows}").fetchone()
+        return int(found[0]) if found else 0
+
+    def of_case(self, source: Source, case: Column) -> Source:
+        """The rows of the case alone, with their numbers in the table."""
+        bad_lines = tuple(line for line in source.bad_lines if line.case == self.case_name)
+        rows = f"batch_rows_{len(self.tables)}"
+        with reading(source.place):
+            self.connection.execute(
+                f"CREATE OR REPLACE TABLE {rows} AS SELECT * FROM {_numbered(source.rows)} WHERE {case.sql.accepts} "
+                f"AND {case.sql.value} = {DUCKDB.text(str(self.case_name))}"
+            )
+        return replace(source, rows=rows, bad_lines=bad_lines)
 
     # the rows
 
@@ -344,7 +416,7 @@ class _Reader:
     def find_second_rows(self, unasked: Sequence[_Table]) -> None:
         """List the rows but the first of a case where it can have only one; but of the tables `unasked`."""
         for name, table in self.tables.items():
-            if name == INCOMPLETE_TABLE or not is_single(self.inputs[name]) or table in unasked:
+            if name in LISTINGS or not is_single(self.inputs[name]) or table in unasked:
                 continue
             case, rows = _name(CASE), table.source.rows
             twice = f"SELECT {case} FROM {rows} WHERE {case} IS NOT NULL GROUP BY {case} HAVING count(*) > 1"
@@ -450,7 +522,7 @@ class _Reader:
                 self.connection.execute(
                     f"UPDATE {_FOUND} SET batch_row = -shown.line FROM (SELECT unnest($1) AS batch_row, "
                     f"unnest($2) AS line) AS shown WHERE {chosen} AND {_FOUND}.batch_row = shown.batch_row",
-                    [chunk, [table.source.line(row) for row in chunk]],
+                    [chunk, [table.line(row) for row in chunk]],
                 )
         self.connection.execute(f"UPDATE {_FOUND} SET batch_row = -batch_row WHERE batch_row < 0")
 
@@ -480,8 +552,8 @@ class _Reader:
             f"ORDER BY number, batch_row, place, batch_case LIMIT {MOST_PROBLEMS}"
         ).fetchall()
         problems = [
-            Problem(by_number[number].name, row, case, *self.why(by_number[number], place, said))
-            for number, row, case, place, said in first
+            Problem(table.name, row, case, *self.why(table, place, said), table.source.place)
+            for table, row, case, place, said in ((by_number[number], *one) for number, *one in first)
         ]
         unnamed = self.one(
             f"SELECT count(*) FROM (SELECT DISTINCT number, batch_row FROM {_FOUND} WHERE batch_case IS NULL)"
@@ -537,51 +609,104 @@ class _Reader:
 
     # what is handed on
 
-    def prepare(self, rejected: int) -> Shape:
-        """Make the prepared tables."""
-        counted = {name: Counted(table.rows, table.uncertain) for name, table in self.tables.items()}
-        shape, reasons = shape_of(self.inputs, counted, self.exceptions(rejected), self.record_complete)
-        for name, given in shape.items():
-            if given.has_rows:
-                table = self.tables[name]
-                keeps_all = given.has_uncertain or table.columns[-1].name != UNCERTAIN
-                columns = table.columns if keeps_all else table.columns[:-1]
-                picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
-                self.connection.execute(
-                    f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {picked} FROM "
-                    f"{self.accepted(table, rejected)}"
-                )
-        if reasons:
-            self.prepare_open(reasons, rejected)
-        return shape
-
-    def exceptions(self, rejected: int) -> set[str]:
-        """The relations that are listed as incomplete, for any case."""
-        table = self.tables.get(INCOMPLETE_TABLE)
-        if table is None or not table.rows:
-            return set()
-        found = self.connection.execute(
-            f"SELECT DISTINCT {table.columns[1].sql.value} FROM {self.accepted(table, rejected)}"
-        ).fetchall()
-        return {name for name, in found}
-
-    def prepare_open(self, reasons: Reasons, rejected: int) -> None:
-        """Make the table of what is open for some cases; `reasons` are why each is open for the others, if it is."""
-        table, case = self.tables[INCOMPLETE_TABLE], _name(CASE)
-        relation, listed_as = table.columns[1].sql.value, DUCKDB.text(INCOMPLETE)
-        picked = "".join(
-            f", max(CASE WHEN {relation} = {DUCKDB.text(name)} THEN {listed_as} END) AS {_name(name)}"
-            for name in reasons
-        )
-        query = f"SELECT {case}{picked} FROM {self.accepted(table, rejected)} GROUP BY {case}"
-        if any(reasons.values()):
-            others = "".join(
-                f", coalesce({_name(name)}, {DUCKDB.text(reason)}) AS {_name(name)}" if reason else f", {_name(name)}"
-                for name, reason in reasons.items()
+    def prepare(self, rejected: int) -> tuple[Shape, tuple[str, ...]]:
+        """Make the prepared tables. The shape, and the relations that have a table, and may be open for a case that has
+        no row in it."""
+        stating = self.stating(rejected)
+        openness = self.prepare_open(stating)
+        shape = {}
+        for name in self.inputs:
+            table = self.tables.get(name)
+            # Without a case there is a table of requests yet.
+            has_rows = table is not None and (table.rows > 0 or name == REQUEST)
+            given = shape[name] = Given(has_rows, table is not None and table.uncertain > 0, openness[name])
+            if table is None or not has_rows:
+                continue
+            keeps_all = given.has_uncertain or table.columns[-1].name != UNCERTAIN
+            columns = table.columns if keeps_all else table.columns[:-1]
+            picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
+            self.connection.execute(
+                f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {picked} FROM "
+                f"{self.accepted(table, rejected)}"
             )
-            requested = f"(SELECT {case} FROM {self.accepted(self.tables[REQUEST], rejected)})"
-            query = f"SELECT {case}{others} FROM {requested} LEFT JOIN ({query}) USING ({case})"
-        self.connection.execute(f"CREATE OR REPLACE TABLE {OPEN_TABLE} AS {query}")
+        return shape, stating.unstated(openness)
+
+    def document(self, case: str) -> Document | None:
+        """What the tables say of the case, whose rows alone they hold; None where there are none."""
+        request = self.tables[REQUEST]
+        if not request.rows:
+            return None
+        rows = {name: self.rows_of_case(table) for name, table in self.tables.items()}
+        listed: dict[str, dict[str, Span]] = {name: {} for name in LISTINGS}
+        for name in LISTINGS:
+            for span, values in rows.get(name, ()):
+                listed[name].setdefault(str(values[1]), span)
+        whole = Span(self.place, 1)
+        entries = [Entry(CASE, rows[REQUEST][0][0], Scalar(case, Form.PLAIN, rows[REQUEST][0][0]))]
+        if self.complete.record:
+            entries.append(Entry("record", whole, Scalar("complete", Form.PLAIN, whole)))
+        if names := listed[INCOMPLETE_TABLE]:
+            nodes = tuple(Scalar(name, Form.PLAIN, span) for name, span in names.items())
+            entries.append(Entry(INCOMPLETE, nodes[0].span, SequenceNode(nodes, nodes[0].span)))
+        for name, relation in self.inputs.items():
+            found = rows.get(name, [])
+            stated = found[0][0] if found else listed[STATED_TABLE].get(name)
+            if stated is None and self.complete.tables and name in self.tables:
+                stated = Span(self.tables[name].source.place, 1)
+            if stated is not None:
+                entries.append(Entry(name, stated, self.node(relation, found, stated)))
+        return Document(MappingNode(tuple(entries), whole), str(self.path))
+
+    def node(self, relation: Relation, found: Sequence[_Said], stated: Span) -> Node:
+        """The rows of a relation, which it is stated at a place that there are no others of."""
+        if relation.arity == 1:
+            return Scalar("true" if found else "false", Form.PLAIN, stated)
+        rows = []
+        for span, values in found:
+            names = [column.name for column in self.tables[relation.name].columns]
+            said = dict(zip(names, values, strict=True))
+            rows.append(MappingNode(tuple(
+                Entry(name, span, Scalar(text or "", Form.PLAIN, span)) for name, text in said.items() if name != CASE
+            ), span))
+        return SequenceNode(tuple(rows), stated)
+
+    def rows_of_case(self, table: _Table) -> list[_Said]:
+        """The rows of a table with their places, each value as a case would say it."""
+        texts = ", ".join(column.sql.text for column in table.columns)
+        with reading(table.source.place):
+            found = self.connection.execute(
+                f"SELECT {_ROW}, {texts} FROM {table.source.rows} ORDER BY {_ROW}"
+            ).fetchall() if table.rows else []
+        return [(Span(table.source.place, table.line(row)), tuple(values)) for row, *values in found]
+
+    def stating(self, rejected: int) -> Stating:
+        """What the tables state."""
+        def listing(name: str) -> Listing | None:
+            table = self.tables.get(name)
+            if table is None or not table.rows:
+                return None
+            return Listing(self.accepted(table, rejected), table.columns[1].sql.value)
+
+        given = {name: self.accepted(table, rejected) for name, table in self.tables.items() if table.rows}
+        return Stating(
+            States(self.inputs.values()), self.tables, self.accepted(self.tables[REQUEST], rejected), given,
+            listing(STATED_TABLE), listing(INCOMPLETE_TABLE), self.complete,
+        )
+
+    def prepare_open(self, stating: Stating) -> Mapping[str, Openness]:
+        """Make the table of what is open for some cases; for which each relation is."""
+        query, states = stating.query(DUCKDB), stating.states
+        if query is None:
+            return stating.constant()
+        with self.reading(list(self.tables.values())):
+            self.connection.execute(f"CREATE OR REPLACE TABLE {_STATES} AS {query}")
+        openness = states.openness(lambda query: self.connection.execute(query).fetchall(), _STATES)
+        some = [name for name, one in openness.items() if one is Openness.SOME]
+        if some:
+            self.connection.execute(
+                f"CREATE OR REPLACE VIEW {OPEN_TABLE} AS {states.reasons(some, _STATES, DUCKDB)}"
+            )
+        return openness
 
     def accepted(self, table: _Table, rejected: int) -> str:
         """What stands after FROM for the rows of the cases that are not rejected."""

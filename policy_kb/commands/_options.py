@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from policy_kb.batch.shape import Complete
 
 cases = click.argument("cases", metavar="CASE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 case = click.argument("case", metavar="CASE", type=click.Path(path_type=Path))
@@ -21,9 +24,26 @@ sensitivity = click.option(
     "--sensitivity", "with_sensitivity", is_flag=True,
     help="Also name each reading whose alternative would change the decision.",
 )
+complete = click.option(
+    "--record", type=click.Choice(["complete"]),
+    help="What the tables or lines do not mention does not exist, instead of being unknown.",
+)
+all_stated = click.option(
+    "--stated", type=click.Choice(["all"]),
+    help="Every table holds all rows there are, also of the cases that have no row in it.",
+)
 as_json = click.option("--json", "with_json", is_flag=True, help="Print the result as JSON.")
 
 _COLOURS = {"met": "green", "not met": "red", "needs information": "yellow", "not applicable": "cyan"}
+
+
+def complete_of(record: str | None, stated: str | None, source: str | Path) -> Complete:
+    """What the options `complete` and `all_stated` say of a batch's input."""
+    from policy_kb.batch.shape import Complete, is_lines
+
+    if stated is not None and is_lines(Path(source)):
+        raise click.BadParameter("this is for tables; a line states what it mentions", param_hint="--stated")
+    return Complete(record is not None, stated is not None)
 
 
 def readings_of(options: tuple[str, ...]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from policy_kb.commands import INPUT_REFUSED
-from policy_kb.commands._options import as_json, print_json, readings, readings_of
+from policy_kb.commands._options import all_stated, as_json, complete, print_json, readings, readings_of
 
 if TYPE_CHECKING:
     from policy_kb.audit.cases import CaseFiles
@@ -25,18 +25,20 @@ Json = dict[str, Any]
               "the determination names.")
 @click.option("--rules", metavar="PATH", type=click.Path(path_type=Path),
               help="The policy's rule file, or a folder with policies. Default: the policies there are.")
+@complete
+@all_stated
 @readings
 @click.option("--log", "with_log", is_flag=True, help="FILE is a log, however it begins.")
 @click.option("--head", metavar="HASH", help="The hash of an entry that the log has to have, from `decide --record`.")
 @as_json
 @click.pass_context
 def command(
-    context: click.Context, file: Path, cases: tuple[Path, ...], rules: Path | None, reading: tuple[str, ...],
-    with_log: bool, head: str | None, with_json: bool,
+    context: click.Context, file: Path, cases: tuple[Path, ...], rules: Path | None, record: str | None,
+    stated: str | None, reading: tuple[str, ...], with_log: bool, head: str | None, with_json: bool,
 ) -> None:
     """Check the determinations in FILE, as `decide --json` and `explain --json` write them, one or many: replay their
     explanations against the case and the rule files, without the programs that made them. Every field is checked; the
-    first wrong step is shown. A determination made with --reading is audited with the same --reading.
+    first wrong step is shown. A determination made with --reading, --record or --stated is audited with the same.
 
     If FILE is a log (`decide --record`), check that no entry was edited, removed, moved or put in; with --case, its
     determinations too. That its end was cut off shows only with --head.
@@ -52,11 +54,12 @@ def command(
     from policy_kb.audit.cases import CaseFiles
     from policy_kb.audit.log import is_hash, is_log
     from policy_kb.audit.rules import Shelf
+    from policy_kb.batch.shape import Complete
 
     chosen = readings_of(reading)
     if head is not None and not is_hash(head):
         raise click.BadParameter("it is `sha256:` and 64 hexadecimal digits", param_hint="--head")
-    shelf, files = Shelf(rules), CaseFiles(cases)
+    shelf, files = Shelf(rules), CaseFiles(cases, Complete(record is not None, stated is not None))
     if with_log or is_log(file):
         result = _log(file, shelf, files if cases else None, chosen, head, with_json)
     elif head is not None:

@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from policy_kb.commands._options import as_json, policy, print_json, readings, readings_of, width
+from policy_kb.commands._options import (
+    all_stated,
+    as_json,
+    complete,
+    complete_of,
+    policy,
+    print_json,
+    readings,
+    readings_of,
+    width,
+)
 
 if TYPE_CHECKING:
     from policy_kb.batch.engine import Progress
+    from policy_kb.batch.shape import Complete
     from policy_kb.batch.summary import Summary
 
 
@@ -23,21 +34,23 @@ if TYPE_CHECKING:
               help="What decides: DuckDB, on this machine, or Spark, for more cases than one machine can take.")
 @click.option("--rejects", metavar="FILE", type=click.Path(),
               help="Put cases that cannot be read aside, with what is wrong with them, in a .csv or .parquet file.")
-@click.option("--record", type=click.Choice(["complete"]),
-              help="What the input does not mention does not exist, instead of being unknown.")
+@complete
+@all_stated
 @policy
 @readings
 @as_json
 def command(
-    source: str, output: str, engine: str, rejects: str | None, record: str | None, policy: str | None,
-    reading: tuple[str, ...], with_json: bool,
+    source: str, output: str, engine: str, rejects: str | None, record: str | None, stated: str | None,
+    policy: str | None, reading: tuple[str, ...], with_json: bool,
 ) -> None:
     """Decide all cases of INPUT and write one row for each to FILE.
 
     INPUT is a folder with one table for each relation (RELATION.parquet or RELATION.csv, columns `case` and the
-    relation's attributes; `request` is needed), a DuckDB database with such tables, or an NDJSON file of cases. A
-    relation whose table is there is stated for every case; a table `_incomplete` (case, relation) lists exceptions, a
-    column `uncertain` marks rows that may not hold; a relation without a table is unknown.
+    relation's attributes; `request` is needed), a DuckDB database with such tables, or an NDJSON file of cases.
+
+    A table states its relation for the cases that have rows in it; for the others it is unknown, unless --stated all
+    says that every table is complete, or a table `_stated` (case, relation) says so for some. A table `_incomplete`
+    (case, relation) lists rows that are not the whole story, a column `uncertain` marks rows that may not hold.
 
     A case that cannot be read refuses the whole batch, unless --rejects says where such cases go.
 
@@ -52,9 +65,10 @@ def command(
     chosen = readings_of(reading)
     if rejects is not None and not rejects.lower().endswith((".csv", ".parquet")):
         raise click.BadParameter("give a .csv or .parquet file", param_hint="--rejects")
+    whole = complete_of(record, stated, source)
     with interruptible(), bar() as progress:
         decide = _with_spark if engine == "spark" else _with_duckdb
-        summary, unnamed = decide(policy, source, output, rejects, record == "complete", chosen, progress)
+        summary, unnamed = decide(policy, source, output, rejects, whole, chosen, progress)
     if with_json:
         print_json(summary_dict(summary))
         return
@@ -64,7 +78,7 @@ def command(
 
 
 def _with_duckdb(
-    policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
+    policy: str | None, source: str, output: str, rejects: str | None, complete: Complete,
     readings: Mapping[str, str], progress: Progress | None,
 ) -> tuple[Summary, int]:
     from policy_kb.batch import needs_duckdb
@@ -84,15 +98,16 @@ def _with_duckdb(
     programs = {one.number: one.program for one in policies}
     with temporary_folder() as folder:
         outcome, connection = decide_batch(policies, path, readings, target, folder,
-                                           record_complete=record_complete, rejects=aside, progress=progress)
+                                           complete=complete, rejects=aside, progress=progress)
         with connection:
             rejected = outcome.rejected if aside is not None else None
-            summary = summarise(connection, outcome.written, programs, rejected=rejected)
+            summary = summarise(connection, outcome.written, programs, rejected=rejected,
+                                not_stated=outcome.not_stated)
     return summary, outcome.unnamed
 
 
 def _with_spark(
-    policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
+    policy: str | None, source: str, output: str, rejects: str | None, complete: Complete,
     readings: Mapping[str, str], progress: Progress | None,
 ) -> tuple[Summary, int]:
     from policy_kb.batch.spark.session import needs_spark
@@ -100,4 +115,4 @@ def _with_spark(
     needs_spark()
     from policy_kb.batch.spark.run import batch
 
-    return batch(policy, source, output, rejects, record_complete, readings, progress)
+    return batch(policy, source, output, rejects, complete, readings, progress)

@@ -9,7 +9,10 @@ import click
 
 from policy_kb.commands import EXIT_CODES
 from policy_kb.commands._options import (
+    all_stated,
     as_json,
+    complete,
+    complete_of,
     policy,
     print_json,
     readings,
@@ -20,6 +23,7 @@ from policy_kb.commands._options import (
 )
 
 if TYPE_CHECKING:
+    from policy_kb.batch.shape import Complete
     from policy_kb.load.documents import Document
     from policy_kb.policies import Policies
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--from", "source", metavar="INPUT", type=click.Path(path_type=Path),
               help="Explain one case of a batch's input: a folder of tables, a database or an NDJSON file.")
 @click.option("--case", "name", metavar="ID", help="The name of the case, with --from.")
+@complete
+@all_stated
 @policy
 @readings
 @sensitivity
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(
     context: click.Context, case: str | None, criterion: str | None, source: Path | None, name: str | None,
-    policy: str | None, reading: tuple[str, ...],
+    record: str | None, stated: str | None, policy: str | None, reading: tuple[str, ...],
     with_sensitivity: bool, why_not: bool, html: Path | None, with_json: bool,
 ) -> None:
     """Explain the decision for CASE: the tree of its criteria down to the rows and numbers they rest on.
@@ -65,8 +71,8 @@ def command(
         if name is None or criterion is not None:
             raise click.UsageError("with --from, give --case ID and at most a CRITERION")
         criterion = case
-        document = _from_batch(policies, source, name)
-    elif case is None or name is not None:
+        document = _from_batch(policies, source, name, complete_of(record, stated, source))
+    elif case is None or name is not None or record is not None or stated is not None:
         raise click.UsageError("give the file of a CASE, or --from INPUT --case ID")
     else:
         document = the_document(Path(case))
@@ -107,9 +113,9 @@ def command(
     context.exit(EXIT_CODES[determination.decision])
 
 
-def _from_batch(policies: Policies, source: Path, name: str) -> Document:
+def _from_batch(policies: Policies, source: Path, name: str, complete: Complete) -> Document:
     from policy_kb.batch.engine import policies_of
     from policy_kb.batch.one_case import document_from
 
     policy = policies_of(policies)[0]
-    return document_from(policy.program, policy.rules.known, source, name)
+    return document_from(policy.program, policy.rules.known, source, name, complete)

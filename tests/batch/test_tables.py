@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_kb import dates
-from policy_kb.batch.shape import Openness, given_table
-from policy_kb.batch.tables import MOST_PROBLEMS, Batch, connect, read_tables
+from policy_kb.batch.shape import Complete, Openness, given_table
+from policy_kb.batch.tables import MOST_PROBLEMS, Batch, connect, read_case, read_tables
 from policy_kb.batch.values import reads
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused
@@ -145,11 +145,15 @@ def _tables(draw: st.DrawFn) -> dict[str, tuple[list[str], list[list[str | None]
             rows = [[*row, value(st.sampled_from(["true", "false"]))] for row in rows]
         order = draw(st.permutations(range(len(columns))))
         tables[name] = [columns[at] for at in order], [[row[at] for at in order] for row in rows]
-    if draw(st.booleans()):
-        listed = draw(st.lists(st.tuples(names, st.sampled_from(_LISTED)), max_size=4))
-        odd = st.sampled_from(["age", "met", "product", "attested", "theraphy"])
-        rows = [[value(st.just(case)), draw(odd) if draw(is_odd) else name] for case, name in listed]
-        tables["_incomplete"] = ["case", "relation"], rows
+    for table, relations, odd in (
+        ("_incomplete", _LISTED, ["age", "met", "product", "attested", "theraphy"]),
+        ("_stated", [*_LISTED, "request", "attested", "documentation"], ["met", "product", "theraphy"]),
+    ):
+        if draw(st.booleans()):
+            listed = draw(st.lists(st.tuples(names, st.sampled_from(relations)), max_size=4))
+            rows = [[value(st.just(case)), draw(st.sampled_from(odd)) if draw(is_odd) else name]
+                    for case, name in listed]
+            tables[table] = ["case", "relation"], rows
     return tables
 
 
@@ -157,24 +161,29 @@ def _scalar(text: str | None) -> Scalar:
     return Scalar(text or "", Form.NOTHING if text is None else Form.PLAIN, NOWHERE)
 
 
-def _document(case: str, tables: Given, record_complete: bool) -> Document:
+def _document(case: str, tables: Given, record_complete: bool, all_stated: bool) -> Document:
     """What the tables say of one case, as a case document."""
     entries: dict[str, Node] = {"case": _scalar(case)}
     if record_complete:
         entries["record"] = _scalar("complete")
-    for name, (columns, rows) in tables.items():
-        own = [dict(zip(columns, row, strict=True)) for row in rows]
-        own = [row for row in own if row["case"] == case]
-        if name == "_incomplete":
-            entries["incomplete"] = SequenceNode(tuple(_scalar(row["relation"]) for row in own), NOWHERE)
-        elif INPUTS[name].arity == 1:
-            entries[name] = _scalar("true" if own else "false")
-        elif own or not is_single(INPUTS[name]):
+    own = {name: [one for one in (dict(zip(columns, row, strict=True)) for row in rows) if one["case"] == case]
+           for name, (columns, rows) in tables.items()}
+    stated = {row["relation"] for row in own.get("_stated", ())}
+    for name, relation in INPUTS.items():
+        rows = own.get(name, [])
+        if not rows and (is_single(relation) or not (name in stated or (all_stated and name in tables))):
+            continue
+        if relation.arity == 1:
+            entries[name] = _scalar("true" if rows else "false")
+        else:
             nodes = [
                 MappingNode(tuple(Entry(key, NOWHERE, _scalar(row[key])) for key in row if key != "case"), NOWHERE)
-                for row in own
+                for row in rows
             ]
             entries[name] = SequenceNode(tuple(nodes), NOWHERE)
+    if own.get("_incomplete"):
+        nodes = [_scalar(row["relation"]) for row in own["_incomplete"]]
+        entries["incomplete"] = SequenceNode(tuple(nodes), NOWHERE)
     return Document(MappingNode(tuple(Entry(key, NOWHERE, node) for key, node in entries.items()), NOWHERE), "")
 
 
@@ -194,17 +203,39 @@ def _open(batch: Batch, case: str) -> dict[str, str]:
 
 
 @settings(max_examples=1000 if THOROUGH else 40)
-@given(_tables(), st.sampled_from(["csv", "parquet", "database"]), st.booleans())
-def test_a_batch_equals_its_cases_one_by_one(tables: Given, kind: str, record_complete: bool) -> None:
+@given(_tables(), st.sampled_from(["csv", "parquet", "database"]), st.booleans(), st.booleans())
+def test_a_batch_equals_its_cases_one_by_one(
+    tables: Given, kind: str, record_complete: bool, all_stated: bool
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        batch = read(write(Path(folder), kind, tables), record_complete=record_complete)
+        path = write(Path(folder), kind, tables)
+        batch = read(path, complete=Complete(record_complete, all_stated))
         if kind == "csv":
             tables = {name: (columns, [[text or None for text in row] for row in rows])
                       for name, (columns, rows) in tables.items()}
-        _assert_equal(batch, tables, record_complete)
+        accepted = _assert_equal(batch, tables, record_complete, all_stated)
+        _assert_explained(path, accepted, rejections(batch), complete=Complete(record_complete, all_stated))
 
 
-def _assert_equal(batch: Batch, tables: Given, record_complete: bool) -> None:
+def _assert_explained(
+    path: Path, accepted: Sequence[Facts], found: Sequence[tuple[str | None, str, int | None, str]], **options: Any
+) -> None:
+    """One case that is accepted and one that is not, read by themselves."""
+    for facts in accepted[:1]:
+        document = read_case(PROGRAM, KNOWN, path, facts.case, **options)
+        assert document is not None
+        alone = CaseReader(PROGRAM, KNOWN).read(document)
+        assert alone.digest == facts.digest
+        assert (alone.rows.keys(), alone.open) == (facts.rows.keys(), facts.open)
+    for case in [case for case, *_ in found if case is not None][:1]:
+        with pytest.raises(CaseRefused) as refused:
+            read_case(PROGRAM, KNOWN, path, case, **options)
+        assert sorted((one.span.line, one.message) for one in refused.value.diagnostics) == sorted(
+            {(row or 1, reason) for name, _, row, reason in found if name == case}
+        )
+
+
+def _assert_equal(batch: Batch, tables: Given, record_complete: bool, all_stated: bool) -> list[Facts]:
     of_rows = [(name, row[columns.index("case")]) for name, (columns, rows) in tables.items() for row in rows]
     names = {case for _, case in of_rows if reads(case, CASE, Tables({})) is None}
     accepted: list[Facts] = []
@@ -212,7 +243,7 @@ def _assert_equal(batch: Batch, tables: Given, record_complete: bool) -> None:
     reader = CaseReader(PROGRAM, KNOWN)
     for case in names:
         try:
-            accepted.append(reader.read(_document(case, tables, record_complete)))
+            accepted.append(reader.read(_document(case, tables, record_complete, all_stated)))
         except CaseRefused as problem:
             refused[case] = {one.message for one in problem.diagnostics}
     found = rejections(batch)
@@ -233,6 +264,7 @@ def _assert_equal(batch: Batch, tables: Given, record_complete: bool) -> None:
     for facts in accepted:
         wanted = {name: why for name, why in facts.open.items() if INPUTS[name].always_open is None}
         assert _open(batch, facts.case) == wanted
+    return accepted
 
 
 def test_the_order_of_columns_and_rows_does_not_matter(tmp_path: Path) -> None:
@@ -268,25 +300,41 @@ def test_typed_columns_give_what_their_texts_give(tmp_path: Path) -> None:
 # --- what is known ---
 
 
-def test_a_relation_is_open_unless_its_table_or_its_declaration_states_it(tmp_path: Path) -> None:
+def test_a_table_states_its_relation_for_the_cases_with_rows_in_it(tmp_path: Path) -> None:
     write_csv(tmp_path / "request.csv", *request("A", "B"))
-    write_csv(tmp_path / "relapse.csv", ("case", "on"), [])
+    write_csv(tmp_path / "relapse.csv", ("case", "on"), [("A", "2025-01-01")])
+    write_csv(tmp_path / "attested.csv", ("case",), [("A",)])
+    write_csv(tmp_path / "mri.csv", ("case", "on", "finding", "lesions"), [])
     write_csv(tmp_path / "documentation.csv", ("case", "supports"), [("A", "prior therapy")])
-    write_csv(tmp_path / "_incomplete.csv", ("case", "relation"), [("A", "billing_code"), ("A", "mri")])
-    shape = read(tmp_path).shape
-    assert list(shape) == list(INPUTS)
-    assert shape["relapse"].openness is Openness.NEVER
-    assert not shape["relapse"].has_rows
-    assert shape["therapy"].openness is Openness.ALWAYS
-    assert shape["documentation"].openness is Openness.ALWAYS
-    assert shape["attested"].openness is Openness.NEVER
-    assert shape["age"].openness is Openness.NEVER
-    assert (shape["billing_code"].openness, shape["mri"].openness) == (Openness.SOME, Openness.SOME)
-    batch = read(tmp_path, record_complete=True)
+    batch = read(tmp_path)
+    assert list(batch.shape) == list(INPUTS)
+    shape = {name: one.openness for name, one in batch.shape.items()}
+    assert shape["relapse"] is Openness.SOME
+    assert shape["therapy"] is shape["mri"] is shape["documentation"] is Openness.ALWAYS
+    assert shape["attested"] is shape["age"] is shape["billing_code"] is Openness.NEVER
+    assert "relapse" not in _open(batch, "A")
+    assert _open(batch, "B")["relapse"] == "not stated"
+    assert batch.unstated == ("relapse", "mri")
+
+    batch = read(tmp_path, complete=Complete(tables=True))
+    assert batch.shape["relapse"].openness is batch.shape["mri"].openness is Openness.NEVER
+    assert batch.shape["therapy"].openness is Openness.ALWAYS
+    assert batch.unstated == ()
+
+    write_csv(tmp_path / "_stated.csv", ("case", "relation"), [("B", "relapse"), ("B", "therapy"), ("A", "relapse")])
+    write_csv(tmp_path / "_incomplete.csv", ("case", "relation"),
+              [("A", "billing_code"), ("A", "relapse"), ("B", "mri")])
+    batch = read(tmp_path)
+    opened = {case: _open(batch, case) for case in "AB"}
+    assert (opened["A"]["relapse"], opened["A"]["billing_code"]) == ("incomplete", "incomplete")
+    assert opened["B"].keys() == opened["A"].keys() - {"billing_code", "relapse", "therapy"}
+    assert (opened["A"]["mri"], opened["B"]["mri"]) == ("not stated", "incomplete")
+
+    batch = read(tmp_path, complete=Complete(record=True))
     assert batch.shape["therapy"].openness is Openness.NEVER
     assert batch.shape["documentation"].openness is Openness.ALWAYS
-    assert _open(batch, "A") == {"billing_code": "incomplete", "mri": "incomplete"}
-    assert _open(batch, "B") == {}
+    assert _open(batch, "A") == {"billing_code": "incomplete", "relapse": "incomplete"}
+    assert _open(batch, "B") == {"mri": "incomplete"}
 
 
 def test_uncertain_rows_are_looked_for(tmp_path: Path) -> None:
@@ -323,6 +371,7 @@ def test_uncertain_rows_are_looked_for(tmp_path: Path) -> None:
          "did you mean `_incomplete`?"),
         ("met.csv", ("case",), "`met` is decided by the rules, not stated by a case", "remove it"),
         ("product.csv", ("product",), "`product` belongs to the rules: it is the same for every case", "remove it"),
+        ("stated.csv", ("case", "relation"), "`stated` is not a relation of a case", "did you mean `_stated`?"),
         ("_incomplete.csv", ("case", "relations"), "`relations` is not a column of `_incomplete`",
          "did you mean `relation`?"),
     ],
@@ -705,10 +754,25 @@ def test_tables_of_a_database_are_the_relations_of_cases_and_no_views(tmp_path: 
     with duckdb.connect(str(path)) as database:
         database.execute(f"CREATE VIEW relapse AS FROM read_csv('{tmp_path / 'secret.csv'}')")
         database.execute("CREATE SCHEMA mine; CREATE TABLE mine.notes (x INTEGER)")
+        database.execute("CREATE MACRO attested() AS TABLE SELECT 'A' AS \"case\"")
+        database.execute("""CREATE TABLE mri("case" VARCHAR, "on" DATE, finding VARCHAR,
+                            lesions INTEGER GENERATED ALWAYS AS (random()::INTEGER) VIRTUAL)""")
+        database.execute("CREATE TABLE age(\"case\" VARCHAR, years INTEGER DEFAULT (random()))")
+    computed = "the column `lesions` of `mri` is computed when it is read; only stored rows are"
     assert refusals(path) == [
-        ("cases.db", "`relapse` is a view, not a table", "write it to a table: `CREATE TABLE ... AS FROM relapse`"),
         ("cases.db", "`theraphy` is not a relation of a case", "did you mean `therapy`?"),
+        ("attested", "`attested` is a macro, not a table", "remove it, or keep it in another schema"),
+        ("mri", computed, "store its values: `CREATE TABLE ... AS FROM mri`"),
+        ("relapse", "`relapse` is a view, not a table", "write it to a table: `CREATE TABLE ... AS FROM relapse`"),
     ]
+
+
+def test_a_database_that_was_not_closed_is_refused(tmp_path: Path) -> None:
+    """What its log holds would be done as it is opened."""
+    path = write(tmp_path, "database", {"request": request("A")})
+    (tmp_path / "cases.db.wal").touch()
+    assert refusals(path) == [("cases.db", "the database was not closed: `cases.db.wal` is beside it",
+                               "open it with DuckDB and close it, which writes that into it")]
 
 
 def test_an_empty_database_is_refused(tmp_path: Path) -> None:
@@ -718,11 +782,13 @@ def test_an_empty_database_is_refused(tmp_path: Path) -> None:
     )]
 
 
-@pytest.mark.parametrize("name", ["it's", "a[1]*?", "a'); DROP TABLE x; --", 'say "x"', "phase=continuation", "\\ {}"])
+@pytest.mark.parametrize("name", ["it's", "a[1]*?", "a'); DROP TABLE x; --", 'say "x"', "phase=continuation", "\\ {}",
+                                  "{a,a1}", "a\nb %41", "**", b"\xff".decode(errors="surrogateescape")])
 def test_the_name_of_a_folder_is_only_a_name(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
-    write_parquet(folder / "request.parquet", *request("A"))
+    write_parquet(tmp_path / "request.parquet", *request("A"))
+    (tmp_path / "request.parquet").rename(folder / "request.parquet")
     write_csv(folder / "relapse.csv", ("case", "on"), [("A", "2025-01-01")])
     # What a pattern would find as well.
     (tmp_path / "a1").mkdir()

@@ -17,11 +17,12 @@ _Result = TypeVar("_Result")
 
 @record
 class Entry:
-    """What stands in a folder; `size` in bytes, 0 of a folder."""
+    """What stands in a folder; `size` in bytes, 0 of a folder; `changed` in milliseconds since 1970."""
 
     name: str
     is_folder: bool
     size: int
+    changed: int
 
 
 class Folder:
@@ -85,10 +86,11 @@ class Folder:
     def entries(self) -> list[Entry]:
         """What stands in the folder, by name."""
         found = self._asked(lambda: list(self._system.listStatus(self._place)))
-        return sorted(
-            (Entry(str(one.getPath().getName()), bool(one.isDirectory()), int(one.getLen())) for one in found),
-            key=lambda entry: entry.name,
-        )
+        return sorted(map(_entry, found), key=lambda entry: entry.name)
+
+    def entry(self) -> Entry | None:
+        """What is at the path now, if there is anything."""
+        return _entry(self._asked(lambda: self._system.getFileStatus(self._place))) if self.exists() else None
 
     def is_same(self, other: Folder) -> bool:
         return bool(self._place.equals(other._place))
@@ -107,3 +109,9 @@ class Folder:
         if not self._asked(lambda: self._system.rename(self._place, other._place)):
             raise other.refused("cannot be written: its file system does not let it be renamed",
                                 "check the permissions of the folder that it is in")
+
+
+def _entry(status: Any) -> Entry:
+    is_folder = bool(status.isDirectory())
+    return Entry(str(status.getPath().getName()), is_folder, 0 if is_folder else int(status.getLen()),
+                 int(status.getModificationTime()))

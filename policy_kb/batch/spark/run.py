@@ -20,10 +20,11 @@ from policy_kb.batch.engine import (
     refuse_batch,
     same_vocabulary,
 )
+from policy_kb.batch.openness import count_not_stated
 from policy_kb.batch.results import Written
 from policy_kb.batch.script import REFUSING, Query
-from policy_kb.batch.shape import CASE, given_table
-from policy_kb.batch.spark.dialect import SPARK
+from policy_kb.batch.shape import CASE, Complete, given_table
+from policy_kb.batch.spark.dialect import SPARK, SPARK_VALUES
 from policy_kb.batch.spark.folders import Folder
 from policy_kb.batch.spark.functions import keep, run
 from policy_kb.batch.spark.output import beside, check_output, remove, whole_folder
@@ -50,7 +51,7 @@ _LAST_COLUMNS = {"missing": "ARRAY<STRUCT<relation: STRING, why: STRING>>", "not
 
 
 def batch(
-    policy: str | None, source: str, output: str, rejects: str | None, record_complete: bool,
+    policy: str | None, source: str, output: str, rejects: str | None, complete: Complete,
     readings: Mapping[str, str], progress: Progress | None = None,
 ) -> tuple[Summary, int]:
     """Decide all cases of a folder of Parquet tables and write one row for each to the folder `output`; the paths are
@@ -73,7 +74,7 @@ def batch(
     first = policies[0]
     copies = beside(target, "copies")
     try:
-        cases = read_tables(session, first.program, first.rules.known, folder, copies, record_complete=record_complete)
+        cases = read_tables(session, first.program, first.rules.known, folder, copies, complete=complete)
         return _decided(policies, chosen, cases, target, aside, tell), cases.unnamed
     finally:
         remove(copies)
@@ -92,12 +93,14 @@ def _decided(
             raise refuse_batch(work.problems(), cases.cases, rejected, cases.unnamed, Path(cases.place))
         with _both(target, aside) as (unfinished, unfinished_aside):
             written = work.write(unfinished, tell)
-            add_up(written[1].cases, cases.cases - rejected, Path(cases.place))
             if unfinished_aside is not None and aside is not None:
                 work.write_rejects(unfinished_aside, aside.path)
+            cases.found.check()
+            add_up(written[1].cases, cases.cases - rejected, Path(cases.place))
             summary = summarise_rows(
                 written[0], SPARK, written[1], {policy.number: policy.program for policy in policies},
                 rejected=rejected if aside is not None else None,
+                not_stated=work.not_stated(written[1].cases),
             )
     return summary
 
@@ -213,10 +216,19 @@ class _Work:
             _write(rows, location)
         tell("summing up", 0, 1)
         table = "written"
-        session.read.parquet(location).createOrReplaceTempView(table)
+        session.read.option("__globPaths__", "false").parquet(location).createOrReplaceTempView(table)
         [(cases,)] = session.sql(f"SELECT count(*) FROM {table}").collect()
         written = Written(Path(unfinished.path), table, cases, criteria)
         return (lambda query: [tuple(row) for row in session.sql(query).collect()]), written
+
+    def not_stated(self, decided: int) -> Mapping[str, int]:
+        """As of `Outcome`."""
+        assert self.refusals is not None
+        self.refusals.createOrReplaceTempView(_REFUSED)
+        return count_not_stated(
+            lambda query: self.session.sql(query).collect(), self.cases.unstated, self.cases.shape, decided,
+            f"SELECT {_CASE} FROM {_REFUSED}", SPARK_VALUES,
+        )
 
     def write_rejects(self, unfinished: Folder, path: str) -> None:
         """Write every problem of the cases put aside, as CSV or Parquet."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from policy_kb.batch.columns import Why
+from policy_kb.batch.files import CHANGED, LET_BE
 from policy_kb.batch.sources import Source
 from policy_kb.batch.spark.folders import Entry, Folder
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, quoted
@@ -29,12 +30,26 @@ _TYPES = {
 
 @record
 class Found:
-    """The tables of a folder, what is wrong with them, and their size in bytes. A table comes with its rows, and
-    whether it is in parts."""
+    """The tables of a folder, and what is wrong with them. A table comes with its rows, and whether it is in parts.
+    `files` are those that are read, as they were when they were found."""
 
     sources: dict[str, tuple[Source, DataFrame, bool]]
     problems: list[Diagnostic]
-    size: int
+    files: list[tuple[Folder, Entry]]
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum(entry.size for _, entry in self.files)
+
+    def check(self) -> None:
+        """Raises CaseRefused if a file is no longer what it was."""
+        changed = [
+            Diagnostic(Kind.UNREADABLE, Span(file.path, 1), CHANGED, LET_BE)
+            for file, entry in self.files if file.entry() != entry
+        ]
+        if changed:
+            raise CaseRefused(changed)
 
 
 def find_tables(
@@ -43,13 +58,12 @@ def find_tables(
     """The tables `NAME.parquet`, each a file or a folder with the parts of a table. `refusal` says why there can be no
     table of a name, with a hint. Spark passes over a file whose name begins with `_`: such a one is copied to the
     folder `copies`, under another name."""
-    found = Found({}, [], 0)
+    found = Found({}, [], [])
     if not folder.exists():
         raise folder.refused("no such file", "check the path")
     if not folder.is_folder():
         raise folder.refused("Spark reads a folder of Parquet tables, such as `request.parquet`",
                              "give such a folder, or use `--engine duckdb`")
-    size = 0
 
     def problem(place: str, message: str, hint: str, kind: Kind = Kind.BAD_TABLE) -> None:
         found.problems.append(Diagnostic(kind, Span(place, 1), message, hint))
@@ -74,7 +88,7 @@ def find_tables(
         parts = _parts(table, place, problem) if entry.is_folder else [entry]
         if not parts:
             continue
-        size += sum(part.size for part in parts)
+        found.files.extend((table.child(part.name) if entry.is_folder else table, part) for part in parts)
         if not entry.is_folder and entry.name.startswith("_"):
             copied = copies.child(f"copy{entry.name}")
             table.copy(copied)
@@ -90,7 +104,7 @@ def find_tables(
     if not found.sources and not found.problems:
         problem(folder.path, "no table is in this folder",
                 "a folder holds one table for each relation, such as `request.parquet`")
-    return Found(found.sources, found.problems, size)
+    return found
 
 
 def _parts(table: Folder, place: str, problem: Callable[..., None]) -> list[Entry]:

@@ -6,23 +6,21 @@ driver: the rows stay where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from policy_kb.batch.columns import (
     Column,
     Columns,
-    Counted,
-    Reasons,
     Why,
     has_a_row,
     no_row,
     second_row,
-    shape_of,
 )
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Shape, given_table
-from policy_kb.batch.sources import INCOMPLETE_TABLE, Source
+from policy_kb.batch.openness import Listing, States, Stating
+from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape, given_table
+from policy_kb.batch.sources import INCOMPLETE_TABLE, LISTINGS, STATED_TABLE, Source
 from policy_kb.batch.spark.dialect import SPARK_VALUES, SparkValues
 from policy_kb.batch.spark.folders import Folder
 from policy_kb.batch.spark.functions import keep
@@ -32,7 +30,7 @@ from policy_kb.batch.tables import MOST_PROBLEMS, Problem
 from policy_kb.batch.values import BadColumnError, TextReader, ValueSql
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
+from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.load.values import Known
 from policy_kb.record import record
 from policy_kb.source import Span
@@ -46,7 +44,9 @@ REJECT_COLUMNS = (CASE, "table", "part", "row", "reason")
 # What is wrong with a row as a whole stands in the place of a column's number.
 _NO_REQUEST, _SECOND, _MISSING = -1, -2, -3
 
-_name, _text = SPARK_VALUES.name, SPARK_VALUES.text
+_STATES = "batch_states"
+
+_name = SPARK_VALUES.name
 _CASE = _name(CASE)
 
 
@@ -54,7 +54,8 @@ _CASE = _name(CASE)
 class SparkBatch:
     """The cases of a batch, in the prepared tables of `session`, without the rejected ones.
 
-    `rejects` has all problems, if there are any (the columns of `REJECT_COLUMNS`). The rest is as in `Batch`.
+    `rejects` has all problems, if there are any (the columns of `REJECT_COLUMNS`); `found` are the tables as they were
+    found. The rest is as in `Batch`.
     """
 
     session: SparkSession
@@ -65,6 +66,8 @@ class SparkBatch:
     unnamed: int
     problems: tuple[Problem, ...]
     rejects: DataFrame | None
+    unstated: tuple[str, ...]
+    found: Found
 
 
 @dataclass
@@ -97,7 +100,7 @@ class _Table:
 
 def read_tables(
     session: SparkSession, program: CheckedProgram, known: Known, folder: Folder, copies: Folder, *,
-    record_complete: bool = False,
+    complete: Complete = AS_STATED,
 ) -> SparkBatch:
     """The batch in a folder of Parquet tables. `copies`: see `find_tables`. Raises CaseRefused with all problems of the
     tables; rows are not refused but rejected with their cases."""
@@ -107,20 +110,20 @@ def read_tables(
     columns = Columns(program, known, SparkValues(register))
     found = find_tables(session, folder, columns.refusal, copies)
     divide(session, found.size)
-    return _Reader(columns, session, found, folder.path, record_complete).batch()
+    return _Reader(columns, session, found, folder.path, complete).batch()
 
 
 class _Reader:
     def __init__(
-        self, columns: Columns, session: SparkSession, found: Found, place: str, record_complete: bool
+        self, columns: Columns, session: SparkSession, found: Found, place: str, complete: Complete
     ):
         self.columns, self.inputs = columns, columns.inputs
         self.session, self.found, self.place = session, found, place
-        self.record_complete = record_complete
+        self.complete = complete
         self.tables: dict[str, _Table] = {}
 
     def batch(self) -> SparkBatch:
-        for number, name in enumerate([*self.inputs, INCOMPLETE_TABLE]):
+        for number, name in enumerate([*self.inputs, *LISTINGS]):
             if name in self.found.sources:
                 self.add_table(number, *self.found.sources[name])
         for message, hint in self.columns.alike():
@@ -142,8 +145,9 @@ class _Reader:
                 f"SELECT count(DISTINCT {_CASE}) FROM {request.view} WHERE {request.case.accepts} AND {_CASE} NOT IN "
                 f"(SELECT batch_case FROM batch_rejected_cases)"
             )[0]
-        shape = self.prepare(is_bad)
-        return SparkBatch(self.session, self.place, shape, cases, rejected, unnamed, problems, rejects)
+        shape, unstated = self.prepare(is_bad)
+        return SparkBatch(self.session, self.place, shape, cases, rejected, unnamed, problems, rejects, unstated,
+                          self.found)
 
     # the tables as such
 
@@ -245,8 +249,8 @@ class _Reader:
             f"LIMIT {MOST_PROBLEMS}"
         ).collect()
         problems = tuple(
-            Problem(place_of(by_number[number].name, part), row, case, *self.why(by_number[number], place, said))
-            for number, part, row, case, place, said in first
+            Problem(table.name, row, case, *self.why(table, place, said), place_of(table.source.place, part))
+            for table, part, row, case, place, said in ((by_number[number], *one) for number, *one in first)
         )
         return rejected, unnamed, problems, self.with_reasons(found)
 
@@ -309,7 +313,7 @@ class _Reader:
 
     def second_rows(self) -> Iterator[str]:
         for name, table in self.tables.items():
-            if name == INCOMPLETE_TABLE or not is_single(self.inputs[name]):
+            if name in LISTINGS or not is_single(self.inputs[name]):
                 continue
             order = f"{_name(PART)}, {_name(ROW)}"
             yield (
@@ -348,14 +352,18 @@ class _Reader:
 
     # what is handed on
 
-    def prepare(self, is_bad: bool) -> Shape:
-        """Make the prepared tables: divided by case, so that what joins them stays where it is."""
-        counted = {name: Counted(table.rows, table.uncertain) for name, table in self.tables.items()}
-        shape, reasons = shape_of(self.inputs, counted, self.exceptions(is_bad), self.record_complete)
-        for name, given in shape.items():
-            if not given.has_rows:
+    def prepare(self, is_bad: bool) -> tuple[Shape, tuple[str, ...]]:
+        """Make the prepared tables: divided by case, so that what joins them stays where it is. The shape, and the
+        relations that have a table and are open for a case that has no row in it."""
+        stating = self.stating(is_bad)
+        openness = self.prepare_open(stating)
+        shape: dict[str, Given] = {}
+        for name in self.inputs:
+            table = self.tables.get(name)
+            has_rows = table is not None and (table.rows > 0 or name == REQUEST)
+            given = shape[name] = Given(has_rows, table is not None and table.uncertain > 0, openness[name])
+            if table is None or not has_rows:
                 continue
-            table = self.tables[name]
             columns = table.columns[:-1] if table.has_uncertain else table.columns
             picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
             if not given.has_uncertain:
@@ -369,41 +377,37 @@ class _Reader:
                 f"SELECT {names}, bool_and(batch_uncertain) AS {_name(UNCERTAIN)} FROM (SELECT {picked}, {last} AS "
                 f"batch_uncertain FROM {self.accepted(table, is_bad)}) AS given GROUP BY {names}"
             )
-        if reasons:
-            self.hand_on(OPEN_TABLE, self.open_cases(reasons, is_bad))
-        return shape
+        return shape, stating.unstated(openness)
+
+    def stating(self, is_bad: bool) -> Stating:
+        """What the tables state."""
+        def listing(name: str) -> Listing | None:
+            table = self.tables.get(name)
+            if table is None or not table.rows:
+                return None
+            return Listing(self.accepted(table, is_bad), table.columns[1].sql.value)
+
+        given = {name: self.accepted(table, is_bad) for name, table in self.tables.items() if table.rows}
+        return Stating(
+            States(self.inputs.values()), self.tables, self.accepted(self.tables[REQUEST], is_bad), given,
+            listing(STATED_TABLE), listing(INCOMPLETE_TABLE), self.complete,
+        )
+
+    def prepare_open(self, stating: Stating) -> Mapping[str, Openness]:
+        """Make the table of what is open for some cases; for which each relation is."""
+        query, states = stating.query(SPARK_VALUES), stating.states
+        if query is None:
+            return stating.constant()
+        self.hand_on(_STATES, query)
+        openness = states.openness(lambda query: self.session.sql(query).collect(), _STATES)
+        some = [name for name, one in openness.items() if one is Openness.SOME]
+        if some:
+            self.session.sql(states.reasons(some, _STATES, SPARK_VALUES)).createOrReplaceTempView(_name(OPEN_TABLE))
+        return openness
 
     def hand_on(self, table: str, query: str) -> None:
         rows = keep(self.session.sql(query).repartition(_CASE).sortWithinPartitions(_CASE))
         rows.createOrReplaceTempView(_name(table))
-
-    def exceptions(self, is_bad: bool) -> set[str]:
-        """The relations that are listed as incomplete, for any case."""
-        table = self.tables.get(INCOMPLETE_TABLE)
-        if table is None or not table.rows:
-            return set()
-        found = self.session.sql(
-            f"SELECT DISTINCT {table.columns[1].sql.value} FROM {self.accepted(table, is_bad)}"
-        ).collect()
-        return {name for name, in found}
-
-    def open_cases(self, reasons: Reasons, is_bad: bool) -> str:
-        """What is open for some cases; `reasons` are why each is open for the others, if it is."""
-        table = self.tables[INCOMPLETE_TABLE]
-        relation = table.columns[1].sql.value
-        picked = "".join(
-            f", max(CASE WHEN {relation} = {_text(name)} THEN {_text(INCOMPLETE)} END) AS {_name(name)}"
-            for name in reasons
-        )
-        query = f"SELECT {_CASE}{picked} FROM {self.accepted(table, is_bad)} GROUP BY {_CASE}"
-        if not any(reasons.values()):
-            return query
-        others = "".join(
-            f", coalesce({_name(name)}, {_text(reason)}) AS {_name(name)}" if reason else f", {_name(name)}"
-            for name, reason in reasons.items()
-        )
-        requested = f"(SELECT {_CASE} FROM {self.accepted(self.tables[REQUEST], is_bad)})"
-        return f"SELECT {_CASE}{others} FROM {requested} LEFT JOIN ({query}) USING ({_CASE})"
 
     def accepted(self, table: _Table, is_bad: bool) -> str:
         """What stands after FROM for the rows of the cases that are not rejected."""
@@ -415,5 +419,5 @@ class _Reader:
 
 def place_of(table: str, part: str | None) -> str:
     """How messages name the table of a row, and the file in it."""
-    return f"{table}.parquet/{part}" if part else table
+    return f"{table}/{part}" if part else table
 
