@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from policy_kb.load.documents import Document
 from policy_kb.load.nodes import Entry, Form, Mapping, Scalar
 from policy_kb.load.values import Known
 from policy_kb.source import Span
+from policy_kb.text import UnseenCharacterError, normal
 
 
 def document_from(
@@ -20,6 +22,8 @@ def document_from(
     """The case of this name in a batch: NDJSON, a folder of tables or a database, read by the vocabulary of `program`
     and the rows of its known relations, as a batch reads it. Raises CaseRefused where there is none,
     or where it was rejected."""
+    with suppress(UnseenCharacterError):
+        case = normal(case)
     if is_lines(path):
         found = _in_lines(path, case, complete)
     else:

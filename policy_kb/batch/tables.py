@@ -34,7 +34,7 @@ from policy_kb.batch.sources import (
     find_in_folder,
     reading,
 )
-from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, TextReader, ValueSql, reads
+from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, TextReader, ValueSql
 from policy_kb.check.checked import CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
@@ -185,12 +185,12 @@ def connect(database: str = ":memory:") -> DuckDBPyConnection:
 @contextmanager
 def _in_order(connection: DuckDBPyConnection) -> Iterator[None]:
     """Rows are numbered in the order of their table."""
-    found = connection.execute("SELECT current_setting('preserve_insertion_order')").fetchone()
+    [(before,)] = connection.execute("SELECT current_setting('preserve_insertion_order')").fetchall()
     connection.execute("SET preserve_insertion_order = true")
     try:
         yield
     finally:
-        connection.execute(f"SET preserve_insertion_order = {'true' if found and found[0] else 'false'}")
+        connection.execute(f"SET preserve_insertion_order = {'true' if before else 'false'}")
 
 
 def register(connection: Any, name: str, reader: TextReader) -> None:
@@ -250,7 +250,7 @@ class _Reader:
         self.connection, self.files = connection, files
         self.path, self.place = path, display_name(path)
         self.complete = complete
-        self.case_name = case
+        self.case_name, self.name_of = case, TextReader(NAME, self.columns.values)
         find = find_in_folder if path.is_dir() else find_in_database
         self.finds = find(connection, files, path, self.columns.refusal)
         self.tables: dict[str, _Table] = {}
@@ -279,6 +279,11 @@ class _Reader:
         unasked: list[_Table] = []
         if leave_names and not any(table.is_bad or table.source.bad_lines for table in self.tables.values()):
             unasked = [table for name, table in self.tables.items() if table.rows and name not in LISTINGS]
+        is_changed = self.normalise_names(self.tables[REQUEST])
+        for table in self.tables.values():
+            # Names of a case that are not written alike are names without a request, and found out as such.
+            if is_changed or table not in unasked:
+                self.normalise_names(table)
         self.find_second_rows(unasked)
         self.find_without_request(unasked)
         self.find_missing_rows()
@@ -328,12 +333,12 @@ class _Reader:
 
     def number_of_rows(self, source: Source) -> int:
         with reading(source.place):
-            found = self.connection.execute(f"SELECT count(*) FROM {source.rows}").fetchone()
-        return int(found[0]) if found else 0
+            [(number,)] = self.connection.execute(f"SELECT count(*) FROM {source.rows}").fetchall()
+        return int(number)
 
     def of_case(self, source: Source, case: Column) -> Source:
         """The rows of the case alone, with their numbers in the table."""
-        bad_lines = tuple(line for line in source.bad_lines if line.case == self.case_name)
+        bad_lines = tuple(line for line in source.bad_lines if self.name_of(line.case) == self.case_name)
         rows = f"batch_rows_{len(self.tables)}"
         with reading(source.place):
             self.connection.execute(
@@ -371,6 +376,16 @@ class _Reader:
                 table.keep_as_it_is(column)
         table.is_bad = refused > 0
 
+    def normalise_names(self, table: _Table) -> bool:
+        """Let the names of cases be read in their normal form; whether any is not written so."""
+        case, name, rows = table.case, _name(CASE), table.source.rows
+        is_changed = f"{case.accepts} AND {case.changes}"
+        if not self.one(f"SELECT count(*) FROM {rows} WHERE {is_changed}", table)[0]:
+            return False
+        normal = f"CASE WHEN {is_changed} THEN {case.value} ELSE {name} END AS {name}"
+        table.source = replace(table.source, rows=f"(SELECT * REPLACE ({normal}) FROM {rows})")
+        return True
+
     @contextmanager
     def reading(self, tables: Sequence[_Table]) -> Iterator[None]:
         """As `reading`, of several tables: the unreadable one is looked for."""
@@ -385,8 +400,8 @@ class _Reader:
     def one(self, query: str, *tables: _Table) -> tuple[int, ...]:
         """The one row of a query over these tables."""
         with self.reading(tables):
-            row = self.connection.execute(query).fetchone()
-        return row or (0,)
+            [row] = self.connection.execute(query).fetchall()
+        return tuple(row)
 
     def find(self, query: str, *tables: _Table) -> None:
         """Add what a query gives to what was found."""
@@ -403,12 +418,13 @@ class _Reader:
         self.connection.execute("DROP TABLE IF EXISTS batch_bad")
         with reading(table.source.place):
             self.connection.execute(
-                f"CREATE TABLE batch_bad AS SELECT * FROM (SELECT {_ROW} AS batch_row{picked} FROM {table.numbered}) "
+                f"CREATE TABLE batch_bad AS SELECT * FROM (SELECT {_ROW} AS batch_row, {table.case.value} AS "
+                f"batch_case{picked} FROM {table.numbered}) "
                 f"WHERE NOT ({' AND '.join(f'accepts_{number}' for number in range(len(columns)))})"
             )
         for number in range(len(columns)):
             self.find(
-                f"SELECT {table.number}, batch_row, CASE WHEN accepts_0 THEN said_0 END, {number}, said_{number} "
+                f"SELECT {table.number}, batch_row, CASE WHEN accepts_0 THEN batch_case END, {number}, said_{number} "
                 f"FROM batch_bad WHERE NOT accepts_{number}", table
             )
         self.connection.execute("DROP TABLE batch_bad")
@@ -485,7 +501,7 @@ class _Reader:
             case = f"CASE WHEN batch_case IN (SELECT batch_case FROM {requested}) THEN batch_case END"
         for start in range(0, len(lines), _CHUNK):
             chunk = lines[start : start + _CHUNK]
-            names = [line.case if reads(line.case, NAME, self.columns.values) is None else None for line in chunk]
+            names = [self.name_of(line.case) for line in chunk]
             self.connection.execute(
                 f"INSERT INTO {_FOUND} SELECT {table.number}, batch_row, {case}, {_BAD_LINE}, said "
                 "FROM (SELECT unnest($1) AS batch_row, unnest($2::VARCHAR[]) AS batch_case, unnest($3) AS said)",

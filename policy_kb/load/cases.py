@@ -6,6 +6,7 @@ Everything wrong with a case is found before it is refused, once; nothing is par
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
@@ -18,6 +19,7 @@ from policy_kb.load.problems import Problems
 from policy_kb.load.values import BadValueError, Known, Tables, expected, read_value, said, written_text
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
+from policy_kb.text import UnseenCharacterError, normal
 
 MOST_ROWS = 1_000_000
 """Rows of one relation in one case."""
@@ -74,9 +76,14 @@ def drug_place(document: Document) -> Span:
 
 
 def named(document: Document) -> tuple[str | None, Span]:
-    """The case's name, as written (None where it cannot be read), and its place."""
+    """The case's name (None where it cannot be read), and its place."""
     entry = document.case.find("case")
-    return (_text_at(document.case, "case"), entry.node.span) if entry else (None, document.case.span)
+    if entry is None:
+        return None, document.case.span
+    name = _text_at(document.case, "case")
+    with suppress(UnseenCharacterError):
+        name = None if name is None else normal(name)
+    return name, entry.node.span
 
 
 def check_distinct(names: Iterable[tuple[str, Span]], seen: dict[str, Span] | None = None) -> None:
