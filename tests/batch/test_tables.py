@@ -631,7 +631,8 @@ def test_a_bad_line_of_the_requests_is_the_only_problem_of_its_case(tmp_path: Pa
 def test_lines_are_counted_over_line_breaks_in_values_empty_lines_and_bad_lines(tmp_path: Path) -> None:
     write_csv(tmp_path / "request.csv", *request("A"))
     (tmp_path / "prior_approval.csv").write_text(
-        '\ufeffcase,payer\r\nA,"two\r\nlines\u200b"\r\n\r\nA,x,y\r\nA,\r\n"A",fine\r\nA,""\r\n', encoding="utf-8", newline=""
+        '\ufeffcase,payer\r\nA,"two\r\nlines\u200b"\r\n\r\nA,x,y\r\nA,\r\n"A",fine\r\nA,""\r\n',
+        encoding="utf-8", newline=""
     )
     assert [one.row for one in read(tmp_path).problems] == [2, 5, 6, 8]
 
