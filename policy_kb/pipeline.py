@@ -7,6 +7,7 @@ is first used, and kept in a cache by the content of its files (see `policies`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ from policy_kb.record import field, record
 from policy_kb.source import Span
 
 if TYPE_CHECKING:
-    from policy_kb.explain.proof import Explanation, Node, OpenPoint
+    from policy_kb.explain.proof import Attempt, Explanation, Node, OpenPoint
+    from policy_kb.explain.why import Explainer
     from policy_kb.load.documents import Document
     from policy_kb.report.determination import Approval, Determination
 
@@ -209,14 +211,19 @@ def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Fact
         criteria,
         open_points(lookup, phase.root, phase.name),
         readings_used(rules.program, known, root),
-        lambda number: explainer.stating(Criterion(phase.name, number)),
+        partial(_stating, explainer, phase),
     )
+
+
+def _stating(explainer: Explainer, phase: Phase, number: str) -> list[Node | Attempt]:
+    return explainer.stating(Criterion(phase.name, number))
 
 
 def report(
     rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model, explanation: Explanation | None
 ) -> Determination:
     """The determination of a case."""
+    from policy_kb.explain.readings import readings_asked
     from policy_kb.explain.written import sentence
     from policy_kb.report.determination import NOT_APPLICABLE, Determination
     from policy_kb.report.wording import reason
@@ -225,7 +232,7 @@ def report(
         decision: str, why: str, criteria: Mapping[str, str], approval: tuple[Approval, ...] | None,
         missing: tuple[OpenPoint, ...],
     ) -> Determination:
-        used = explanation.readings if explanation else {}
+        used = explanation.readings if explanation else readings_asked(rules.program, known, phase.root)
         return Determination(
             facts.case, facts.source, phase, decision, why, criteria, approval, missing, notices, used, explanation,
             rules.digest, facts.digest, rules.program, facts.rows,

@@ -195,18 +195,22 @@ def new_engine(worlds: Worlds, known: Rows, name: str) -> Engine:
     return WithPyDatalog(worlds.program, known)
 
 
-def the_document(case: Mapping[str, object] | str | os.PathLike[str] | Document) -> Document:
-    """One case as a document; a file with none or several is refused."""
+def the_document(
+    case: Mapping[str, object] | str | os.PathLike[str] | Document, form: str | None = None
+) -> Document:
+    """One case as a document; a file with none or several is refused. `form` as of `read_documents`."""
     if isinstance(case, Document):
         return case
     if isinstance(case, Mapping):
         return parse_document(case)
     path = Path(case)
-    documents = list(read_documents(path))
-    if len(documents) != 1:
-        message = f"the file holds {len(documents)} cases; one is needed here"
-        raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), message, "give a file with one case")])
-    return documents[0]
+    documents = read_documents(path, form=form)
+    first = next(documents, None)
+    if first is None or next(documents, None) is not None:
+        message = f"the file holds {'no case' if first is None else 'several cases'}; one is needed here"
+        hint = "give a file with one case, or name one of them: `policy-kb explain --from FILE --case NAME`"
+        raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), message, hint)])
+    return first
 
 
 def load_policy(policy: str | os.PathLike[str], engine: str | None = None) -> Policy:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 class CaseFiles:
     """The cases of some files by name. Each file is read once, and kept. `paths` are the files to look in, or one
     folder of tables or a database, which are `complete` as said (`explain --from`); where there are none, each
-    determination's own is."""
+    determination's own is. `form` as of `read_documents`."""
 
-    def __init__(self, paths: Iterable[Path] = (), complete: Complete = AS_STATED):
-        self.paths, self.complete = tuple(paths), complete
+    def __init__(self, paths: Iterable[Path] = (), complete: Complete = AS_STATED, form: str | None = None):
+        self.paths, self.complete, self.form = tuple(paths), complete, form
         self._read: dict[tuple[Path, ...], dict[str, Document]] = {}
 
     def find(self, name: object, source: object, book: RuleBook) -> Document:
@@ -38,7 +38,7 @@ class CaseFiles:
         if len(paths) == 1 and is_tables(paths[0]):
             return _in_tables(paths[0], name, book, self.complete)
         if paths not in self._read:
-            self._read[paths] = _cases(paths)
+            self._read[paths] = _cases(paths, self.form)
         cases = self._read[paths]
         # Of one case there is no doubt which is meant: that it has another name is then what is wrong.
         found = next(iter(cases.values())) if len(cases) == 1 else cases.get(name) if isinstance(name, str) else None
@@ -56,13 +56,13 @@ def _in_tables(path: Path, name: object, book: RuleBook, complete: Complete) -> 
     return document_from(book.program, known, path, name if isinstance(name, str) else "", complete)
 
 
-def _cases(paths: tuple[Path, ...]) -> dict[str, Document]:
+def _cases(paths: tuple[Path, ...], form: str | None) -> dict[str, Document]:
     """The cases of files by name. A case without a name is refused, and so is a name that stands twice."""
     found: dict[str, Document] = {}
     seen: dict[str, Span] = {}
     problems: list[Diagnostic] = []
     for path in paths:
-        for document in read_documents(path):
+        for document in read_documents(path, form=form):
             name, span = named(document)
             if name is None:
                 problems += document.problems or [Diagnostic(Kind.MISSING_RELATION, span, "the case has no name")]

@@ -74,41 +74,40 @@ class _Commands(click.Group):
         try:
             return super().invoke(context)
         except Refused as refused:
-            show_refusal(refused, context.meta[_JSON])
+            show_diagnostics(refused.diagnostics, context.meta[_JSON])
             context.exit(RULES_REFUSED if isinstance(refused, RulesRefused) else INPUT_REFUSED)
         except click.ClickException as wrong:
             context.exit(show_usage(wrong, context.meta[_JSON]))
         except RecursionError:
             message, hint = ("the rules rest on each other too deeply to be explained",
                              "let fewer relations stand one upon the other: about 900 can")
-            show_refusal(RulesRefused([Diagnostic(Kind.TOO_MANY_ROWS, NOWHERE, message, hint)]), context.meta[_JSON])
+            show_diagnostics([Diagnostic(Kind.TOO_MANY_ROWS, NOWHERE, message, hint)], context.meta[_JSON])
             context.exit(RULES_REFUSED)
         except BrokenPipeError:  # what is left to say has no reader
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(PIPE_CLOSED)
 
 
-def show_refusal(refused: Refused, with_json: bool = False, most: int = 100) -> None:
+def show_diagnostics(diagnostics: Sequence[Diagnostic], with_json: bool, most: int = 100) -> None:
     """Every problem, on standard error; after a hundred, how many more there are. As JSON a list of all, on one line:
     of several cases each that is refused has its own."""
     if with_json:
         from policy_kb.commands._options import print_json
 
-        print_json([diagnostic.to_dict() for diagnostic in refused.diagnostics], indent=None, err=True)
+        print_json([diagnostic.to_dict() for diagnostic in diagnostics], indent=None, err=True)
         return
-    for diagnostic in refused.diagnostics[:most]:
+    for diagnostic in diagnostics[:most]:
         click.echo(str(diagnostic), err=True)
-    if len(refused.diagnostics) > most:
-        click.echo(f"... and {len(refused.diagnostics) - most} more problems", err=True)
+    if len(diagnostics) > most:
+        click.echo(f"... and {len(diagnostics) - most} more problems", err=True)
 
 
 def show_usage(wrong: click.ClickException, with_json: bool) -> int:
     """What is wrong with a command line, and how it is used; gives the exit code."""
     if with_json:
         context = getattr(wrong, "ctx", None)
-        hint = context.get_usage() if context is not None else None
-        message = printable(wrong.format_message())
-        show_refusal(Refused([Diagnostic(Kind.USAGE, NOWHERE, message, hint and printable(hint))]), with_json)
+        hint = printable(context.get_usage()) if context is not None else None
+        show_diagnostics([Diagnostic(Kind.USAGE, NOWHERE, printable(wrong.format_message()), hint)], with_json)
     else:
         said = io.StringIO()
         wrong.show(said)
@@ -117,7 +116,7 @@ def show_usage(wrong: click.ClickException, with_json: bool) -> int:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, prog_name="policy-kb", message="%(prog)s %(version)s")
 def program() -> None:
     """Decide, explain and prove whether a case meets a coverage policy.
 

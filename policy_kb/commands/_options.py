@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,49 @@ import click
 if TYPE_CHECKING:
     from policy_kb.batch.shape import Complete
 
+_FORMATS, _ENGINES = ("yaml", "json", "ndjson"), ("compiled", "pydatalog")
+
+
+def words(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Words of a command line, in the normal form of all text that is read: for `callback`."""
+    from policy_kb.text import UnseenCharacterError, normal
+
+    try:
+        return normal(value) if isinstance(value, str) else value and tuple(map(normal, value))
+    except UnseenCharacterError as problem:
+        raise click.BadParameter(f"it {problem}; {problem.hint}") from None
+
+
+def _readings_of(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> Mapping[str, str]:
+    """`NAME=CHOICE` options as a mapping; anything else is wrong usage."""
+    chosen: dict[str, str] = {}
+    for option in words(context, parameter, value):
+        name, equals, choice = (part.strip() for part in option.partition("="))
+        if not equals or not name or not choice:
+            raise click.BadParameter(f"`{option}` is not NAME=CHOICE")
+        if chosen.get(name, choice) != choice:
+            raise click.BadParameter(f"`{name}` is given two choices")
+        chosen[name] = choice
+    return chosen
+
+
 cases = click.argument("cases", metavar="CASE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 case = click.argument("case", metavar="CASE", type=click.Path(path_type=Path))
+form = click.option(
+    "--format", "form", type=click.Choice(_FORMATS),
+    help="How a CASE is written that has no ending, such as `-`, the standard input (default: yaml).",
+)
 policy = click.option(
-    "--policy", metavar="FILE.dl", help="The policy's rule file or number, instead of the one that covers the drug."
+    "--policy", metavar="POLICY", help="The number or the rule file of the policy that decides; default: the one that "
+    "covers what is asked for.",
+)
+engine = click.option(
+    "--engine", type=click.Choice(_ENGINES),
+    help="What evaluates the rules; the answers are the same. Default: pydatalog for one case, compiled for several.",
 )
 readings = click.option(
-    "--reading", multiple=True, metavar="NAME=CHOICE", help="Read the guideline so in this run; may be repeated."
+    "--reading", multiple=True, metavar="NAME=CHOICE", callback=_readings_of,
+    help="Read the guideline so in this run; may be repeated.",
 )
 sensitivity = click.option(
     "--sensitivity", "with_sensitivity", is_flag=True,
@@ -32,7 +69,7 @@ all_stated = click.option(
     "--stated", type=click.Choice(["all"]),
     help="Every table holds all rows there are, also of the cases that have no row in it.",
 )
-as_json = click.option("--json", "with_json", is_flag=True, help="Print the result as JSON.")
+as_json = click.option("--json", "with_json", is_flag=True, help="Print the result as JSON, and refusals too.")
 
 _COLOURS = {"met": "green", "not met": "red", "needs information": "yellow", "not applicable": "cyan"}
 
@@ -46,23 +83,8 @@ def complete_of(record: str | None, stated: str | None, source: str | Path) -> C
     return Complete(record is not None, stated is not None)
 
 
-def readings_of(options: tuple[str, ...]) -> dict[str, str]:
-    """`NAME=CHOICE` options as a mapping; anything else is wrong usage."""
-    chosen: dict[str, str] = {}
-    for option in options:
-        name, equals, choice = option.partition("=")
-        if not equals or not name or not choice:
-            raise click.BadParameter(f"`{option}` is not NAME=CHOICE", param_hint="--reading")
-        if chosen.get(name, choice) != choice:
-            raise click.BadParameter(f"`{name}` is given two choices", param_hint="--reading")
-        chosen[name] = choice
-    return chosen
-
-
 def styled() -> Callable[[str, str], str]:
     """Colours a text by the answer it gives: on a terminal only, and not where the variable NO_COLOR is set."""
-    import os
-
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return lambda text, answer: text
     return lambda text, answer: click.style(text, fg=_COLOURS[answer]) if answer in _COLOURS else text
@@ -76,10 +98,7 @@ def width() -> int:
 
 
 def print_json(value: Any, indent: int | None = 2, *, err: bool = False) -> None:
-    """A result as JSON. What a terminal would obey is escaped, also where it stands in the name of a file."""
-    import json
-    import re
+    """A result as JSON."""
+    from policy_kb.report.as_json import written
 
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    click.echo(re.sub("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda sign: f"\\u{ord(sign[0]):04x}", text),
-               err=err)
+    click.echo(written(value, indent), err=err)

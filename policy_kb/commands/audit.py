@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from policy_kb.commands import INPUT_REFUSED
-from policy_kb.commands._options import all_stated, as_json, complete, print_json, readings, readings_of
+from policy_kb.commands._options import all_stated, as_json, complete, form, print_json, readings
 
 if TYPE_CHECKING:
     from policy_kb.audit.cases import CaseFiles
@@ -21,8 +21,9 @@ Json = dict[str, Any]
 @click.command(short_help="Check a determination, or a log of determinations, independently.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--case", "cases", multiple=True, metavar="CASE", type=click.Path(path_type=Path),
-              help="The case file; may be repeated. Or the tables of a batch, as for `explain --from`. Default: what "
-              "the determination names.")
+              help="The case file, or `-`; may be repeated. Or the tables of a batch, as for `explain --from`. "
+              "Default: what the determination names.")
+@form
 @click.option("--rules", metavar="PATH", type=click.Path(path_type=Path),
               help="The policy's rule file, or a folder with policies. Default: the policies there are.")
 @complete
@@ -33,8 +34,8 @@ Json = dict[str, Any]
 @as_json
 @click.pass_context
 def command(
-    context: click.Context, file: Path, cases: tuple[Path, ...], rules: Path | None, record: str | None,
-    stated: str | None, reading: tuple[str, ...], with_log: bool, head: str | None, with_json: bool,
+    context: click.Context, file: Path, cases: tuple[Path, ...], form: str | None, rules: Path | None,
+    record: str | None, stated: str | None, reading: dict[str, str], with_log: bool, head: str | None, with_json: bool,
 ) -> None:
     """Check the determinations in FILE, as `decide --json` and `explain --json` write them, one or many: replay their
     explanations against the case and the rule files, without the programs that made them. Every field is checked; the
@@ -56,16 +57,15 @@ def command(
     from policy_kb.audit.rules import Shelf
     from policy_kb.batch.shape import Complete
 
-    chosen = readings_of(reading)
     if head is not None and not is_hash(head):
         raise click.BadParameter("it is `sha256:` and 64 hexadecimal digits", param_hint="--head")
-    shelf, files = Shelf(rules), CaseFiles(cases, Complete(record is not None, stated is not None))
+    shelf, files = Shelf(rules), CaseFiles(cases, Complete(record is not None, stated is not None), form)
     if with_log or is_log(file):
-        result = _log(file, shelf, files if cases else None, chosen, head, with_json)
+        result = _log(file, shelf, files if cases else None, reading, head, with_json)
     elif head is not None:
         raise click.UsageError("--head is for a log; with --log, FILE is one")
     else:
-        result = _determinations(file, shelf, files, chosen, with_json)
+        result = _determinations(file, shelf, files, reading, with_json)
     if with_json:
         print_json(result)
     if not result["sound"]:

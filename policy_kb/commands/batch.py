@@ -16,7 +16,6 @@ from policy_kb.commands._options import (
     policy,
     print_json,
     readings,
-    readings_of,
     width,
 )
 
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 @as_json
 def command(
     source: str, output: str, engine: str, rejects: str | None, record: str | None, stated: str | None,
-    policy: str | None, reading: tuple[str, ...], with_json: bool,
+    policy: str | None, reading: dict[str, str], with_json: bool,
 ) -> None:
     """Decide all cases of INPUT and write one row for each to FILE.
 
@@ -62,13 +61,12 @@ def command(
     from policy_kb.batch.summary import summary_dict, summary_lines
     from policy_kb.commands._progress import bar
 
-    chosen = readings_of(reading)
     if rejects is not None and not rejects.lower().endswith((".csv", ".parquet")):
         raise click.BadParameter("give a .csv or .parquet file", param_hint="--rejects")
     whole = complete_of(record, stated, source)
     with interruptible(), bar() as progress:
         decide = _with_spark if engine == "spark" else _with_duckdb
-        summary, unnamed = decide(policy, source, output, rejects, whole, chosen, progress)
+        summary, unnamed = decide(policy, source, output, rejects, whole, reading, progress)
     if with_json:
         print_json(summary_dict(summary))
         return

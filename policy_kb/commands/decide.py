@@ -2,126 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from policy_kb.commands import INPUT_REFUSED, show_refusal
+from policy_kb.commands import EXIT_CODES, INPUT_REFUSED, show_diagnostics
 from policy_kb.commands._options import (
     as_json,
     cases,
+    engine,
+    form,
     policy,
     print_json,
     readings,
-    readings_of,
     sensitivity,
     styled,
     width,
 )
 
+if TYPE_CHECKING:
+    from policy_kb.diagnostics import CaseRefused
+    from policy_kb.load.documents import Document
+    from policy_kb.report.determination import Determination
+
+Changes = list[tuple[str, str, str]]
+
 
 @click.command(short_help="The decision, and one line per criterion.")
 @cases
+@form
 @policy
 @readings
 @sensitivity
 @click.option("--record", "log", metavar="LOG", type=click.Path(path_type=Path),
               help="Append each determination, explanation included, to a log that `audit` can check.")
+@click.option("--no-explanation", is_flag=True,
+              help="With --json: leave out the explanation, which is most of the work.")
+@engine
 @as_json
 @click.pass_context
 def command(
-    context: click.Context, cases: tuple[Path, ...], policy: str | None, reading: tuple[str, ...],
-    with_sensitivity: bool, log: Path | None, with_json: bool,
+    context: click.Context, cases: tuple[Path, ...], form: str | None, policy: str | None, reading: dict[str, str],
+    with_sensitivity: bool, log: Path | None, no_explanation: bool, engine: str | None, with_json: bool,
 ) -> None:
     """Decide each CASE: whether the criteria of its guideline are met, not met, or need information.
 
-    One case prints the decision and one line per criterion; several files, or an NDJSON file, print one line each.
-    With --json every determination is one line of JSON, its explanation included.
-
-    Exit code for one case: 0 met, 4 not met, 5 needs information, 6 not applicable, 1 refused; for several cases 0, or
-    1 if one was refused.
+    A CASE is a file, or `-` for the standard input. One case prints the decision and one line per criterion; several
+    files, or NDJSON, print one line each. With --json every determination is one line of JSON, and so is what is wrong
+    with each case that is refused, on standard error.
 
     With --record a decision is printed once it is on the disk; where it cannot be recorded the command stops. What was
     recorded, and the hash of the last entry, is said on standard error: `audit LOG --head HASH` looks for it.
 
     \b
+    Exit code for one case: 0 met, 4 not met, 5 needs information,
+    6 not applicable, 1 refused; for several cases 0, or 1 if one was refused;
+    2 wrong usage, 3 the rules were refused.
+
+    \b
     Example:
       policy-kb decide kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
     """
-    from policy_kb.commands import EXIT_CODES
-    from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-    from policy_kb.load.cases import check_distinct, named
-    from policy_kb.load.documents import read_documents
-    from policy_kb.policies import Policies
-    from policy_kb.source import Span
+    from policy_kb.diagnostics import CaseRefused
+    from policy_kb.load.documents import STANDARD_INPUT, format_of
+    from policy_kb.policies import COMPILED, Policies, of_case
 
-    chosen = readings_of(reading)
-    policies = Policies(policy)
-    seen: dict[str, Span] = {}
-    decisions: list[str] = []
-    was_refused = False
-    is_single = len(cases) == 1 and cases[0].suffix.lower() not in (".ndjson", ".jsonl")
-    style = styled()
+    if log is not None and no_explanation:
+        raise click.UsageError("a log keeps the explanation: leave out --no-explanation, or --record")
+    if cases.count(STANDARD_INPUT) > 1:
+        raise click.UsageError("the standard input (`-`) can be read once")
+    is_single = len(cases) == 1 and format_of(cases[0], form) != "ndjson"
+    policies = Policies(policy, engine or (None if is_single else COMPILED))
+    is_explained = log is not None or (with_json and not no_explanation)
     recorded: list[tuple[int, str]] = []
     if log is not None:
         context.call_on_close(lambda: _say_recorded(log, recorded))
+    codes: set[int] = set()
+    for document in _documents(cases, form):
+        try:
+            if isinstance(document, CaseRefused):
+                raise document
+            with of_case(document):
+                found = policies.for_document(document)
+                determination = found.determine(document, reading, with_explanation=is_explained)
+                changes = found.sensitivity(document, reading, determination.decision) if with_sensitivity else None
+        except CaseRefused as refused:
+            codes.add(INPUT_REFUSED)
+            show_diagnostics(refused.diagnostics, with_json)
+            continue
+        codes.add(EXIT_CODES[determination.decision])
+        if log is not None:
+            from policy_kb.audit.log import append
+
+            entry = append(log, _as_dict(determination, changes), reading)
+            recorded.append((entry["entry"], entry["hash"]))
+        if with_json:
+            print_json(_as_dict(determination, changes), indent=None)
+        elif is_single:
+            from policy_kb.report.summary import in_short
+
+            click.echo("\n".join(in_short(determination, width(), changes, styled())))
+        else:
+            click.echo(_line(determination, changes))
+    context.exit(INPUT_REFUSED if INPUT_REFUSED in codes else codes.pop() if is_single else 0)
+
+
+def _documents(cases: Iterable[Path], form: str | None) -> Iterator[Document | CaseRefused]:
+    """The cases of all files, in their order, and what is refused of a file or because of two cases of one name."""
+    from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
+    from policy_kb.load.cases import check_distinct, named
+    from policy_kb.load.documents import read_documents
+    from policy_kb.source import Span
+
+    seen: dict[str, Span] = {}
     for path in cases:
         is_empty = True
         try:
-            for document in read_documents(path):
+            for document in read_documents(path, form=form):
                 is_empty = False
+                name, span = named(document)
                 try:
-                    name, span = named(document)
                     check_distinct([(name, span)] if name is not None else [], seen)
-                    found = policies.for_document(document)
-                    determination = found.determine(document, chosen, with_explanation=with_json or log is not None)
-                    changes = found.sensitivity(document, chosen, determination.decision) if with_sensitivity else []
                 except CaseRefused as refused:
-                    was_refused = True
-                    show_refusal(refused, with_json)
-                    continue
-                if with_json or log is not None:
-                    from policy_kb.report.as_json import as_dict
-
-                    whole = as_dict(determination)
-                    if with_sensitivity:
-                        whole["sensitivity"] = [
-                            {"reading": name, "choice": choice, "decision": other} for name, choice, other in changes
-                        ]
-                if log is not None:
-                    from policy_kb.audit.log import append
-
-                    entry = append(log, whole, chosen)
-                    recorded.append((entry["entry"], entry["hash"]))
-                decisions.append(determination.decision)
-                if with_json:
-                    print_json(whole, indent=None)
-                elif is_single:
-                    from policy_kb.report.summary import (
-                        criteria_lines,
-                        header,
-                        questions,
-                        sensitivity_lines,
-                        wrapped,
-                    )
-
-                    lines = [*header(determination), *criteria_lines(determination), *questions(determination)]
-                    lines += sensitivity_lines(changes) if with_sensitivity else []
-                    first, *rest = wrapped(lines, width())
-                    click.echo("\n".join([style(first, determination.decision), *rest]))
+                    yield refused
                 else:
-                    changed = "; ".join(f"{name}={choice}: {other}" for name, choice, other in changes)
-                    text = f"{determination.case}: {determination.decision}: {determination.reason}"
-                    click.echo(style(text, determination.decision) + (f" (would change: {changed})" if changed else ""))
+                    yield document
             if is_empty:
-                raise CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), "the file holds no case")])
+                yield CaseRefused([Diagnostic(Kind.BAD_DOCUMENT, Span(str(path), 1), "the file holds no case")])
         except CaseRefused as refused:
-            was_refused = True
-            show_refusal(refused, with_json)
-    if was_refused:
-        context.exit(INPUT_REFUSED)
-    if is_single and decisions:
-        context.exit(EXIT_CODES[decisions[0]])
+            yield refused
+
+
+def _as_dict(determination: Determination, changes: Changes | None) -> dict[str, object]:
+    from policy_kb.report.as_json import changes_as_list
+
+    return determination.to_dict() | ({} if changes is None else {"sensitivity": changes_as_list(changes)})
+
+
+def _line(determination: Determination, changes: Changes | None) -> str:
+    text = styled()(f"{determination.case}: {determination.decision}: {determination.reason}", determination.decision)
+    changed = "; ".join(f"{name}={choice}: {other}" for name, choice, other in changes or ())
+    return f"{text} (would change: {changed})" if changed else text
 
 
 def _say_recorded(log: Path, recorded: list[tuple[int, str]]) -> None:

@@ -13,13 +13,15 @@ from policy_kb.commands._options import (
     as_json,
     complete,
     complete_of,
+    engine,
+    form,
     policy,
     print_json,
     readings,
-    readings_of,
     sensitivity,
     styled,
     width,
+    words,
 )
 
 if TYPE_CHECKING:
@@ -30,29 +32,36 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Why, why not, and what is missing.")
 @click.argument("case", metavar="CASE", required=False)
-@click.argument("criterion", required=False)
+@click.argument("criterion", required=False, callback=words)
 @click.option("--from", "source", metavar="INPUT", type=click.Path(path_type=Path),
               help="Explain one case of a batch's input: a folder of tables, a database or an NDJSON file.")
-@click.option("--case", "name", metavar="ID", help="The name of the case, with --from.")
+@click.option("--case", "name", metavar="ID", callback=words, help="The name of the case, with --from.")
 @complete
 @all_stated
+@form
 @policy
 @readings
 @sensitivity
 @click.option("--why-not", is_flag=True, help="Show only what is not met or open.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write the explanation as a page of its own, instead of printing it.")
+@engine
 @as_json
 @click.pass_context
 def command(
     context: click.Context, case: str | None, criterion: str | None, source: Path | None, name: str | None,
-    record: str | None, stated: str | None, policy: str | None, reading: tuple[str, ...],
-    with_sensitivity: bool, why_not: bool, html: Path | None, with_json: bool,
+    record: str | None, stated: str | None, form: str | None, policy: str | None, reading: dict[str, str],
+    with_sensitivity: bool, why_not: bool, html: Path | None, engine: str | None, with_json: bool,
 ) -> None:
-    """Explain the decision for CASE: the tree of its criteria down to the rows and numbers they rest on.
+    """Explain the decision for CASE, a file or `-` for the standard input: the tree of its criteria down to the rows
+    and numbers they rest on. `+` is met, `-` not met, `?` needs information.
 
-    With a CRITERION, such as 2.a.i, only that part of the tree. `+` is met, `-` not met, `?` needs information.
-    The exit code is that of `decide`.
+    With a CRITERION, such as 2.a.i, only that part of the tree. What CRITERION and --why-not leave out is left out of
+    the page of --html and of the explanation of --json too.
+
+    \b
+    Exit code: 0 met, 4 not met, 5 needs information, 6 not applicable,
+    1 the case was refused, 2 wrong usage, 3 the rules were refused.
 
     \b
     Examples:
@@ -61,11 +70,9 @@ def command(
       policy-kb explain --from cases/ --case A-1001
     """
     from policy_kb.policies import Policies, the_document
-    from policy_kb.report.as_text import Tree, closing, render
-    from policy_kb.report.summary import header, sensitivity_lines, wrapped
+    from policy_kb.report.summary import criterion_named
 
-    chosen = readings_of(reading)
-    policies = Policies(policy)
+    policies = Policies(policy, engine)
     if source is not None:
         # There is no file of the case: what is named is the criterion.
         if name is None or criterion is not None:
@@ -75,41 +82,31 @@ def command(
     elif case is None or name is not None or record is not None or stated is not None:
         raise click.UsageError("give the file of a CASE, or --from INPUT --case ID")
     else:
-        document = the_document(Path(case))
+        document = the_document(Path(case), form)
     found = policies.for_document(document)
-    determination = found.determine(document, chosen)
-    if criterion is not None and determination.criteria and criterion not in determination.criteria:
-        from policy_kb.diagnostics import did_you_mean
-
-        hint = did_you_mean(criterion, determination.criteria) or f"they are {', '.join(determination.criteria)}"
-        raise click.BadParameter(f"{determination.phase.name} has no criterion `{criterion}`; {hint}",
-                                 param_hint="CRITERION")
-    if with_json:
-        from policy_kb.report.as_json import as_dict
-
-        whole = as_dict(determination)
-        print_json(whole)
-        context.exit(EXIT_CODES[determination.decision])
+    determination = found.determine(document, reading)
+    try:
+        criterion = None if criterion is None else criterion_named(determination, criterion)
+    except ValueError as problem:
+        raise click.BadParameter(str(problem), param_hint="CRITERION") from None
+    changes = found.sensitivity(document, reading, determination.decision) if with_sensitivity else None
     if html is not None:
         from policy_kb.outputs import write_text
         from policy_kb.report.as_html import render_page
 
-        write_text(html, render_page(determination))
-        click.echo(f"{determination.case}: {determination.decision}: {html}")
-        context.exit(EXIT_CODES[determination.decision])
-    style = styled()
-    items = Tree(determination).items(criterion)
-    if why_not:
-        from policy_kb.report.as_text import without_met
+        write_text(html, render_page(determination, criterion, why_not, changes))
+    if with_json:
+        from policy_kb.report.as_json import as_dict, changes_as_list
 
-        items = without_met(items)
-    first, *top = wrapped(header(determination), width())
-    tree = list(render(items, width(), style))
-    end = list(closing(determination)) if criterion is None else []
-    if with_sensitivity:
-        end += sensitivity_lines(found.sensitivity(document, chosen, determination.decision))
-    output = [style(first, determination.decision), *top, *(["", *tree] if tree else []), *wrapped(end, width())]
-    click.echo("\n".join(output))
+        print_json(as_dict(determination) | ({} if changes is None else {"sensitivity": changes_as_list(changes)}))
+    elif html is not None:
+        from policy_kb.diagnostics import LONGEST_NAME, escaped
+
+        click.echo(f"{determination.case}: {determination.decision}: {escaped(str(html), LONGEST_NAME)}")
+    else:
+        from policy_kb.report.as_text import explained
+
+        click.echo("\n".join(explained(determination, width(), criterion, why_not, changes, styled())))
     context.exit(EXIT_CODES[determination.decision])
 
 

@@ -6,20 +6,38 @@ from pathlib import Path
 
 import click
 
-from policy_kb.commands._options import as_json, case, policy, print_json, readings, readings_of, styled
+from policy_kb.commands._options import (
+    as_json,
+    case,
+    engine,
+    form,
+    policy,
+    print_json,
+    readings,
+    styled,
+    words,
+)
 
 
 @click.command(short_help="The rows of any relation for a case.")
 @case
-@click.argument("query", metavar="'relation(a, _)'")
+@click.argument("query", metavar="'relation(a, _)'", callback=words)
+@form
 @policy
 @readings
+@engine
 @as_json
-def command(case: Path, query: str, policy: str | None, reading: tuple[str, ...], with_json: bool) -> None:
-    """Print the rows of a relation of the policy for CASE, each marked certain (+) or possible (?).
+def command(
+    case: Path, query: str, form: str | None, policy: str | None, reading: dict[str, str], engine: str | None,
+    with_json: bool,
+) -> None:
+    """Print the rows of a relation of the policy for CASE (a file, or `-` for the standard input), each marked certain
+    (+) or possible (?).
 
     The query is one atom: values in quotes or as numbers, `_` for any value, a name for a value to show. The case
     itself may be left out. Dates are written as text.
+
+    Exit code: 0 done, 1 the case or the query was refused, 2 wrong usage, 3 the rules were refused.
 
     \b
     Examples:
@@ -30,10 +48,10 @@ def command(case: Path, query: str, policy: str | None, reading: tuple[str, ...]
     from policy_kb.explain.written import sentence, shown
     from policy_kb.policies import Policies, the_document
 
-    document = the_document(case)
-    found = Policies(policy).for_document(document)
+    document = the_document(case, form)
+    found = Policies(policy, engine).for_document(document)
     atom = parse_query(query, found.program, found.rules.known)
-    decided = found.evaluate(document, readings_of(reading), [atom.relation])
+    decided = found.evaluate(document, reading, [atom.relation])
     answers = answer(atom, found.program, decided.known, decided.model)
     attributes = answers.relation.attributes
     if with_json:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+from policy_kb.commands import show_diagnostics
+from policy_kb.commands._options import as_json
+
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -13,7 +16,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("program", metavar="FILE.dl", type=click.Path(path_type=Path))
 @click.option("--facts", "-F", type=_FOLDER, default=".", help="The folder of the input tables (default: this one).")
 @click.option("--output", "-D", type=_FOLDER, default=".", help="The folder for the output tables (default: this one).")
-def command(program: Path, facts: Path, output: Path) -> None:
+@as_json
+def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
     """Evaluate FILE.dl as Soufflé would: tables in, tables out.
 
     `.input r` reads the rows of `r` from r.facts, `.output r` writes them to r.csv: one row a line, a tab between the
@@ -32,8 +36,8 @@ def command(program: Path, facts: Path, output: Path) -> None:
 
     parsed, found = parse_program(program)
     checked = check_program(without_annotations(parsed), found)
-    for warning in checked.warnings:
-        click.echo(str(warning), err=True)
+    if checked.warnings:
+        show_diagnostics(checked.warnings, with_json)
     tables, problems = {}, []
     for table in checked.tables:
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from policy_kb.commands._options import print_json
+from policy_kb.commands._options import as_json, print_json
 
 
 @click.command(short_help="The JSON Schema of cases, or of determinations.")
 @click.argument("policy", required=False)
 @click.option("--determination", is_flag=True, help="The schema of a determination instead of a case.")
-def command(policy: str | None, determination: bool) -> None:
+@as_json
+def command(policy: str | None, determination: bool, with_json: bool) -> None:
     """Print the JSON Schema of the cases that POLICY reads (a number or a `.dl` file; default: the first policy).
 
     The schema comes from the policy's declarations. What it cannot say is checked when a case is loaded: days of the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from policy_kb.commands._options import readings, readings_of
+from policy_kb.commands._options import as_json, print_json, readings
 
 
 @click.command(short_help="The SQL that a batch is decided with.")
@@ -15,7 +15,10 @@ from policy_kb.commands._options import readings, readings_of
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True,
               help="Whose dialect of SQL it is.")
 @readings
-def command(policy: str, phase: str, are_open: bool, engine: str, reading: tuple[str, ...]) -> None:
+@as_json
+def command(
+    policy: str, phase: str, are_open: bool, engine: str, reading: dict[str, str], with_json: bool
+) -> None:
     """Print the SQL that decides the cases of one PHASE of a POLICY (a number or a .dl file).
 
     Every condition names the rule it comes from, with file and line. The tables it reads are named `given_RELATION`:
@@ -47,9 +50,13 @@ def command(policy: str, phase: str, are_open: bool, engine: str, reading: tuple
             Openness.ALWAYS if relation.always_open is not None else Openness.SOME
         )
         shape[relation.name] = Given(True, are_open and not is_single(relation), openness)
-    chosen = tuple(sorted(pipeline.checked_readings(loaded.rules, readings_of(reading)).items()))
+    chosen = tuple(sorted(pipeline.checked_readings(loaded.rules, reading).items()))
     dialect = SPARK if engine == "spark" else DUCKDB
     query = decisions(loaded.rules, loaded.known_under(chosen), found, shape, dialect)
+    if with_json:
+        steps = [{"name": step.name, "notes": list(step.notes), "sql": step.sql} for step in query.script.steps]
+        print_json({"macros": list(dialect.macros), "steps": steps, "last": query.script.last})
+        return
     for macro in dialect.macros:
         click.echo(f"{macro};\n")
     for step in query.script.steps:

@@ -223,6 +223,10 @@ class OpenPoint:
     ask: str
 
 
+def _none(number: str) -> list[Node | Attempt]:
+    return []
+
+
 @record
 class Explanation:
     """Why the root of a phase is met, not met or open.
@@ -238,5 +242,9 @@ class Explanation:
     criteria: Mapping[str, str]
     missing: tuple[OpenPoint, ...] = ()
     readings: Mapping[str, str] = field(default_factory=dict)
-    stating: Callable[[str], list[Node | Attempt]] = field(default=lambda number: [], compare=False)
-    """The nodes that state a criterion of the phase, by its number: also one that the root does not rest on."""
+    stating: Callable[[str], list[Node | Attempt]] = field(default=_none, compare=False)
+    """The nodes that state a criterion of the phase, by its number: also one that the root does not rest on. They are
+    made when they are asked for, and all of them where the explanation is pickled."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "stating": {number: self.stating(number) for number in self.criteria}.__getitem__}

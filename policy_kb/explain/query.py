@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -48,26 +48,31 @@ def parse_query(text: str, program: CheckedProgram, known: Rows) -> tree.Atom:
     if "'" in written:
         place = written.index("'") + 1
         raise _refused(Span(_SOURCE, 1, place, place + 1), "a value stands in double quotes", written,
-                       'write it as in `hiv_test("negative", _)`')
+                       'write it as in `relation("value", _)`')
+    if written.isidentifier():
+        span = Span(_SOURCE, 1, 1, len(written) + 1)
+        named = _relation(written, program, span, written)
+        hint = f"write `{_atom_of(named)}`, with `_` for any value"
+        raise _refused(span, f"`{written}` is a relation; a query is one with its attributes", written, hint)
     items, problems = parse_items(f"{written}.", _SOURCE)
-    if any(not problem.is_warning for problem in problems):
-        raise CaseRefused(problems)
+    errors = [_as_typed(problem, written) for problem in problems if not problem.is_warning]
+    if errors:
+        raise CaseRefused(errors)
     item = items[0] if len(items) == 1 else None
     if not isinstance(item, tree.Rule) or item.body or len(item.heads) != 1:
         raise _refused(Span(_SOURCE, 1, 1, len(written) + 1), "a query is one atom", written,
-                       'write a relation with its attributes, such as `therapy(_, product, _, _)`')
+                       "write one relation with its attributes, such as "
+                       f"`{_atom_of(next(iter(program.relations.values())))}`")
     atom = item.heads[0]
-    relation = program.relations.get(atom.relation)
-    if relation is None:
-        hint = did_you_mean(atom.relation, program.relations)
-        raise _refused(atom.span, f"the policy has no relation `{atom.relation}`", written, hint)
+    relation = _relation(atom.relation, program, atom.span, written)
     arguments = list(atom.arguments)
     if relation.is_case and len(arguments) == relation.arity - 1:
         arguments.insert(0, tree.Wildcard(atom.span))
     if len(arguments) != relation.arity:
-        names = ", ".join(attribute.name for attribute in relation.attributes)
-        raise _refused(atom.span, f"`{relation.name}` has {relation.arity} attributes, not {len(atom.arguments)}",
-                       written, f"it is declared as `{relation.name}({names})`")
+        number = relation.arity - relation.is_case
+        beside = " beside the case" if relation.is_case else ""
+        raise _refused(atom.span, f"`{relation.name}` has {number} attribute{'s' * (number != 1)}{beside}, the query "
+                       f"{len(atom.arguments)}", written, f"write `{_atom_of(relation)}`")
     checked = [_argument(argument, relation, place, written) for place, argument in enumerate(arguments)]
     report = Report({_SOURCE: written})
     for argument, attribute in zip(checked, relation.attributes, strict=True):
@@ -104,6 +109,26 @@ def _argument(argument: tree.Expression, relation: Relation, place: int, written
                        f"`{value}`", written, 'write a symbol in quotes, a number without')
     hint = 'write a date as `"2025-07-15"`' if attribute.is_date else "write the value itself"
     raise _refused(argument.span, "a query has values, variables and `_` only", written, hint)
+
+
+def _relation(name: str, program: CheckedProgram, span: Span, written: str) -> Relation:
+    relation = program.relations.get(name)
+    if relation is None:
+        raise _refused(span, f"the policy has no relation `{name}`", written, did_you_mean(name, program.relations))
+    return relation
+
+
+def _atom_of(relation: Relation) -> str:
+    """The relation with its attributes, but for the case."""
+    return f"{relation.name}({', '.join(attribute.name for attribute in relation.attributes[relation.is_case :])})"
+
+
+def _as_typed(problem: Diagnostic, written: str) -> Diagnostic:
+    """A problem of a query, in the text that was typed: the stop behind it is the program's own."""
+    if problem.span.column <= len(written):
+        return replace(problem, kind=Kind.BAD_QUERY, excerpt=written)
+    span = Span(_SOURCE, 1, max(1, len(written)), len(written) + 1)
+    return replace(problem, kind=Kind.BAD_QUERY, span=span, message="the query ends too early", excerpt=written)
 
 
 def _refused(span: Span, message: str, written: str, hint: str | None) -> CaseRefused:

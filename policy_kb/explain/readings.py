@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.declarations import atoms_in
 from policy_kb.evaluate.plain import Rows
@@ -11,22 +13,28 @@ from policy_kb.parse import tree
 
 def readings_used(program: CheckedProgram, known: Rows, root: Node) -> dict[str, str]:
     """The readings relied on, by name, each with the choice in force."""
+    of_cases = {relation.name for relation in program.relations.values() if relation.is_case}
+    return _asked_by(program, known, (program.rules[number] for number in _rules_shown(root)), of_cases)
+
+
+def readings_asked(program: CheckedProgram, known: Rows, root: str) -> dict[str, str]:
+    """The readings that any explanation of this relation may rely on."""
+    return _asked_by(program, known, program.rules_for(root), {root})
+
+
+def _asked_by(program: CheckedProgram, known: Rows, rules: Iterable[Rule], seen: set[str]) -> dict[str, str]:
+    """The readings that these rules ask for, themselves or through further relations, but for those in `seen`."""
     in_force = {str(name): str(choice) for name, choice in known.get("reading", ())}
-    rules: dict[str, list[Rule]] = {}
-    for rule in program.rules:
-        if not program.relations[rule.head.relation].is_case:
-            rules.setdefault(rule.head.relation, []).append(rule)
     used: set[str] = set()
-    seen: set[str] = set()
-    waiting = [program.rules[number] for number in _rules_shown(root)]
+    waiting = list(rules)
     while waiting:
         for literal in waiting.pop().body:
             for atom in atoms_in(literal):
                 if atom.relation == "reading" and isinstance(atom.arguments[0], tree.Constant):
                     used.add(str(atom.arguments[0].value))
-                elif atom.relation in rules and atom.relation not in seen:
+                elif atom.relation not in seen:
                     seen.add(atom.relation)
-                    waiting += rules[atom.relation]
+                    waiting += program.rules_for(atom.relation)
     return {name: in_force[name] for name in sorted(used & in_force.keys())}
 
 

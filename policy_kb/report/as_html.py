@@ -7,9 +7,9 @@ from html import escape
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.report import wording
-from policy_kb.report.as_text import Item, Tree, closing
+from policy_kb.report.as_text import Item, chosen, closing
 from policy_kb.report.determination import Determination
-from policy_kb.report.summary import SIGNS, header
+from policy_kb.report.summary import SIGNS, header, sensitivity_lines
 
 _CLASSES = {MET: "met", NOT_MET: "unmet", NEEDS_INFORMATION: "open"}
 
@@ -26,9 +26,12 @@ summary { cursor: pointer }
 """
 
 
-def render_page(determination: Determination) -> str:
-    """The page: the decision, the tree of the criteria, and what is to be settled. All text is escaped; the page has no
-    scripts and loads nothing."""
+def render_page(
+    determination: Determination, criterion: str | None = None, why_not: bool = False,
+    changes: Iterable[tuple[str, str, str]] | None = None,
+) -> str:
+    """The page: the decision, the tree of the criteria or of one, what is to be settled, and what other readings
+    would change. All text is escaped; the page has no scripts and loads nothing."""
     title, *rest = header(determination)
     lines = [
         "<!DOCTYPE html>",
@@ -37,10 +40,10 @@ def render_page(determination: Determination) -> str:
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>',
         f"<h1>{escape(title)}</h1>",
         *(f"<p>{escape(line)}</p>" for line in rest),
-        *_list(Tree(determination).items()),
-        *_paragraphs(closing(determination)),
-        "<p>Whether the criteria of a guideline are met, by what the case states: no medical advice and no coverage "
-        "decision.</p>",
+        *_list(chosen(determination, criterion, why_not)),
+        *_paragraphs(closing(determination) if criterion is None else ()),
+        *_paragraphs(sensitivity_lines(changes) if changes is not None else ()),
+        f"<p>{escape(wording.DISCLAIMER)}</p>",
         "</body></html>",
     ]
     return "\n".join(lines) + "\n"

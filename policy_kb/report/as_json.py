@@ -8,7 +8,9 @@ where it stands in full. A list within what is said of one row of another list h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from policy_kb.answers import REFUSED
@@ -38,6 +40,19 @@ from policy_kb.report.determination import Determination
 from policy_kb.source import Span
 
 Json = dict[str, Any]
+
+_NOT_TO_BE_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def written(value: object, indent: int | None = None) -> str:
+    """The text of a JSON value. What a terminal would obey is escaped, also where it stands in the name of a file."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _NOT_TO_BE_OBEYED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+
+
+def changes_as_list(changes: Iterable[tuple[str, str, str]]) -> list[Json]:
+    """What `--sensitivity` adds to a determination: readings, each with a choice and the decision it would give."""
+    return [{"reading": name, "choice": choice, "decision": other} for name, choice, other in changes]
 
 
 def as_dict(determination: Determination) -> Json:

@@ -35,7 +35,18 @@ from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
-from policy_kb.report.summary import MOST_ROWS, SIGNS, Style, more, plain, questions
+from policy_kb.report.summary import (
+    MOST_ROWS,
+    SIGNS,
+    Style,
+    criterion_named,
+    header,
+    more,
+    plain,
+    questions,
+    sensitivity_lines,
+    wrapped,
+)
 from policy_kb.source import Span
 
 _SHOWN = " (shown above)"
@@ -66,6 +77,28 @@ def closing(determination: Determination) -> Iterator[str]:
         yield ""
         readings = ", ".join(f"{name} = {choice}" for name, choice in determination.readings.items())
         yield f"Readings relied on: {readings}"
+
+
+def explained(
+    determination: Determination, width: int, criterion: str | None = None, why_not: bool = False,
+    changes: Iterable[tuple[str, str, str]] | None = None, style: Style = plain,
+) -> Iterator[str]:
+    """The whole explanation, or the part that states one criterion; `why_not`: without the criteria that are met."""
+    first, *top = wrapped(header(determination), width)
+    yield style(first, determination.decision)
+    yield from top
+    tree = list(render(chosen(determination, criterion, why_not), width, style))
+    yield from ["", *tree] if tree else []
+    end = [*closing(determination)] if criterion is None else []
+    end += sensitivity_lines(changes) if changes is not None else []
+    yield from wrapped([*end, "", wording.DISCLAIMER], width)
+
+
+def chosen(determination: Determination, criterion: str | None, why_not: bool) -> list[Item]:
+    """The items of the whole explanation or of one criterion. Raises ValueError for a criterion that there is not."""
+    number = None if criterion is None else criterion_named(determination, criterion)
+    items = Tree(determination).items(number)
+    return without_met(items) if why_not else items
 
 
 def what_would_differ(determination: Determination) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.evaluate.known import rows_in_file_order
@@ -64,3 +65,30 @@ class Determination:
     program: CheckedProgram
     record: Mapping[str, tuple[Row, ...]]
     """What the case states: its rows by relation."""
+
+    def to_dict(self, explanation: bool = True) -> dict[str, Any]:
+        """The determination as plain data, in the form that `policy-kb schema --determination` describes."""
+        from policy_kb.report.as_json import as_dict
+
+        return as_dict(self if explanation else replace(self, explanation=None))
+
+    def to_json(self, explanation: bool = True, indent: int | None = None) -> str:
+        """As `to_dict`, written as JSON."""
+        from policy_kb.report.as_json import written
+
+        return written(self.to_dict(explanation), indent)
+
+    def to_text(self, criterion: str | None = None, why_not: bool = False, width: int = 80) -> str:
+        """The explanation, as `policy-kb explain` prints it: the whole tree, or the part of one criterion; `why_not`:
+        without the criteria that are met. Without an explanation what `policy-kb decide` prints."""
+        from policy_kb.report.as_text import explained
+        from policy_kb.report.summary import in_short
+
+        lines = in_short(self, width) if self.explanation is None else explained(self, width, criterion, why_not)
+        return "".join(f"{line}\n" for line in lines)
+
+    def to_html(self, criterion: str | None = None, why_not: bool = False) -> str:
+        """The explanation, or a part of it, as one page that needs nothing beside it."""
+        from policy_kb.report.as_html import render_page
+
+        return render_page(self, criterion, why_not)

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, REFUSED
 from policy_kb.check.checked import CheckedProgram, Phase, paragraphs
+from policy_kb.diagnostics import did_you_mean
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
+from policy_kb.report.wording import number_order
+from policy_kb.text import folded
 
 SIGNS = {MET: "+", NOT_MET: "-", NEEDS_INFORMATION: "?"}
 
@@ -51,6 +54,37 @@ def header(determination: Determination) -> Iterator[str]:
         yield f"note: {notice}"
     if len(determination.notices) > MOST_ROWS:
         yield f"note: {more(len(determination.notices) - MOST_ROWS)}"
+
+
+def in_short(
+    determination: Determination, width: int, changes: Iterable[tuple[str, str, str]] | None = None,
+    style: Style = plain,
+) -> Iterator[str]:
+    """The decision, one line per criterion, what is to be asked and, if it was asked for, what other readings would
+    change."""
+    lines = [*header(determination), *criteria_lines(determination), *questions(determination)]
+    lines += sensitivity_lines(changes) if changes is not None else []
+    first, *rest = wrapped([*lines, "", wording.DISCLAIMER], width)
+    yield style(first, determination.decision)
+    yield from rest
+
+
+def criterion_named(determination: Determination, typed: str) -> str:
+    """The number of the criterion that a reader names, with or without its phase, letter case ignored. Raises
+    ValueError with what is wrong."""
+    phase, program = determination.phase.name, determination.program
+    numbers = determination.criteria or sorted(criterion_sentences(program, determination.phase), key=number_order)
+    word = typed.removeprefix("criterion ").strip()
+    by_name = {folded(name): number for number in numbers for name in (number, f"{phase} {number}")}
+    found = by_name.get(folded(word))
+    if found is not None:
+        return found
+    others = (one.name for one in program.phases if folded(word).startswith(folded(f"{one.name} ")))
+    other = max(others, key=len, default=phase)
+    if other != phase:
+        raise ValueError(f"the case asks for {phase}, `{typed}` is of {other}")
+    hint = did_you_mean(word, numbers) or f"they are {', '.join(numbers)}"
+    raise ValueError(f"{phase} has no criterion `{typed}`; {hint}")
 
 
 def questions(determination: Determination) -> Iterator[str]:

@@ -16,6 +16,9 @@ from policy_kb.explain.written import sentence, shown
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Claim, Condition, Counted, Side
 
+DISCLAIMER = ("Whether the criteria of a guideline are met by what the case states: no medical advice, no coverage "
+              "decision and no promise of payment.")
+
 DECISIONS = {
     MET: "CRITERIA MET",
     NOT_MET: "CRITERIA NOT MET",
