@@ -45,7 +45,6 @@ CLOSED = frozenset(
         "doses_requested",
         "line_of_business",
         "billing_code",
-        "age",
         "step_exemption",
         "icd10",
         "prescriber_support",

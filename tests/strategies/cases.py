@@ -108,7 +108,7 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 SINGLE = ("planned_first_dose", "doses_requested", "line_of_business", "age")
 ATTESTED = "previously_met_criteria"
-CLOSED = (*SINGLE, "billing_code", "step_exemption", "icd10", "prescriber_support")
+CLOSED = (*SINGLE[:3], "billing_code", "step_exemption", "icd10", "prescriber_support")
 ALWAYS_OPEN = "documentation"
 LISTED = tuple(name for name in ATTRIBUTES if name not in ("request", ATTESTED, *SINGLE))
 """The relations of any number of rows: the only ones with uncertain rows, and the only ones that can be incomplete."""
