@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +20,8 @@ Bindings = Mapping[str, Value]
 
 
 class EvaluationStopped(Refused):
-    """A value that does not exist: a division by zero, a text that is no number, a date beyond the calendar."""
+    """A value that does not exist, or is beyond the limits: a division by zero, a text that is no number, a date beyond
+    the calendar, a text that is too long."""
 
     kind = Kind.ARITHMETIC
     hint = "derive the rows for which there is a value first, in a relation of their own"
@@ -61,11 +64,48 @@ def _to_number(value: Value) -> int:
     return -number if sign == "-" else number
 
 
+def _cat(*texts: str) -> str:
+    _limit_text(sum(map(len, texts)))
+    return "".join(texts)
+
+
 def _substr(text: str, start: int, length: int) -> str:
     """The `length` bytes from `start` on; nothing where there are none."""
     if start < 0 or length < 0:
         return ""
-    return text.encode()[start : start + length].decode(errors="replace")
+    part = text.encode()[start : start + length].decode(errors="replace")
+    _limit_text(len(part))
+    return part
+
+
+LONGEST_TEXT = 10_000
+"""Characters of a text that rules make."""
+
+MOST_CHARACTERS = 50_000_000
+"""Characters of all the texts that rules make in one evaluation, each as often as it is made."""
+
+_made: ContextVar[list[int] | None] = ContextVar("_made", default=None)
+"""How many characters the evaluation at hand has made."""
+
+
+@contextmanager
+def limited_texts() -> Iterator[None]:
+    """One evaluation, which stops where it makes more than `MOST_CHARACTERS`."""
+    token = _made.set([0])
+    try:
+        yield
+    finally:
+        _made.reset(token)
+
+
+def _limit_text(length: int) -> None:
+    if length > LONGEST_TEXT:
+        raise ValueError(f"the text has more than {LONGEST_TEXT:,} characters")
+    made = _made.get()
+    if made is not None:
+        made[0] += length
+        if made[0] > MOST_CHARACTERS:
+            raise ValueError(f"rules make texts of more than {MOST_CHARACTERS:,} characters together")
 
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
@@ -76,7 +116,7 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "%": numbers.remainder,
     "min": min,
     "max": max,
-    "cat": lambda *texts: "".join(texts),
+    "cat": _cat,
     "strlen": lambda text: len(text.encode()),
     "substr": _substr,
     "to_string": _to_string,

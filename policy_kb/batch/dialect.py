@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from policy_kb import dates
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.expressions import LONGEST_TEXT
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE
@@ -193,7 +194,7 @@ class DuckDB:
             case "max", parts:
                 return f"greatest({', '.join(parts)})"
             case "cat", parts:
-                return "(" + " || ".join(parts) + ")"
+                return self.limited_text(" || ".join(parts))
             case "strlen", [text]:
                 return self.bytes_of(text)
             case "to_string", [value]:
@@ -216,6 +217,10 @@ class DuckDB:
             case "@months_before", [day, months]:
                 return self.months(day, f"(- {months})")
         raise AssertionError(f"no SQL for {function}")
+
+    def limited_text(self, text: Sql) -> Sql:
+        """The text, or NULL where it is too long. It is written once: what it is made of may be so too."""
+        return f"list_transform([{text}], lambda x: CASE WHEN length(x) <= {LONGEST_TEXT} THEN x END)[1]"
 
     def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
         """Arithmetic on numbers of 64 bits, which begin again at the other end."""

@@ -326,7 +326,7 @@ def _fallible(node: Literal | Expression, dated: frozenset[str]) -> list[Call]:
                 return inner if is_safe and is_near else [*inner, node]
             if function == "@year":
                 return inner if isinstance(arguments[0], Variable) and arguments[0].name in dated else [*inner, node]
-            return [*inner, node] if function in ("@date", "to_number") else inner
+            return [*inner, node] if function in ("@date", "to_number", "cat") else inner
         case Atom(arguments=arguments):
             return [call for argument in arguments for call in _fallible(argument, dated)]
         case tree.Negation(atom=atom):

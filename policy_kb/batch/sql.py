@@ -31,6 +31,7 @@ from policy_kb.batch.specialise import (
     used_once,
 )
 from policy_kb.check.checked import CheckedProgram
+from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
 from policy_kb.evaluate.plain import PlainRule, assignment, in_order, named_wildcards
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST, is_single
 from policy_kb.parse import tree
@@ -58,6 +59,9 @@ LEAST_LOOKED_UP = 3
 
 MOST_LISTED = 64
 """A table with more rows than these is joined, not written out for each of its rows."""
+
+LONGEST_EXPRESSION = 1_000_000
+"""Characters of SQL for one expression of the rules: what a rule computes is written wherever another one uses it."""
 
 _KINDS = {
     "cat": SYMBOL, "substr": SYMBOL, "to_string": SYMBOL, "strlen": NUMBER, "to_number": NUMBER, "@date": NUMBER,
@@ -1019,6 +1023,9 @@ class Compiler:
                 is_of_case = all(part.of_case for part in parts)
                 texts = [self.worked_out(part.sql) if is_of_case else part.sql for part in parts]
                 sql = self.dialect.call(function, texts, [part.kind for part in parts])
+                if len(sql) > LONGEST_EXPRESSION:
+                    message = "a batch would compute parts of this again and again: the expression is too large for it"
+                    raise RulesRefused([Diagnostic(Kind.ARITHMETIC, expression.span, message, "use a value once")])
                 return Term(self.case_value(sql) if is_of_case else sql, self.kind(expression, terms), is_of_case)
             case Aggregate():
                 return Term(self.known_aggregate(expression, terms), self.kind(expression, terms), False)

@@ -27,7 +27,7 @@ from policy_kb.evaluate.plain import (
     lifted,
     named_wildcards,
 )
-from policy_kb.expressions import COMPARE, WholeNumber, aggregated, call, compared
+from policy_kb.expressions import COMPARE, WholeNumber, aggregated, call, compared, limited_texts
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -96,6 +96,7 @@ class BottomUp:
         ]
         self._compiled: dict[tuple[int, int | None], _Compiled] = {}
 
+    @limited_texts()
     def evaluate(self, given: Rows) -> dict[str, set[Row]]:
         """All rows of all relations."""
         derived = {rule.head.relation for rule in self._program.rules}

@@ -21,7 +21,7 @@ from pyDatalog import pyEngine
 from policy_kb import numbers
 from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, named_wildcards
-from policy_kb.expressions import WholeNumber, aggregated, compared, value_of
+from policy_kb.expressions import WholeNumber, aggregated, compared, limited_texts, value_of
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
@@ -53,6 +53,7 @@ class WithPyDatalog:
                 self._add_rule(rule)
             self._answer = self._add_answer()
 
+    @limited_texts()
     def evaluate(self, given: Rows) -> dict[str, set[Row]]:
         """All rows of all relations."""
         with self._lock, _former_logic():

@@ -12,6 +12,7 @@ from fractions import Fraction
 from policy_kb.batch import values
 from policy_kb.batch.dialect import WRITTEN_DATE, DuckDB, KnownRows, Sql
 from policy_kb.batch.functions import FUNCTIONS
+from policy_kb.expressions import LONGEST_TEXT
 from policy_kb.parse.tree import Value
 
 SETTINGS = {
@@ -152,6 +153,9 @@ class Spark(DuckDB):
         if function in ("min", "max") and len(arguments) == 1:
             return arguments[0]
         return super().call(function, arguments, kinds)
+
+    def limited_text(self, text_: Sql) -> Sql:
+        return f"transform(array({text_}), x -> CASE WHEN length(x) <= {LONGEST_TEXT} THEN x END)[0]"
 
     def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
         return f"({left} {'div' if operator == '/' else operator} {right})"
