@@ -15,6 +15,13 @@ def rules_folder() -> Path:
     return beside if beside.is_dir() else here / "kb"
 
 
+def knowledge_base(entry: Path) -> Path:
+    """The knowledge base that a rule file belongs to: the one that comes with this program if it lies there, else its
+    own folder."""
+    folder = real_path(entry).parent
+    return rules_folder() if folder.is_relative_to(rules_folder()) else folder
+
+
 def policy_files(folder: Path | None = None) -> list[Path]:
     """The entry file of every policy: the rule files directly in `kb/`, or in another folder.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import CheckedProgram, Criterion, Phase, Relation, Rule, paragraphs
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, RulesRefused
 from policy_kb.evaluate.model import Model, given_rows, model_of
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.evaluate.worlds import Worlds
@@ -21,7 +21,7 @@ from policy_kb.expressions import EvaluationStopped
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Value
 from policy_kb.record import field, record
-from policy_kb.source import Span
+from policy_kb.source import Files, Span
 
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Attempt, Explanation, Node, OpenPoint
@@ -44,29 +44,19 @@ class Rules:
     worlds: dict[str, Worlds] = field(default_factory=dict)
 
 
-def parse_and_check(entry: Path) -> Rules:
-    """Rule files, read and checked, with their tables and known relations. Raises RulesRefused with every problem."""
+def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
+    """Rule files, read and checked, with their tables and known relations. Raises RulesRefused with every problem.
+    `files` reads them."""
     from policy_kb.check.constants import check_constants
     from policy_kb.check.program import check_program
     from policy_kb.evaluate.known import evaluate_known
     from policy_kb.load.digest import digest_of_files
-    from policy_kb.load.tables import read_table
+    from policy_kb.load.tables import read_known_tables
     from policy_kb.parse.includes import parse_program
 
-    program = check_program(*parse_program(entry))
-    tables: dict[str, set[tuple[Value, ...]]] = {}
-    problems: list[Diagnostic] = []
-    for table in program.tables:
-        relation = program.relations[table.relation]
-        # A program that is no policy may get its tables from elsewhere, when it is run.
-        is_needed = bool(program.phases) or (Path(table.folder) / table.filename).exists()
-        if not relation.is_case and is_needed:
-            try:
-                tables[table.relation] = read_table(relation, table, Path(table.folder))
-            except Refused as refused:
-                problems += refused.diagnostics
-    if problems:
-        raise RulesRefused(problems)
+    files = files or Files()
+    program = check_program(*parse_program(entry, files))
+    tables, contents = read_known_tables(program, files)
     try:
         known = evaluate_known(program, tables)
     except EvaluationStopped as stopped:
@@ -74,7 +64,7 @@ def parse_and_check(entry: Path) -> Rules:
     problems = check_constants(program, known)
     if problems:
         raise RulesRefused(problems)
-    return Rules(program, tables, known, digest_of_files(program))
+    return Rules(program, tables, known, digest_of_files(program, contents))
 
 
 def worlds_of(rules: Rules, phase: Phase) -> Worlds:

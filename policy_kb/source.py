@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
-from policy_kb.diagnostics import Diagnostic, Kind, Refused
+from policy_kb.diagnostics import LONGEST_NAME, Diagnostic, Kind, Refused, escaped
 from policy_kb.record import record
 
 LONGEST_FILE = 64 * 1024 * 1024
@@ -40,13 +42,51 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def display_name(path: Path) -> str:
-    """How messages name a file."""
-    resolved = real_path(path)
+def display_name(path: str | PurePath) -> str:
+    """How a file is named to a reader: as it was given, and what no terminal should obey escaped."""
+    return escaped(str(path), LONGEST_NAME)
+
+
+class Files:
+    """Reads files, each once: what is parsed of a file, hashed and kept is of the very same bytes.
+
+    `seen` says of each path that was asked for where it led, and the SHA-256 of the bytes there; None where there was
+    no file.
+    """
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[str, str] | None] = {}
+        self._contents: dict[str, bytes] = {}
+
+    def exists(self, path: Path) -> bool:
+        if not os.path.exists(path):
+            self.seen[str(path.absolute())] = None
+            return False
+        return True
+
+    def content(self, path: Path, called: str | None = None, longest: int | None = None) -> bytes:
+        """The bytes of a file. Refused as by `read_text`."""
+        key = str(path.absolute())
+        if key not in self._contents:
+            content = self._contents[key] = read_bytes(path, called, longest)
+            self.seen[key] = str(real_path(path)), hashlib.sha256(content).hexdigest()
+        return self._contents[key]
+
+    def text(self, path: Path, called: str | None = None, longest: int | None = None) -> str:
+        """As `read_text`."""
+        return decoded(self.content(path, called, longest), called or str(path))
+
+
+def are_unchanged(seen: Mapping[str, Sequence[str] | None]) -> bool:
+    """Whether `Files` would see the same again."""
     try:
-        return str(resolved.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(resolved)
+        return all(
+            not os.path.exists(path) if was is None else
+            [str(real_path(Path(path))), hashlib.sha256(read_bytes(Path(path))).hexdigest()] == list(was)
+            for path, was in seen.items()
+        )
+    except Refused:
+        return False
 
 
 def read_text(path: Path, called: str | None = None, longest: int | None = None) -> str:
@@ -56,11 +96,15 @@ def read_text(path: Path, called: str | None = None, longest: int | None = None)
     device), unreadable, larger than `longest` bytes (if none are given, `LONGEST_FILE`), not UTF-8, or holding a NUL
     character. `called` is how messages name the file.
     """
-    name = called or str(path)
+    return decoded(read_bytes(path, called, longest), called or str(path))
+
+
+def read_bytes(path: Path, called: str | None = None, longest: int | None = None) -> bytes:
+    """The bytes of a file. Refused as by `read_text`."""
     longest = LONGEST_FILE if longest is None else longest
 
-    def refuse(message: str, hint: str | None = None, line: int = 1) -> Refused:
-        return Refused([Diagnostic(Kind.UNREADABLE, Span(name, line), message, hint)])
+    def refuse(message: str, hint: str | None = None) -> Refused:
+        return _refused(called or str(path), message, hint)
 
     try:
         if not path.exists():
@@ -69,25 +113,24 @@ def read_text(path: Path, called: str | None = None, longest: int | None = None)
             raise refuse("not a regular file", "give a file, not a folder, a pipe or a device")
         if path.stat().st_size > longest:
             raise refuse(f"the file has more than {longest // 2**20} MiB", "split it into several files")
-        raw = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as problem:
         raise refuse(f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from None
-    return decoded(raw, name)
 
 
-def decoded(raw: bytes, name: str) -> str:
-    """The text of UTF-8 bytes. Refused: what is not UTF-8, or holds a NUL character. `name` is for messages."""
-
-    def refuse(message: str, hint: str, line: int) -> Refused:
-        return Refused([Diagnostic(Kind.UNREADABLE, Span(name, line), message, hint)])
-
+def decoded(raw: bytes, called: str) -> str:
+    """The text of UTF-8 bytes. Refused: what is not UTF-8, or holds a NUL character. `called` is for messages."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         line = raw.count(b"\n", 0, problem.start) + 1
-        raise refuse("not UTF-8 text", "save the file as UTF-8", line) from None
+        raise _refused(called, "not UTF-8 text", "save the file as UTF-8", line) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise refuse("the text holds a NUL character", "save the file as plain UTF-8 text", line)
+        raise _refused(called, "the text holds a NUL character", "save the file as plain UTF-8 text", line)
     return text
+
+
+def _refused(called: str, message: str, hint: str | None, line: int = 1) -> Refused:
+    return Refused([Diagnostic(Kind.UNREADABLE, Span(called, line), message, hint)])
 

@@ -54,7 +54,7 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     compare(found["facts"], facts.digest, (ROOT, "facts"), "the case says something else")
     known = book.known(readings)
     _readings_in_force(found["readings"], known)
-    places = Places(book.program, facts.source, found["source"], (ROOT, "source"))
+    places = Places(facts.source, found["source"], (ROOT, "source"))
     statuses = Statuses(book.bodies, known, facts)
     phase = _phase(book, statuses, facts)
     decision = _decision(statuses, phase, facts)

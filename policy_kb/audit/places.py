@@ -7,19 +7,16 @@ given. What a determination calls a file it must call it throughout: one name is
 
 from __future__ import annotations
 
-import os
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from policy_kb.audit.walk import Unsound, Where, compare, shown
-from policy_kb.check.checked import CheckedProgram
 from policy_kb.source import Span
 
 
 class Places:
     """`source` is the case file of the audit, `said` what the determination calls it."""
 
-    def __init__(self, program: CheckedProgram, source: str, said: object, where: Where):
-        self.folder = Path(program.entry).resolve().parent
+    def __init__(self, source: str, said: object, where: Where):
         if not isinstance(said, str) or _name(said) != _name(source):
             raise Unsound(where, f"it says {shown(said)}", f"it has to name the case file, {shown(_name(source))}")
         self.names: dict[str, str] = {source: said}
@@ -42,12 +39,10 @@ class Places:
         return None
 
     def _agree(self, said: str, file: str) -> bool:
-        """Whether two names of a rule file agree from the end on, down to the folder of the policy's entry."""
-        relative = PurePath(os.path.relpath(Path(file).resolve(), self.folder)).parts
-        inner = [part for part in relative if part != ".."]
-        steps = PurePath(said).parts
+        """Whether two names of a rule file agree from the end on, as far as both are given."""
+        inner, steps = PurePath(file).parts, PurePath(said).parts
         number = min(len(inner), len(steps))
-        return number > 0 and list(steps[-number:]) == inner[-number:]
+        return number > 0 and steps[-number:] == inner[-number:]
 
 
 def _written(file: str, line: int) -> str:

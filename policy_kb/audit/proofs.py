@@ -127,7 +127,7 @@ class Explanations:
         claim, is_known = Claim(relation, row), not self.program.relations[relation].is_case
         span = self.written_at.get((relation, row)) if is_known else self.read_from.get((relation, row))
         if span is None and is_known:
-            tables = (Span(f"{t.folder}/{t.filename}", 0) for t in self.program.tables if t.relation == relation)
+            tables = (Span(t.name, 0) for t in self.program.tables if t.relation == relation)
             span = next(tables, None) or next((rule.span for rule in self.program.rules_for(relation)), None)
         is_certain = is_known or row in self.statuses.status(relation).certain.rows
         expected = {"kind": "given", **self.stating(claim), "known": is_known, "certain": is_certain}

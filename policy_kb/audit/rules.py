@@ -14,9 +14,9 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesR
 from policy_kb.installed import policy_files
 from policy_kb.load.cases import CaseReader
 from policy_kb.load.digest import digest_of_files
-from policy_kb.load.tables import read_table
+from policy_kb.load.tables import read_known_tables
 from policy_kb.parse.includes import parse_program
-from policy_kb.source import NOWHERE, Span
+from policy_kb.source import NOWHERE, Files, Span
 
 
 class RuleBook:
@@ -49,13 +49,10 @@ class RuleBook:
 def read_rules(entry: Path) -> RuleBook:
     """The rules of a policy's entry file. Raises RulesRefused with everything wrong in its files."""
     try:
-        program = check_program(*parse_program(entry))
-        tables = {
-            table.relation: read_table(program.relations[table.relation], table, Path(table.folder))
-            for table in program.tables
-            if not program.relations[table.relation].is_case
-        }
-        return RuleBook(program, tables, digest_of_files(program))
+        files = Files()
+        program = check_program(*parse_program(entry, files))
+        tables, contents = read_known_tables(program, files)
+        return RuleBook(program, tables, digest_of_files(program, contents))
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
 

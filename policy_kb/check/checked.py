@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from pathlib import Path, PurePosixPath
 
 from policy_kb.diagnostics import Diagnostic
 from policy_kb.parse.tree import Atom, Constant, Literal, Value
 from policy_kb.record import field, record
-from policy_kb.source import Span
+from policy_kb.source import Span, display_name
 
 
 @record
@@ -145,7 +146,7 @@ class Rule:
 class Table:
     """Where the rows of an input relation stand: `.input r(filename=..., delimiter=..., headers=...)`.
 
-    `folder` is the folder of the rule file that says so."""
+    `folder` is the folder of the rule file that says so, named as that file is."""
 
     relation: str
     filename: str
@@ -153,6 +154,11 @@ class Table:
     headers: bool
     folder: str
     span: Span
+
+    @property
+    def name(self) -> str:
+        """How the file is named beside rule files: relative to its knowledge base."""
+        return display_name(PurePosixPath(self.folder) / self.filename)
 
 
 @record
@@ -170,6 +176,12 @@ class CheckedProgram:
     outputs: tuple[Table, ...]
     phases: tuple[Phase, ...]
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
+    paths: dict[str, str] = field(default_factory=dict, compare=False)
+    """Where each of `files` lies."""
+
+    def folder_of(self, table: Table) -> Path:
+        """Where the folder of a known table is."""
+        return Path(self.paths[table.span.file]).parent
 
     def rules_for(self, relation: str) -> Iterator[Rule]:
         return (rule for rule in self.rules if rule.head.relation == relation)

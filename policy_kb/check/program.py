@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from policy_kb.check.annotations import check_criteria, phase_names, read_relations, read_rule_annotations
 from policy_kb.check.cases import (
@@ -68,6 +68,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
         outputs=tuple(_table(directive) for directive in found.directives if directive.kind == "output"),
         phases=phases,
         warnings=tuple(in_file_order(problems)),
+        paths=program.paths,
     )
 
 
@@ -97,6 +98,6 @@ def _table(directive: Directive) -> Table:
         filename=settings.get("filename", f"{directive.relation}.{suffix}"),
         delimiter=settings.get("delimiter", "\t"),
         headers=settings.get("headers") == "true",
-        folder=str(Path(directive.span.file).parent),
+        folder=str(PurePosixPath(directive.span.file).parent),
         span=directive.span,
     )

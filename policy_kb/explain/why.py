@@ -173,7 +173,7 @@ class Explainer:
             return span
         table = next((table for table in self.program.tables if table.relation == relation), None)
         if table is not None:
-            return Span(f"{table.folder}/{table.filename}", 0)
+            return Span(table.name, 0)
         return next((rule.span for rule in self.rules.get(relation, ())), None)
 
     # proofs

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from fractions import Fraction
-from pathlib import Path
 
 from policy_kb.check.checked import Attribute, CheckedProgram
 from policy_kb.dates import format_date
 from policy_kb.load.facts import Row
 from policy_kb.parse.tree import Value
-from policy_kb.source import real_path
 
 
 def digest_of(
@@ -63,20 +60,14 @@ def _as_written(value: Value, attribute: Attribute) -> Value:
 _json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
-def digest_of_files(program: CheckedProgram) -> str:
-    """`sha256:` of the rule files' texts and of the tables they name, by file name relative to the entry's folder."""
-    files = {name: text.encode() for name, text in program.files.items()}
-    for table in program.tables:
-        path = Path(table.folder) / table.filename
-        if not program.relations[table.relation].is_case and path.exists():
-            files[str(path)] = path.read_bytes()
-    folder = real_path(Path(program.entry)).parent
+def digest_of_files(program: CheckedProgram, tables: Mapping[str, bytes] | None = None) -> str:
+    """`sha256:` of the rule files' texts and of the known tables, each by its name in its knowledge base. `tables` has
+    the contents of these by the names of their relations."""
+    named = {name: text.encode() for name, text in program.files.items()}
+    tables = tables or {}
+    named |= {table.name: tables[table.relation] for table in program.tables if table.relation in tables}
     whole = hashlib.sha256()
-    named = {_relative(Path(name), folder): content for name, content in files.items()}
     for name, content in sorted(named.items()):
         whole.update(f"{name}\0{len(content)}\0".encode() + content)
     return f"sha256:{whole.hexdigest()}"
 
-
-def _relative(path: Path, folder: Path) -> str:
-    return Path(os.path.relpath(real_path(path), folder)).as_posix()

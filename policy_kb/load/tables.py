@@ -13,22 +13,25 @@ from fractions import Fraction
 from pathlib import Path
 
 from policy_kb import numbers
-from policy_kb.check.checked import Attribute, Relation, Table
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, listed, quoted
+from policy_kb.check.checked import Attribute, CheckedProgram, Relation, Table
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, listed, quoted
 from policy_kb.load.problems import Problems
 from policy_kb.load.values import GREATEST_NUMBER, LEAST_NUMBER, BadValueError, read_days
 from policy_kb.outputs import whole_files
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
-from policy_kb.source import Span, read_text, real_path
+from policy_kb.source import Files, Span, real_path
 
 _NUMBER = re.compile(r" *([+-]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|([0-9]+))")
 _FLOAT = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 
-def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Value, ...]]:
-    """The rows of `relation` in the file that `table` names, below `folder` wherever links lead.
+def read_table(
+    relation: Relation, table: Table, folder: Path, called: str | None = None, files: Files | None = None
+) -> set[tuple[Value, ...]]:
+    """The rows of `relation` in the file that `table` names, below `folder` wherever links lead. `called` is how
+    messages name the file.
 
     One row a line, the columns in the order of the attributes. With `headers` the first line names them. A relation
     without attributes holds if there is a line `()`. Numbers are decimal, or `0x` and `0b`, of 64 bits; a date is a
@@ -39,7 +42,7 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
     a header that names other attributes, a value that is not of its attribute's type.
     """
     path = folder / table.filename
-    source = str(path)
+    source = called or str(path)
     delimiter = re.sub(r"\\([tnr\\])", lambda match: _ESCAPES[match.group(1)], table.delimiter)
     if not delimiter:
         raise CaseRefused([Diagnostic(Kind.BAD_TABLE, table.span, "the delimiter is empty", r'write `delimiter="\t"`')])
@@ -47,7 +50,7 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
         if not real_path(path).is_relative_to(real_path(folder)):
             message, hint = "the file is not in the folder of the tables", "put the table itself there, not a link"
             raise Refused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, hint)])
-        text = read_text(path, source)
+        text = (files or Files()).text(path, source)
     except Refused as refused:
         raise CaseRefused(refused.diagnostics) from None
     except (OSError, ValueError) as problem:
@@ -63,6 +66,28 @@ def read_table(relation: Relation, table: Table, folder: Path) -> set[tuple[Valu
     rows = reader.rows(1 if table.headers else 0)
     reader.problems.refuse()
     return rows
+
+
+def read_known_tables(
+    program: CheckedProgram, files: Files
+) -> tuple[dict[str, set[tuple[Value, ...]]], dict[str, bytes]]:
+    """The rows of the known tables of a program, and the contents of their files, by relation. Raises RulesRefused with
+    everything wrong in them. Of a program that is no policy, one that is not there is passed over: it may get its
+    tables from elsewhere, when it is run."""
+    rows: dict[str, set[tuple[Value, ...]]] = {}
+    contents: dict[str, bytes] = {}
+    problems: list[Diagnostic] = []
+    for table in program.tables:
+        relation, folder = program.relations[table.relation], program.folder_of(table)
+        if not relation.is_case and (program.phases or files.exists(folder / table.filename)):
+            try:
+                rows[table.relation] = read_table(relation, table, folder, table.name, files)
+                contents[table.relation] = files.content(folder / table.filename)
+            except Refused as refused:
+                problems += refused.diagnostics
+    if problems:
+        raise RulesRefused(problems)
+    return rows, contents
 
 
 @record

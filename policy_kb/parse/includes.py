@@ -5,43 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused, quoted, walk
-from policy_kb.installed import rules_folder
+from policy_kb.installed import knowledge_base, rules_folder
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Include, Item, Program
-from policy_kb.source import LONGEST_RULES, Span, display_name, read_text, real_path
+from policy_kb.source import LONGEST_RULES, Files, Span, display_name, real_path
 
 _DEEPEST = 50
 
 
-def parse_program(entry: Path) -> tuple[Program, list[Diagnostic]]:
+def parse_program(entry: Path, files: Files | None = None) -> tuple[Program, list[Diagnostic]]:
     """The program of a rule file, and everything wrong with the text of its files.
 
-    Files are named as the reader knows them: relative to the working folder where they lie below it. Refused
-    altogether: an entry that cannot be read.
+    An included file is looked for beside the one that includes it, then in its knowledge base, then in the one that
+    comes with this program. Files are named as the reader knows them, wherever they are installed: relative to their
+    knowledge base. `files` reads them. Refused altogether: an entry that cannot be read.
     """
+    files = files or Files()
     try:
-        text = read_text(entry, display_name(entry), LONGEST_RULES)
+        text = files.text(entry, str(entry), LONGEST_RULES)
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
     path = real_path(entry)
-    reader = _Reader(path.parent)
-    reader.read(path, text, ())
-    return Program(str(entry), tuple(reader.items), reader.files), reader.problems
+    reader = _Reader(knowledge_base(entry), files)
+    reader.read(path, reader.name(path), text, ())
+    return Program(str(entry), tuple(reader.items), reader.texts, reader.paths), reader.problems
 
 
 class _Reader:
-    """`folder` is that of the entry, which no file may stand outside of but those that come with this program: a rule
+    """`folder` is the knowledge base, which no file may stand outside of but those that come with this program: a rule
     file would be shown, in messages about it, whatever it is."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folders = (folder, rules_folder())
+    def __init__(self, folder: Path, files: Files) -> None:
+        self.folder, self.shipped, self.files = folder, rules_folder(), files
         self.items: list[Item] = []
-        self.files: dict[str, str] = {}
+        self.texts: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
         self.problems: list[Diagnostic] = []
 
-    def read(self, path: Path, text: str, including: tuple[Path, ...]) -> None:
-        name = display_name(path)
-        self.files[name] = text
+    def name(self, path: Path) -> str:
+        """The name of a file in its knowledge base."""
+        folder = self.shipped if path.is_relative_to(self.shipped) else self.folder
+        return display_name(path.relative_to(folder).as_posix())
+
+    def read(self, path: Path, name: str, text: str, including: tuple[Path, ...]) -> None:
+        self.texts[name], self.paths[name] = text, str(path)
         items, problems = parse_items(text, name)
         self.problems += problems
         for item in items:
@@ -50,34 +57,49 @@ class _Reader:
             else:
                 self.items.append(item)
 
+    def found(self, file: str, beside: Path) -> Path:
+        """Where an included file is; where it is nowhere, beside the file that includes it."""
+        places = [folder / file for folder in dict.fromkeys((beside, self.folder, self.shipped))]
+        return next((place for place in places if self.files.exists(place)), places[0])
+
     def include(self, item: Include, path: Path, including: tuple[Path, ...]) -> None:
-        target = real_path(path.parent / item.file) if "\0" not in item.file else path
-        name = display_name(target)
-        if Path(item.file).is_absolute() or "\0" in item.file:
+        if Path(item.file).is_absolute() or not item.file.isprintable():
             self.refuse(item.span, "an included file is named from the folder of the file that includes it",
                         'write a relative path such as `.include "vocabulary/dates.dl"`')
-        elif not any(target.is_relative_to(folder) for folder in self.folders):
+            return
+        place = self.found(item.file, path.parent)
+        target = real_path(place)
+        if not any(target.is_relative_to(folder) for folder in (self.folder, self.shipped)):
             self.refuse(item.span, f"{quoted(item.file)} leads out of the folder of the rule file that is read first",
                         "put all files of a policy below one folder")
-        elif target in including:
-            files = [display_name(step) for step in including[including.index(target) :]]
+            return
+        name = self.name(target)
+        if target in including:
+            files = [self.name(step) for step in including[including.index(target) :]]
             self.refuse(item.span, f"files include each other: {walk([*files, name])}",
                         "leave one `.include` out")
         elif len(including) >= _DEEPEST:
             self.refuse(item.span, f"files are included more than {_DEEPEST} deep", "include the file further up")
-        elif name not in self.files:
-            try:
-                text = read_text(target, name, LONGEST_RULES)
-            except Refused as refused:
-                problem = refused.diagnostics[0]
-                self.refuse(item.span, f"{quoted(item.file)} cannot be included: {problem.message}", problem.hint)
-            else:
-                if len(text) + sum(map(len, self.files.values())) > LONGEST_RULES:
-                    self.refuse(item.span, f"the rule files have more than {LONGEST_RULES // 2**20} MiB together",
-                                "put rows into tables, which `.input` reads")
-                else:
-                    self.read(target, text, including)
+        elif name not in self.texts:
+            self.read_included(item, place, target, including)
+        elif self.paths[name] != str(target):
+            self.refuse(item.span, f"two files are called {quoted(name)}, one of them comes with this program",
+                        "give the other one another name")
+
+    def read_included(self, item: Include, place: Path, target: Path, including: tuple[Path, ...]) -> None:
+        name = self.name(target)
+        try:
+            text = self.files.text(place, name, LONGEST_RULES)
+        except Refused as refused:
+            problem = refused.diagnostics[0]
+            self.refuse(item.span, f"{quoted(item.file)} cannot be included: {problem.message}", problem.hint)
+            return
+        if len(text) + sum(map(len, self.texts.values())) > LONGEST_RULES:
+            self.refuse(item.span, f"the rule files have more than {LONGEST_RULES // 2**20} MiB together",
+                        "put rows into tables, which `.input` reads")
+        else:
+            self.read(target, name, text, including)
 
     def refuse(self, span: Span, message: str, hint: str | None) -> None:
-        excerpt = self.files[span.file].split("\n")[span.line - 1]
+        excerpt = self.texts[span.file].split("\n")[span.line - 1]
         self.problems.append(Diagnostic(Kind.BAD_INCLUDE, span, message, hint, excerpt=excerpt))

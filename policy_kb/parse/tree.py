@@ -172,12 +172,13 @@ Item = TypeDeclaration | RelationDeclaration | FunctorDeclaration | Directive | 
 class Program:
     """All items of a rule file and of the files it includes, each file once, where its first `.include` stands.
 
-    `files` maps each file's name, as messages print it, to its text.
+    `files` maps each file's name, which is relative to its knowledge base, to its text; `paths` to where it lies.
     """
 
     entry: str
     items: tuple[Item, ...]
     files: dict[str, str] = field(compare=False)
+    paths: dict[str, str] = field(compare=False, default_factory=dict)
 
 
 def variables(node: Expression | Literal, *, in_aggregates: bool = True) -> Iterator[Variable]:
@@ -238,7 +239,7 @@ def without_annotations(program: Program) -> Program:
                 items.append(Rule(heads, body, doc, (), span))
             case _:
                 items.append(item)
-    return Program(program.entry, tuple(items), program.files)
+    return Program(program.entry, tuple(items), program.files, program.paths)
 
 
 MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}

@@ -116,7 +116,7 @@ class Explained:
         """Audit the explanation of the root, or of another claim, or what stands in its place."""
         claim = claim or self.claim(self.root)
         assert self.statuses.answer_for(claim) == self.lookup.answer(claim)
-        places = Places(self.program, self.facts.source, self.facts.source, ROOT)
+        places = Places(self.facts.source, self.facts.source, ROOT)
         Explanations(self.statuses, self.facts, places).claim(claim, said or self.said(claim), ROOT)
 
 
