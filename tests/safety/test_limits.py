@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_kb import patterns, source
+from policy_kb import expressions, source, text
 from policy_kb.check import cases as check_cases
 from policy_kb.evaluate import bottom_up
 from policy_kb.explain import proof, why
@@ -32,7 +32,10 @@ LIMITS = {
     "brackets inside each other": f"{grammar._NESTING}",
     "`.include` inside each other": f"{includes._DEEPEST} levels",
     "atoms of one body that may be open (each set of them is a world)": f"{check_cases.MOST_OPEN_ATOMS}",
-    "states of one regular expression": f"{patterns.MOST_STATES:,}",
+    "memory of the program that a regular expression becomes": f"{text.MOST_MEMORY // MIB} MiB",
+    "repetition in a regular expression": "1,000",
+    "characters of a text that rules make": f"{expressions.LONGEST_TEXT:,}",
+    "characters of all texts that rules make of one case, or of what is known": f"{expressions.MOST_CHARACTERS:,}",
     "rows of one relation that rules derive": f"{bottom_up.MOST_ROWS:,}",
     "steps of one recursion": f"{bottom_up.MOST_ROUNDS:,}",
     "rows that one rule looks at, each as often as it does": f"{bottom_up.MOST_LOOKED_AT:,}",
