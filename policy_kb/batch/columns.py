@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 
-from policy_kb.batch.shape import CASE, UNCERTAIN
+from policy_kb.batch.shape import CASE, UNCERTAIN, given_column
 from policy_kb.batch.sources import INCOMPLETE_TABLE, LISTINGS, Source
 from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
@@ -33,6 +33,10 @@ class Column:
     sql: ValueSql
     why: Callable[[str | None], Why]
     why_quick: Callable[[str | None], Why]
+
+    def prepared(self, place: int) -> str:
+        """The column of the prepared table that it becomes, `place` being its own."""
+        return UNCERTAIN if self.name == UNCERTAIN else given_column(place)
 
 
 def has_a_row(relation: Relation) -> bool:

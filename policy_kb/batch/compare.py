@@ -18,11 +18,11 @@ from policy_kb.batch.results import (
     copy,
     interruptible,
     literal,
-    name,
     read_results,
     readable,
     whole_files,
 )
+from policy_kb.batch.script import criterion_column
 from policy_kb.batch.summary import counted
 from policy_kb.diagnostics import escaped
 from policy_kb.outputs import temporary_folder
@@ -134,8 +134,9 @@ def compare_results(
             criteria[table] = read_results(connection, path, f"{table}_results")
         progress("comparing")
         common = [criterion for criterion in criteria["new"] if criterion in set(criteria["old"])]
-        with _refusing(connection, {old: "old_results", new: "new_results"}, common), interruptible():
-            _join(connection, common)
+        places = {side: [criterion_column(criteria[side].index(one)) for one in common] for side in ("old", "new")}
+        with _refusing(connection, {old: "old", new: "new"}, places), interruptible():
+            _join(connection, places)
             comparison = _comparison(connection, (old, new), criteria, common, most)
         if output is not None:
             progress(f"writing {output.name}")
@@ -144,7 +145,9 @@ def compare_results(
 
 
 @contextmanager
-def _refusing(connection: DuckDBPyConnection, tables: Mapping[Path, str], common: Sequence[str]) -> Iterator[None]:
+def _refusing(
+    connection: DuckDBPyConnection, sides: Mapping[Path, str], places: Mapping[str, Sequence[str]]
+) -> Iterator[None]:
     """Parquet is read as it is compared, so that only then a broken file or an answer that is none shows: the file is
     found in which it stands."""
     import duckdb
@@ -152,25 +155,25 @@ def _refusing(connection: DuckDBPyConnection, tables: Mapping[Path, str], common
     try:
         yield
     except duckdb.Error:
-        answers = ", ".join(["count(*)", "count(approval)", *(f"count({name(criterion)})" for criterion in common)])
-        for path, table in tables.items():
+        for path, side in sides.items():
+            answers = ", ".join(["count(*)", "count(approval)", *(f"count({column})" for column in places[side])])
             with readable(path):
-                connection.execute(f"SELECT {answers} FROM {table}")
-        with readable(next(iter(tables))):  # both can be read: the space was not enough
+                connection.execute(f"SELECT {answers} FROM {side}_results")
+        with readable(next(iter(sides))):  # both can be read: the space was not enough
             raise
 
 
 _COMPARED = ("policy", "phase", "decision", "approval")
 
 
-def _join(connection: DuckDBPyConnection, common: Sequence[str]) -> None:
+def _join(connection: DuckDBPyConnection, places: Mapping[str, Sequence[str]]) -> None:
     """The table `differences`: the cases that changed, and those that one result lacks. Columns are `old_` and `new_`;
-    criterion number n is `old_n` and `new_n`."""
+    criterion number n is `old_n` and `new_n`. `places` are the columns of the common criteria in each result."""
     values = [(f"{side}_{column}", f"{side}.{column}") for column in _COMPARED for side in ("old", "new")]
-    values += [(f"{side}_{number}", f"{side}.{name(criterion)}")
-               for number, criterion in enumerate(common) for side in ("old", "new")]
+    values += [(f"{side}_{number}", f"{side}.{column}")
+               for side, columns in places.items() for number, column in enumerate(columns)]
     differs = [f"old.{column} IS DISTINCT FROM new.{column}" for column in _COMPARED]
-    differs += [f"old.{name(criterion)} <> new.{name(criterion)}" for criterion in common]
+    differs += [f"old.{old} <> new.{new}" for old, new in zip(places["old"], places["new"], strict=True)]
     connection.execute(f"""CREATE OR REPLACE TEMP TABLE differences AS
 SELECT coalesce(old."case", new."case") AS "case",
     CASE WHEN new."case" IS NULL THEN 'only old' WHEN old."case" IS NULL THEN 'only new'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from urllib.parse import quote
 
 from policy_kb import dates
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
@@ -19,6 +20,12 @@ DECISIONS = (*ANSWERS, NOT_APPLICABLE)
 """In the order in which results have them."""
 
 NUMBER, FLOAT, SYMBOL = "number", "float", "symbol"
+
+
+def remark(text: str) -> Sql:
+    """A text as it may stand in a comment of SQL: one line, of letters and plain signs."""
+    return quote(text, safe="/:,()=+?# ", errors="surrogatepass")
+
 
 _FIRST_DAY, _LAST_DAY = -719_162, dates.ONGOING
 """The days of the calendar: 0001-01-01 and 9999-12-31."""

@@ -11,8 +11,18 @@ from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
 from policy_kb.batch.openness import count_not_stated
-from policy_kb.batch.script import CASES, GATHERED, REFUSING, UNGATHERED, Query, Script, Step
-from policy_kb.batch.shape import AS_STATED, CASE, UNCERTAIN, Complete, Shape, given_table, is_lines
+from policy_kb.batch.script import CASES, GATHERED, REFUSING, UNGATHERED, Query, Script, Step, criterion_column
+from policy_kb.batch.shape import (
+    AS_STATED,
+    CASE,
+    ITEM,
+    PHASE,
+    UNCERTAIN,
+    Complete,
+    Shape,
+    given_column,
+    is_lines,
+)
 from policy_kb.batch.values import DUCKDB as VALUES
 from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
@@ -153,10 +163,7 @@ class Run:
         )
         self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_PARTS}")
         self.connection.execute(f"SET search_path = '{_PARTS},main'")
-        self.columns = {
-            name: [attribute.name for attribute in policies[0].program.relations[name].attributes]
-            for name in batch.shape
-        }
+        self.arities = {name: policies[0].program.relations[name].arity for name in batch.shape}
         self.made: list[Step] = []
         self.part, self.parts = 0, 1
         self.are_names_checked = False
@@ -167,6 +174,10 @@ class Run:
 
     def one(self, query: str) -> int:
         return int(self.rows(query)[0][0])
+
+    def given(self, relation: str) -> str:
+        """The prepared table of a relation with the cases of all parts."""
+        return f"main.{self.batch.shape[relation].table}"
 
     def run(self, script: Script) -> None:
         """Make the tables of a script, but for the first ones that were made for the last script just so."""
@@ -212,7 +223,7 @@ class Run:
         would take longer the more parts there are."""
         if parts == 1:
             return
-        tables = [given_table(name) for name, given in self.batch.shape.items() if given.has_rows]
+        tables = [given.table for given in self.batch.shape.values() if given.has_rows]
         for done, table in enumerate(tables):
             if progress is not None:
                 progress("dividing", done, len(tables))
@@ -248,15 +259,14 @@ class Run:
         for name, given in self.batch.shape.items():
             if not given.has_rows:
                 continue
-            table = _q(given_table(name))
-            rows = f"(FROM {self.rows_of(given_table(name), self.part, self.parts)}) AS given"
+            rows = f"(FROM {self.rows_of(given.table, self.part, self.parts)}) AS given"
             select = f"SELECT * FROM {rows}{where}"
             if given.has_uncertain:
                 # A row given twice is given once, and certain if it is certain anywhere.
-                columns = ", ".join(map(_q, self.columns[name]))
+                columns = ", ".join(_q(given_column(place)) for place in range(self.arities[name]))
                 select = (f"SELECT {columns}, bool_and({_q(UNCERTAIN)}) AS {_q(UNCERTAIN)} FROM {rows}{where} "
                           f"GROUP BY {columns}")
-            self.connection.execute(f"CREATE OR REPLACE VIEW {_PARTS}.{table} AS {select}")
+            self.connection.execute(f"CREATE OR REPLACE VIEW {_PARTS}.{given.table} AS {select}")
 
     # refusals that need rules
 
@@ -266,8 +276,8 @@ class Run:
             return
         self.connection.execute(
             f"""INSERT INTO main.batch_refused
-            SELECT "case", 'request', NULL, 'no policy covers `' || "drug" || '` in the phase `' || "phase" || '`'
-            FROM main.{_q(given_table(REQUEST))} WHERE NOT ({covered(self.policies, _dialect)})"""
+            SELECT "case", 'request', NULL, 'no policy covers `' || {ITEM} || '` in the phase `' || {PHASE} || '`'
+            FROM {self.given(REQUEST)} WHERE NOT ({covered(self.policies, _dialect)})"""
         )
 
     def check_names(self, script: Script | None) -> None:
@@ -277,22 +287,22 @@ class Run:
         if self.are_names_checked:
             return
         left = [name for name in self.batch.unasked if self.batch.shape[name].has_rows]
-        schema = "main." if script is None else ""
         gathers = script.gathers if script is not None else frozenset()
         if script is not None and gathers.intersection(left):
             found = {name: condition for name, condition in script.has_row.items() if name in left}
             cases = ", ".join(f"count(*) FILTER (WHERE {condition})" for condition in found.values())
-            rows = ", ".join(f"(SELECT count(*) FROM {_q(given_table(name))})" for name in found)
+            rows = ", ".join(f"(SELECT count(*) FROM {self.batch.shape[name].table})" for name in found)
             with_request = f"count(*) FILTER (WHERE {script.has_row[REQUEST]})"
             [counted] = self.rows(f"SELECT [{with_request}, {cases}] = [count(*), {rows}] FROM {GATHERED} AS b")
             if not counted[0]:
                 raise _BadNamesError
-        others = {name: schema + _q(given_table(name)) for name in left if name not in gathers}
+        tables = {name: self.given(name) if script is None else one.table for name, one in self.batch.shape.items()}
+        others = {name: tables[name] for name in left if name not in gathers}
         queries = [f"SELECT {_q(CASE)} FROM {table} GROUP BY {_q(CASE)} HAVING count(*) > 1"
                    for name, table in others.items() if self.is_single(name)]
         if others:
             rows = " UNION ALL ".join(f"SELECT {_q(CASE)} FROM {table}" for table in others.values())
-            requested = f"(SELECT {_q(CASE)} FROM {schema}{_q(given_table(REQUEST))})"
+            requested = f"(SELECT {_q(CASE)} FROM {tables[REQUEST]})"
             queries.append(f"SELECT * FROM ({rows}) AS given ANTI JOIN {requested} AS requested USING ({_q(CASE)})")
         if any(self.one(f"SELECT count(*) FROM ({query})") for query in queries):
             raise _BadNamesError
@@ -379,8 +389,7 @@ class Run:
         """The drugs and phases that cases ask for."""
         if not self.batch.shape[REQUEST].has_rows:
             return frozenset()
-        requests = f"main.{_q(given_table(REQUEST))}"
-        return frozenset(self.rows(f'SELECT DISTINCT "drug", "phase" FROM {requests}'))
+        return frozenset(self.rows(f"SELECT DISTINCT {ITEM}, {PHASE} FROM {self.given(REQUEST)}"))
 
     def query(self, policy: Policy, phase: Phase) -> Query:
         key = policy.number, phase.name
@@ -398,9 +407,10 @@ class Run:
             # What is refused is shown no more, and whether its names are right cannot be seen from what is decided.
             self.check_names(None)
         queries = [self.query(policy, phase) for policy, phase in phases_asked_for(self.policies, self.asked)]
-        criteria = list(dict.fromkeys(name for query in queries for name in query.columns if " " in name))
+        criteria = list(dict.fromkeys(name for query in queries for name in query.criteria.values()))
         parts = self.parts_of(max((query.script.width for query in queries), default=0))
-        selects = self.selects(queries, parts, rejects is None, progress)
+        places = {name: place for place, name in enumerate(criteria)}
+        selects = self.selects(queries, places, parts, rejects is None, progress)
         is_one = parts == 1 and len(queries) == 1
         written = write_results(self.connection, list(selects) if is_one else selects, output, criteria, self.add_up)
         if rejects is not None:
@@ -419,9 +429,11 @@ class Run:
         return max(1, -(-cases // min(PART, max(1, MOST_FLAGS // max(1, width)))))
 
     def selects(
-        self, queries: Sequence[Query], parts: int, is_strict: bool, progress: Progress | None
+        self, queries: Sequence[Query], places: Mapping[tuple[str, str], int], parts: int, is_strict: bool,
+        progress: Progress | None,
     ) -> Iterator[str]:
-        """The queries that give the result, part by part; each rests on tables that the next one replaces.
+        """The queries that give the result, part by part; each rests on tables that the next one replaces. `places` are
+        those of the criteria in the result.
 
         Where it `is_strict`, a bad case ends this, but only when all cases have been looked at. Raises CaseRefused.
         """
@@ -449,9 +461,12 @@ class Run:
                     self.choose(part, parts)
                     self.run(query.script)
                 if not (is_strict and self.is_bad()):
-                    flags = ", ".join(map(_q, REFUSING.keys() & set(query.columns)))
-                    without = f" EXCLUDE ({flags})" if flags else ""
-                    yield f"SELECT *{without} FROM (\n{query.script.last}\n) AS decided"
+                    columns = ", ".join(
+                        f"{column} AS {criterion_column(places[query.criteria[column]])}"
+                        if column in query.criteria else _q(column)
+                        for column in query.columns if column not in REFUSING
+                    )
+                    yield f"SELECT {columns} FROM (\n{query.script.last}\n) AS decided"
         if is_strict and self.is_bad():
             raise self.refusal()
 
@@ -522,10 +537,10 @@ def covered(policies: Sequence[Policy], dialect: DuckDB) -> str:
     """The condition on a request that some policy decides it."""
     conditions = []
     for policy in policies:
-        drugs = ", ".join(dialect.text(drug) for drug in sorted(policy.covers))
+        items = ", ".join(map(dialect.text, sorted(policy.covers)))
         phases = ", ".join(dialect.text(phase.name) for phase in policy.program.phases)
-        among = f"{dialect.quoted('drug')} IN ({drugs}) AND " if drugs else ""
-        conditions.append(f"({among}{dialect.quoted('phase')} IN ({phases}))")
+        among = f"{ITEM} IN ({items}) AND " if items else ""
+        conditions.append(f"({among}{PHASE} IN ({phases}))")
     return " OR ".join(conditions)
 
 

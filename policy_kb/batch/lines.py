@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from policy_kb.batch.openness import WORD_BITS, States
-from policy_kb.batch.shape import CASE, UNCERTAIN
+from policy_kb.batch.shape import CASE, UNCERTAIN, given_column
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused
 from policy_kb.load.cases import INCOMPLETE, MOST_ROWS, NOT_STATED, CaseReader, is_single, named
@@ -492,7 +492,7 @@ class _Part:
                 continue
             places = pyarrow.array(at)
             made = {LINE: lines.take(places), CASE: names.take(places)}
-            made |= {attribute.name: value for attribute, value in zip(relation.attributes, values, strict=True)}
+            made |= {given_column(place): value for place, value in enumerate(values, start=1)}
             made[UNCERTAIN] = pyarrow.array(uncertain)
             rows[relation.name] = pyarrow.table(made)
         found = pyarrow.table(cases)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from policy_kb.batch.files import Files, Held
 from policy_kb.batch.lines import LINE, Found, LineReader, rejections
 from policy_kb.batch.openness import States
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_column, given_table
 from policy_kb.batch.tables import MOST_PROBLEMS, REJECTED_TABLE, Batch, Problem, connect
 from policy_kb.batch.values import DUCKDB
 from policy_kb.check.checked import CheckedProgram
@@ -277,11 +277,11 @@ class _Tables:
         self.read += found.read
         self.wait(_CASES, found.cases)
         self.wait(_PROBLEMS, found.rejected)
-        for relation in self.inputs:
+        for number, relation in enumerate(self.inputs):
             name = relation.name
             if name not in found.rows:
                 continue
-            self.filled.setdefault(name, f"ndjson_rows_{name}")
+            self.filled.setdefault(name, f"ndjson_rows_{number}")
             self.wait(self.filled[name], found.rows[name])
         if self.waiting_bytes > (_MOST_WAITING if self.has_inserted else _MOST_SHOWN):
             self.insert()
@@ -296,7 +296,7 @@ class _Tables:
         import pyarrow
 
         for name, table in self.filled.items():
-            self.filled[name] = f"ndjson_shown_{name}"
+            self.filled[name] = table.replace("rows", "shown")
             self.connection.register(self.filled[name], pyarrow.concat_tables(self.waiting.pop(table)))
 
     def insert(self) -> None:
@@ -336,8 +336,7 @@ class _Tables:
             f'count(DISTINCT "row") FILTER (WHERE {case} IS NULL) FROM {_PROBLEMS}'
         )
         self.connection.execute(f"DROP TABLE {_PROBLEMS}")
-        rows = sum(self.rows(f"SELECT count(*) FROM {_name(given_table(name))}")[0][0]
-                   for name, given in shape.items() if given.has_rows)
+        rows = sum(self.rows(f"SELECT count(*) FROM {given.table}")[0][0] for given in shape.values() if given.has_rows)
         return Batch(self.connection, shape, self.read - unnamed, rows, rejected, unnamed, problems)
 
     def rows(self, query: str) -> list[Any]:
@@ -370,17 +369,17 @@ class _Tables:
         among = f" WHERE {LINE} NOT IN (SELECT {LINE} FROM {_SECOND})" if has_second else ""
         shape = {}
         openness = self.states.openness(self.rows, f"{_CASES} WHERE is_accepted")
-        for relation in self.inputs:
+        for number, relation in enumerate(self.inputs):
             name, has_uncertain = relation.name, False
             if name in self.filled:
                 rows = f"{_name(self.filled[name])}{among}"
                 [(has_uncertain,)] = self.rows(f"SELECT coalesce(bool_or({UNCERTAIN}), FALSE) FROM {rows}")
-                columns = [CASE, *(one.name for one in relation.attributes[1:]), *[UNCERTAIN] * has_uncertain]
+                columns = [*map(given_column, range(relation.arity)), *[UNCERTAIN] * has_uncertain]
                 self.connection.execute(
-                    f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {', '.join(map(_name, columns))} "
+                    f"CREATE OR REPLACE VIEW {given_table(number)} AS SELECT {', '.join(map(_name, columns))} "
                     f"FROM {rows}"
                 )
-            shape[name] = Given(name in self.filled, has_uncertain, openness[name])
+            shape[name] = Given(given_table(number), name in self.filled, has_uncertain, openness[name])
         some = [name for name, one in openness.items() if one is Openness.SOME]
         if some:
             accepted = f"(FROM {_CASES} WHERE is_accepted)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from policy_kb.batch.shape import CASE, OPEN_TABLE, Complete, Openness, Shape
+from policy_kb.batch.shape import CASE, OPEN_TABLE, Complete, Openness, Shape, given_table
 from policy_kb.batch.values import Dialect
 from policy_kb.check.checked import Relation
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED, is_single
@@ -59,10 +59,10 @@ class States:
     def reasons(self, names: Sequence[str], table: str, dialect: Dialect) -> str:
         """The query for the cases in which any of these relations is open, with the reasons of each."""
         columns = dialect.name(CASE)
-        for name in names:
-            word, bit = divmod(self.numbers[name], WORD_BITS)
+        for number in (self.numbers[name] for name in names):
+            word, bit = divmod(number, WORD_BITS)
             columns += f", CASE WHEN incomplete{word} & {1 << bit} <> 0 THEN {dialect.text(INCOMPLETE)} " \
-                       f"WHEN open{word} & {1 << bit} <> 0 THEN {dialect.text(NOT_STATED)} END AS {dialect.name(name)}"
+                       f"WHEN open{word} & {1 << bit} <> 0 THEN {dialect.text(NOT_STATED)} END AS {given_table(number)}"
         is_open = " OR ".join(f"open{word} & {mask} <> 0" for word, mask in enumerate(self.masks(names)) if mask)
         return f"SELECT {columns} FROM {table} WHERE {is_open}"
 
@@ -160,7 +160,7 @@ def count_not_stated(
     found = dict.fromkeys(names, decided)
     some = [name for name in found if shape[name].openness is Openness.SOME]
     if some:
-        is_not_stated = (f"{dialect.name(name)} = {dialect.text(NOT_STATED)}" for name in some)
+        is_not_stated = (f"{shape[name].table} = {dialect.text(NOT_STATED)}" for name in some)
         counts = ", ".join(f"count(CASE WHEN {one} THEN 1 END)" for one in is_not_stated)
         [counted] = rows(f"SELECT {counts} FROM {OPEN_TABLE} WHERE {dialect.name(CASE)} NOT IN ({refused})")
         found |= zip(some, map(int, counted), strict=True)

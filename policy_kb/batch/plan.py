@@ -9,13 +9,13 @@ from policy_kb import pipeline
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
-from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, TWICE, Query, Script, Step
-from policy_kb.batch.shape import CASE, Given, Shape
+from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, TWICE, Query, Script, Step, criterion_column
+from policy_kb.batch.shape import CASE, ITEM, PHASE, Shape
 from policy_kb.batch.specialise import HAS_NO_VALUE, Specialised, folded, specialise
 from policy_kb.batch.sql import BITS, Compiler, Truths, all_of, negated, some_of
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.plain import PlainRule, Rows
-from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible
+from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible, spoken_of
 from policy_kb.explain.written import shown
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Atom, Call, Comparison, Constant, Expression, Literal, Variable
@@ -24,6 +24,9 @@ from policy_kb.report.determination import NOT_APPLICABLE, approvals
 
 NOTICES, GRANTED = certain("notice"), "granted in words"
 POINT = ("relation", "why")
+
+_NO_VALUE = "a value does not exist"
+"""The flag of the cases for which a rule needs a value that does not exist; no relation has such a name."""
 
 
 def decisions(
@@ -41,23 +44,24 @@ def decisions(
     wanted += [point.flag for point in points]
     given = specialise(
         program, [*worlds.program.rules, *asking, *stopping_rules(program, worlds), *_granting_rules(program)], known,
-        shape, [*wanted, STOPPED], [NOTICES, GRANTED],
+        shape, [*wanted, _NO_VALUE], [NOTICES, GRANTED],
     )
     compiler = Compiler(program, given, shape, dialect, texts=(NOTICES, GRANTED))
     is_met, is_open = _answer(compiler, given, root)
     elsewhere = _truth(compiler, given, certain("not_applicable"))
-    stopped = _truth(compiler, given, STOPPED)
+    stopped = _truth(compiler, given, _NO_VALUE)
     text = dialect.text
     outputs: list[tuple[str, Sql]] = [
         (CASE, dialect.quoted(CASE)),
         ("decision", _chosen([(elsewhere, dialect.decision(NOT_APPLICABLE)), (is_met, dialect.decision(MET)),
                               (is_open, dialect.decision(NEEDS_INFORMATION))], dialect.decision(NOT_MET))),
     ]
-    for number, pairs in criteria.items():
+    columns_of = {criterion_column(place): (phase.name, number) for place, number in enumerate(criteria)}
+    for column, pairs in zip(columns_of, criteria.values(), strict=True):
         found = [_answer(compiler, given, pair) for pair in pairs]
         met, maybe = some_of(one for one, _ in found), some_of(two for _, two in found)
         outputs.append((
-            f"{phase.name} {number}",
+            column,
             _chosen([(elsewhere, "NULL"), (met, dialect.answer(MET)), (maybe, dialect.answer(NEEDS_INFORMATION))],
                     dialect.answer(NOT_MET)),
         ))
@@ -114,7 +118,9 @@ def decisions(
             joins.append(f"JOIN {table} ON {table}.code = a.{table}")
     last = "\n".join([f"SELECT {', '.join(columns)}", f"FROM {ANSWERS_TABLE} AS a", *joins])
     names = [*values, *(listing.name for listing in listings if listing is not granted)]
-    return Query(replace(script, steps=tuple(steps), last=last), tuple(names))
+    of_criteria = {column: " ".join(criterion) for column, criterion in columns_of.items()}
+    script = replace(script, steps=tuple(steps), last=last, legend={**script.legend, **of_criteria})
+    return Query(script, tuple(names), columns_of)
 
 
 @record
@@ -176,17 +182,16 @@ class _Listing:
 
 
 def asks_for(phase: Phase, dialect: DuckDB, covers: Iterable[str] = ()) -> Sql:
-    """The condition on a request `r` that it asks for a phase, and for one of the drugs `covers` names, if any."""
-    q = dialect.quoted
-    drugs = ", ".join(dialect.text(drug) for drug in sorted(covers))
-    among = f" AND r.{q('drug')} IN ({drugs})" if drugs else ""
-    return f"(r.{q('phase')} = {dialect.text(phase.name)}{among})"
+    """The condition on a request `r` that it asks for a phase, and for one of the items `covers` names, if any."""
+    items = ", ".join(map(dialect.text, sorted(covers)))
+    among = f" AND r.{ITEM} IN ({items})" if items else ""
+    return f"(r.{PHASE} = {dialect.text(phase.name)}{among})"
 
 
 def refusals(program: CheckedProgram, known: Rows, shape: Shape, dialect: DuckDB) -> list[tuple[str, Script]]:
     """One query for every relation that refuses a case with a row of it that is certain when every uncertain row holds:
     `case`, then the row's values."""
-    shape = {name: Given(given.has_rows, False, given.openness) for name, given in shape.items()}
+    shape = {name: replace(given, has_uncertain=False) for name, given in shape.items()}
     names = {certain(relation.name): relation.name for relation in program.relations.values() if relation.is_refusal}
     worlds = double(program, names.values())
     return [(names[name], script) for name, script in
@@ -200,7 +205,7 @@ def model_query(
     engines with each other; decisions need far less."""
     return rows_queries(program, worlds, known, shape, dialect, [
         name for name in worlds.program.arities
-        if (relation := program.relations.get(name[:-1])) is not None and relation.is_case and not relation.is_input
+        if (one := program.relations.get(spoken_of(name))) is not None and one.is_case and not one.is_input
     ])
 
 
@@ -294,7 +299,7 @@ def stopping_rules(program: CheckedProgram, worlds: Worlds) -> list[PlainRule]:
                     continue
                 before = tuple(body[: min(place, head_at)])
                 test = Comparison(HAS_NO_VALUE, call, Constant(0, call.span), call.span)
-                result.append(PlainRule(Atom(STOPPED, rule.head.arguments[:1], rule.head.span), (*before, test)))
+                result.append(PlainRule(Atom(_NO_VALUE, rule.head.arguments[:1], rule.head.span), (*before, test)))
     return result
 
 
@@ -303,7 +308,7 @@ def _input_dates(program: CheckedProgram, rule: PlainRule) -> frozenset[str]:
     found = set()
     for literal in rule.body:
         if isinstance(literal, Atom):
-            relation = program.relations.get(literal.relation[:-1])
+            relation = program.relations.get(spoken_of(literal.relation))
             if relation is not None and relation.is_case and relation.is_input and len(literal.arguments) > 1:
                 found |= {
                     argument.name for argument, attribute in zip(literal.arguments, relation.attributes, strict=True)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policy_kb import outputs
 from policy_kb.batch.dialect import ANSWERS, DECISIONS, DUCKDB
+from policy_kb.batch.script import criterion_column
 from policy_kb.batch.sources import MAKE_ROOM, NO_ROOM
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.record import record
@@ -29,6 +30,7 @@ ENDINGS = {".parquet": "parquet", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": 
 """How a result is written, by the ending of its file."""
 
 _STAGED = "batch_results"
+_AT_ONCE = 100_000
 _NEITHER = "\x01"
 """A sign that JSON escapes: as delimiter it never stands in a line."""
 
@@ -52,9 +54,20 @@ _BEFORE = {
 _BEHIND = {"missing": "STRUCT(relation VARCHAR, why VARCHAR)[]", "notices": "VARCHAR[]"}
 
 
-def columns_of(criteria: Iterable[str]) -> dict[str, str]:
-    """The columns of a result with these criteria (`initiation 2.a.i`), in order, with their SQL types."""
-    return {**_BEFORE, **dict.fromkeys(criteria, ANSWER_TYPE), **_BEHIND}
+Criteria = Sequence[tuple[str, str]]
+"""The criteria of a result: the phase and the number of each (`initiation`, `2.a.i`)."""
+
+
+def columns_of(criteria: Collection[object]) -> dict[str, str]:
+    """The columns of a result with these criteria, in order, with their SQL types. In a query those of criteria are
+    numbered: a database takes names that differ in letter case for the same one."""
+    of_criteria = (criterion_column(place) for place in range(len(criteria)))
+    return {**_BEFORE, **dict.fromkeys(of_criteria, ANSWER_TYPE), **_BEHIND}
+
+
+def column_names(criteria: Criteria) -> list[str]:
+    """What the columns of a result are called in its file: a criterion as rules name it (`initiation 2.a.i`)."""
+    return [*_BEFORE, *(f"{phase} {number}" for phase, number in criteria), *_BEHIND]
 
 
 # --- where it goes ---
@@ -140,14 +153,15 @@ class Written:
     path: Path
     table: str
     cases: int
-    criteria: tuple[str, ...]
+    criteria: Criteria
 
 
 def write_results(
-    connection: DuckDBPyConnection, selects: Iterable[str], path: Path, criteria: Sequence[str],
+    connection: DuckDBPyConnection, selects: Iterable[str], path: Path, criteria: Criteria,
     add_up: Callable[[int], None] = lambda cases: None,
 ) -> Written:
-    """Write the rows of all SELECTs, in this order of criteria, to one file: Parquet, CSV or NDJSON by its ending.
+    """Write the rows of all SELECTs, with the columns of `columns_of`, to one file: Parquet, CSV or NDJSON by its
+    ending.
 
     Each SELECT is run to its end before the next one is asked for, so that it may rest on tables that go away then; it
     may leave criteria out that its cases do not have. A list or tuple of one SELECT is written to Parquet without being
@@ -156,26 +170,27 @@ def write_results(
 
     Raises CaseRefused where the file cannot be written; then nothing is left of it, and what stood there before stands.
     """
-    form = _ending(path)
+    form, columns = _ending(path), columns_of(criteria)
     connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
     if form == "parquet" and isinstance(selects, (list, tuple)) and len(selects) == 1:
         with whole_files([path]) as [unfinished]:
-            cases = copy(connection, _typed(connection, selects[0], criteria), unfinished, form)
+            select = _typed(connection, selects[0], criteria)
+            cases = copy(connection, select, unfinished, form, column_names(criteria))
             add_up(cases)
-        return Written(path, parquet(path), cases, tuple(criteria))
-    columns = columns_of(criteria)
+        return Written(path, f"{parquet(path)} AS written({', '.join(map(name, columns))})", cases, criteria)
     try:
         with whole_files([path]) as [unfinished]:
             declared = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
             connection.execute(f"CREATE TEMP TABLE {_STAGED} ({declared})")
             for select in selects:
                 connection.execute(f"INSERT INTO {_STAGED} {_typed(connection, select, criteria)}")
-            cases = copy(connection, _FORMS[form](_STAGED, criteria), unfinished, form)
+            names = [] if form == "ndjson" else column_names(criteria)
+            cases = copy(connection, _FORMS[form](_STAGED, criteria), unfinished, form, names)
             add_up(cases)
     except BaseException:
         connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
         raise
-    return Written(path, _STAGED, cases, tuple(criteria))
+    return Written(path, _STAGED, cases, criteria)
 
 
 _OPTIONS = {
@@ -185,15 +200,47 @@ _OPTIONS = {
 }
 
 
-def copy(connection: DuckDBPyConnection, select: str, unfinished: Path, form: str) -> int:
-    """Write the rows of a SELECT as `form`; the number of them. For NDJSON it has one column: the line."""
+def copy(
+    connection: DuckDBPyConnection, select: str, unfinished: Path, form: str, names: Sequence[str] = (),
+) -> int:
+    """Write the rows of a SELECT as `form`, its columns called by `names` if there are any; the number of rows. For
+    NDJSON it has one column: the line."""
+    if are_alike(names):
+        return _copied_by_arrow(connection, select, unfinished, form, names)
+    if names:
+        columns = [f"c{place}" for place in range(len(names))]
+        listed = ", ".join(f"{column} AS {name(one)}" for column, one in zip(columns, names, strict=True))
+        select = f"SELECT {listed} FROM (\n{select}\n) AS found({', '.join(columns)})"
     into = f"COPY ({select}\n) TO {literal(str(unfinished))} ({_OPTIONS[form]}, USE_TMP_FILE false)"
     counted = connection.execute(into).fetchone()
     assert counted is not None
     return int(counted[0])
 
 
-def _typed(connection: DuckDBPyConnection, select: str, criteria: Sequence[str]) -> str:
+def are_alike(names: Collection[str]) -> bool:
+    """Whether some of these names differ in letter case alone: a database takes them for the same one."""
+    return len({one.casefold() for one in names}) < len(names)
+
+
+def _copied_by_arrow(
+    connection: DuckDBPyConnection, select: str, unfinished: Path, form: str, names: Sequence[str]
+) -> int:
+    """As `copy`, of columns that a database would give other names; it takes twice as long."""
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    batches = connection.sql(select).to_arrow_reader(_AT_ONCE)
+    kinds = [pyarrow.string() if pyarrow.types.is_dictionary(one.type) else one.type for one in batches.schema]
+    schema, cases = pyarrow.schema(list(zip(names, kinds, strict=True))), 0
+    with (csv.CSVWriter(unfinished, schema) if form == "csv"
+          else parquet.ParquetWriter(unfinished, schema, compression="zstd")) as writer:
+        for batch in batches:
+            writer.write_table(pyarrow.Table.from_batches([batch]).rename_columns(names).cast(schema))
+            cases += batch.num_rows
+    return cases
+
+
+def _typed(connection: DuckDBPyConnection, select: str, criteria: Criteria) -> str:
     """The SELECT with the columns of a result in their order and with their types."""
     select = select.strip().rstrip(";")
     columns = columns_of(criteria)
@@ -218,7 +265,7 @@ _APPROVAL_JSON = f"""'[' || array_to_string(list_transform(approval, lambda one:
     '{{"amount": ' || {_AMOUNT_TEXT} || ', "unit": ' || to_json(one.unit) || '}}'), ', ') || ']'"""
 
 
-def _as_text(table: str, criteria: Sequence[str]) -> str:
+def _as_text(table: str, criteria: Criteria) -> str:
     """The rows with approval, missing and notices as text a person reads."""
     return f"""SELECT * REPLACE (
     {_APPROVAL_TEXT} AS approval,
@@ -227,15 +274,14 @@ def _as_text(table: str, criteria: Sequence[str]) -> str:
 ) FROM {table}"""
 
 
-def _as_lines(table: str, criteria: Sequence[str]) -> str:
+def _as_lines(table: str, criteria: Criteria) -> str:
     """The rows as lines of JSON in the determination's form. Text put together is written in half the time that the
     database's own JSON takes, and an object leaves out criteria without an answer."""
     answers = []
-    for criterion in criteria:
-        number = _json_text(criterion.rpartition(" ")[2])
-        cases = " ".join(f"WHEN {literal(answer)} THEN {literal(f'{number}: {_json_text(answer)}')}"
+    for place, (_, number) in enumerate(criteria):
+        cases = " ".join(f"WHEN {literal(answer)} THEN {literal(f'{_json_text(number)}: {_json_text(answer)}')}"
                          for answer in ANSWERS)
-        answers.append(f"CASE {name(criterion)} {cases} END")
+        answers.append(f"CASE {criterion_column(place)} {cases} END")
     inside = f"concat_ws(', ', {', '.join(answers)})" if answers else "''"
     return f"""SELECT concat(
     '{{"case": ', to_json("case"), ', "policy": ', to_json(policy), ', "phase": ', to_json(phase),
@@ -259,8 +305,12 @@ _FORMS = {"parquet": lambda table, criteria: f"FROM {table}", "csv": _as_text, "
 def parquet(path: Path) -> str:
     """SQL that reads this Parquet file, or the parts in this folder, and no other: signs of a name that stand for
     several files are escaped."""
-    files = [part for part in sorted(path.iterdir()) if _is_part(part)] if path.is_dir() else [path]
-    return f"read_parquet([{', '.join(map(_place, files))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(map(_place, parts_of(path)))}], hive_partitioning = false)"
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files of a result, which may be a folder of them."""
+    return [part for part in sorted(path.iterdir()) if _is_part(part)] if path.is_dir() else [path]
 
 
 def _is_part(path: Path) -> bool:
@@ -273,10 +323,10 @@ def _place(path: Path) -> str:
 
 
 def read_results(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
-    """Make `table` (temporary) of a result's file, and give its criteria in order.
+    """Make `table` (temporary) of a result's file, and give its criteria in order (`initiation 2.a.i`).
 
-    Its columns are `case`, `policy`, `phase`, `decision`, `approval` (as text) and the criteria. What is missing and
-    the notices are left out: of CSV they cannot be told apart again.
+    Its columns are `case`, `policy`, `phase`, `decision`, `approval` (as text) and one for each criterion, by its place
+    (`criterion_column`). What is missing and the notices are left out: of CSV they cannot be told apart again.
 
     Raises CaseRefused for a file that is missing or unreadable or no result of a batch, a row without a case, an answer
     that is none, and a case that has two rows.
@@ -331,18 +381,36 @@ def _criteria_in(path: Path, columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(column for column in columns if column not in columns_of(()) and " " in column)
 
 
-def _answers(criteria: Iterable[str]) -> str:
-    return "".join(f", {name(criterion)}::{ANSWER_TYPE} AS {name(criterion)}" for criterion in criteria)
+def _answers(values: Iterable[str]) -> str:
+    return "".join(f", {value}::{ANSWER_TYPE} AS {criterion_column(place)}" for place, value in enumerate(values))
+
+
+def _read_by_place(columns: Sequence[str], criteria: Iterable[str]) -> tuple[str, str]:
+    """The names of a file's columns in a query, whatever they are called there, and the answers for the criteria."""
+    names = [column if column in columns_of(()) else f"c{place}" for place, column in enumerate(columns)]
+    return ", ".join(map(name, names)), _answers(names[columns.index(criterion)] for criterion in criteria)
 
 
 def _read_parquet(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[str, ...]:
-    kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE FROM {parquet(path)}").fetchall()}
-    criteria = _criteria_in(path, kinds)
+    from pyarrow import ArrowException
+    from pyarrow import parquet as files
+
+    try:
+        columns = files.read_schema(parts_of(path)[0]).names
+    except ArrowException as problem:
+        raise _refused(path, f"cannot be read: {_reason(problem)}", _HINT, Kind.UNREADABLE) from None
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise _refused(path, f"the file has two columns {quoted(twice)}", _HINT)
+    criteria = _criteria_in(path, columns)
+    names, answers = _read_by_place(columns, criteria)
+    rows = f"{parquet(path)} AS found({names})"
+    kinds = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()}
     is_list = str(kinds.get("approval", "")).endswith("[]")
     approval = _APPROVAL_TEXT if is_list else "approval::VARCHAR" if "approval" in kinds else "NULL::VARCHAR"
     connection.execute(f"""CREATE OR REPLACE TEMP VIEW {table} AS SELECT "case"::VARCHAR AS "case",
 policy::VARCHAR AS policy, phase::VARCHAR AS phase, decision::{DECISION_TYPE} AS decision, {approval} AS approval
-{_answers(criteria)} FROM {parquet(path)}""")
+{answers} FROM {rows}""")
     return criteria
 
 
@@ -353,12 +421,14 @@ def _read_csv(connection: DuckDBPyConnection, path: Path, table: str) -> tuple[s
     twice = next((column for column in header if header.count(column) > 1), None)
     if twice is not None:
         raise _refused(path, f"the file has two columns {quoted(twice)}", _HINT)
-    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in header)
+    columns = ", ".join(f"c{place}: 'VARCHAR'" for place in range(len(header)))
+    names, answers = _read_by_place(header, criteria)
     approval = "approval" if "approval" in header else "NULL::VARCHAR"
     connection.execute(f"""CREATE OR REPLACE TEMP TABLE {table} AS SELECT "case", policy, phase,
-decision::{DECISION_TYPE} AS decision, {approval} AS approval{_answers(criteria)}
+decision::{DECISION_TYPE} AS decision, {approval} AS approval{answers}
 FROM read_csv({_place(path)}, auto_detect = false, header = true, columns = {{{columns}}}, delim = ',', quote = '"',
-    escape = '"', nullstr = '', allow_quoted_nulls = false, strict_mode = true, hive_partitioning = false)""")
+    escape = '"', nullstr = '', allow_quoted_nulls = false, strict_mode = true, hive_partitioning = false)
+AS found({names})""")
     return criteria
 
 
@@ -377,9 +447,10 @@ def _read_ndjson(connection: DuckDBPyConnection, path: Path, table: str) -> tupl
     criteria = tuple(f"{phase} {number}" for phase, numbers in sorted(of_phases.items()) for number in numbers)
     every = dict.fromkeys(number for numbers in of_phases.values() for number in numbers)
     kind = f"STRUCT({', '.join(f'{name(number)} VARCHAR' for number in every)})" if every else "JSON"
-    answers = "".join(
-        f", CASE WHEN phase = {literal(phase)} THEN criteria.{name(number)}::{ANSWER_TYPE} END "
-        f"AS {name(f'{phase} {number}')}"
+    if are_alike(every):
+        kind = "MAP(VARCHAR, VARCHAR)"  # takes longer
+    answers = _answers(
+        f"(CASE WHEN phase = {literal(phase)} THEN criteria[{literal(number)}] END)"
         for phase, numbers in sorted(of_phases.items()) for number in numbers
     )
     connection.execute(f"""CREATE OR REPLACE TEMP TABLE {table} AS SELECT "case", policy, phase,

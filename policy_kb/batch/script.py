@@ -3,7 +3,8 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 
 from policy_kb.batch.dialect import Sql
@@ -18,7 +19,8 @@ GATHERED, UNGATHERED = "rows_of_cases", "bits_of_rows"
 ANSWERS_TABLE = "answers"
 
 STOPPED = "stopped"
-"""The flag of the cases for which a rule needs a value that does not exist."""
+"""The column of the answers that says for which cases a rule needs a value that does not exist."""
+
 
 TWICE = "approved_twice"
 """The flag of the cases for which two amounts of one unit are approved."""
@@ -28,6 +30,11 @@ REFUSING = {
     TWICE: "the rules approve two amounts of one unit for this case",
 }
 """The flags of cases that are refused, which a query may have as columns, and why they are."""
+
+
+def criterion_column(place: int) -> str:
+    """The column of the answers for a criterion, by its place among those of the table, from 0."""
+    return f"criterion_{place + 1}"
 
 
 @record
@@ -44,7 +51,7 @@ class Script:
     """Tables, made one after the other, and the query over them that gives the answers. The table `GATHERED` has a row
     for every case that has a row of one of the relations `gathers`. `has_row` are the conditions on its rows that the
     case has a row of a relation, for those of which it has one at most. `width` is how many flags a case has in all, in
-    `words` numbers of 64 bits those that are gathered."""
+    `words` numbers of 64 bits those that are gathered. `legend` says what the columns and tables of rules stand for."""
 
     steps: tuple[Step, ...]
     last: Sql
@@ -52,6 +59,13 @@ class Script:
     has_row: Mapping[str, Sql] = field(default_factory=dict)
     width: int = 0
     words: int = 0
+    legend: Mapping[str, str] = field(default_factory=dict)
+
+    def defined_by(self, step: Step) -> Iterator[str]:
+        """The names in the legend of the table that a step makes, and of the columns that it adds."""
+        for name in self.legend:
+            if name == step.name or re.search(rf"\bAS [\"`]?{name}\b", step.sql):
+                yield name
 
     @property
     def text(self) -> Sql:
@@ -60,7 +74,9 @@ class Script:
 
 @record
 class Query:
-    """The SQL of a phase's decisions: one row a case, the columns in order."""
+    """The SQL of a phase's decisions: one row a case, the columns in order. `criteria` says which of these answer a
+    criterion, and which: its phase and its number."""
 
     script: Script
     columns: tuple[str, ...]
+    criteria: Mapping[str, tuple[str, str]]

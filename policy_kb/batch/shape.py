@@ -2,12 +2,16 @@
 
 The cases of a batch stand in tables of a database, prepared so by whatever reads the input:
 
-* `given_R` for an input relation R that has rows: the columns `case`, then the attributes of R, each with the value a
-  case loaded by itself would have (text as VARCHAR, whole numbers and dates as BIGINT, dates being days since
-  1970-01-01, floats as DOUBLE), none NULL, and `uncertain` (BOOLEAN, never NULL) if the shape says so;
+* one for each input relation that has rows, with the columns `case` and, for each further attribute, `v1`, `v2` ... by
+  its place (`given_column`), each with the value a case loaded by itself would have (text as VARCHAR, whole numbers and
+  dates as BIGINT, dates being days since 1970-01-01, floats as DOUBLE), none NULL, and `uncertain` (BOOLEAN, never
+  NULL) if the shape says so;
 * `batch_open` if a relation is open for some cases and not for others: `case`, and a VARCHAR column for each such
-  relation that says why it is open, `not stated` or `incomplete`, NULL where it is not. A case that is not in it has
-  none of them open.
+  relation, called as its table, that says why it is open, `not stated` or `incomplete`, NULL where it is not. A case
+  that is not in it has none of them open.
+
+Tables and columns have numbers for names: a database takes names that differ in letter case for the same one, and what
+a relation or an attribute is called must not matter.
 """
 
 from __future__ import annotations
@@ -29,8 +33,9 @@ class Openness(Enum):
 
 @record
 class Given:
-    """How a batch gives an input relation. `has_rows`: there is a table `given_R`; otherwise no case has a row."""
+    """How a batch gives an input relation. `has_rows`: there is the `table`; otherwise no case has a row."""
 
+    table: str
     has_rows: bool
     has_uncertain: bool
     openness: Openness
@@ -55,6 +60,9 @@ AS_STATED = Complete()
 
 CASE, UNCERTAIN, OPEN_TABLE = "case", "uncertain", "batch_open"
 
+ITEM, PHASE = "v1", "v2"
+"""The columns of the prepared table of requests that say what is asked for, and in which phase."""
+
 
 def is_lines(path: Path) -> bool:
     """Whether a batch is a file with a case a line."""
@@ -74,5 +82,11 @@ def is_tables(path: Path) -> bool:
         return False
 
 
-def given_table(relation: str) -> str:
-    return f"given_{relation}"
+def given_table(number: int) -> str:
+    """The prepared table of an input relation, by its number among them in the order of the declarations, from 0."""
+    return f"given_{number}"
+
+
+def given_column(place: int) -> str:
+    """The column of an attribute in the prepared table, by its place; the first is the case."""
+    return f"v{place}" if place else CASE

@@ -13,6 +13,7 @@ The result says the same of every wanted relation as the program did.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import count, product
@@ -24,7 +25,7 @@ from policy_kb.check.strata import dependencies, stratify
 from policy_kb.diagnostics import Refused
 from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import PlainRule, Row, Rows, plain_program
-from policy_kb.evaluate.worlds import CASE, certain, open_, possible
+from policy_kb.evaluate.worlds import CASE, CERTAIN, OPEN, POSSIBLE, certain, open_, possible, spoken_of
 from policy_kb.expressions import COMPARE, EvaluationStopped, call
 from policy_kb.load.cases import is_single
 from policy_kb.parse import tree
@@ -52,6 +53,10 @@ MOST_COPIES = 64
 
 MOST_JOINED_COPIES = 8
 """The same of a rule that joins rows of a case: each copy is a join of its own, where one row by itself is one bit."""
+
+_ANSWER = "what holds"
+"""The relation of the rows that known literals have. Like all names that are made here, it has a sign that no name of a
+rule file has."""
 
 NUMBER_OF = "number of"
 """A call of this function counts how many of the flags that its arguments name are true."""
@@ -229,17 +234,17 @@ class _Specialiser:
         read = {atom.relation for rule in rules for literal in rule.body for atom in literal_atoms(literal)}
         tables = {name: rows for name, rows in self.tables.items() if name in read}
         for name in read - heads - self.base.keys() - tables.keys():
-            if not name.endswith("*"):
+            if not name.endswith(OPEN):
                 tables[name] = frozenset(self.known.get(name, ()))
         return Specialised(tuple(self.in_strata(rules)), tables, names, self.base)
 
     def is_given(self, name: str) -> bool:
         """Whether the input may say something of a plain relation."""
-        relation = self.program.relations.get(name[:-1])
+        relation = self.program.relations.get(spoken_of(name))
         if relation is None or not relation.is_input or not relation.is_case:
             return False
         given = self.shape[relation.name]
-        return given.openness is not Openness.NEVER if name.endswith("*") else given.has_rows
+        return given.openness is not Openness.NEVER if name.endswith(OPEN) else given.has_rows
 
     def in_strata(self, rules: list[PlainRule]) -> Iterator[PlainRule]:
         names = dict.fromkeys(rule.head.relation for rule in rules)
@@ -311,13 +316,13 @@ class _Specialiser:
                 self.true.add(name)
                 kept = [PlainRule(kept[0].head, ())]
             result[name] = kept
-            if name.endswith("?") and name not in pinned:
-                twin = name[:-1] + "+"
+            if name.endswith(POSSIBLE) and name not in pinned:
+                twin = certain(spoken_of(name))
                 is_free = twin in result and twin not in pinned and twin not in self.true
                 if is_free and _same(result[twin], kept):
                     alias[twin] = name
-            elif name.endswith("+") and name not in pinned:
-                twin = name[:-1] + "?"
+            elif name.endswith(CERTAIN) and name not in pinned:
+                twin = possible(spoken_of(name))
                 if twin in result and twin not in pinned and _same(result[twin], kept):
                     alias[name] = twin
         # What was found to be the same late is renamed everywhere.
@@ -466,9 +471,9 @@ class _Specialiser:
     def _as_given(self, literal: Literal) -> Literal:
         """Certain rows are the possible ones where a table has no uncertain rows."""
         match literal:
-            case Atom(relation=name, arguments=arguments, span=span) if name in self.base and name.endswith("+"):
-                if not self.shape[name[:-1]].has_uncertain:
-                    return Atom(possible(name[:-1]), arguments, span)
+            case Atom(relation=name, arguments=arguments, span=span) if name in self.base and name.endswith(CERTAIN):
+                if not self.shape[spoken_of(name)].has_uncertain:
+                    return Atom(possible(spoken_of(name)), arguments, span)
             case Negation(atom=atom, span=span):
                 inner = self._as_given(atom)
                 assert isinstance(inner, Atom)
@@ -488,7 +493,7 @@ class _Specialiser:
                     return not any(_matches(atom, row) for row in self.known[atom.relation])
                 return None
             case Atom(relation=name):
-                relation = self.program.relations.get(name[:-1])
+                relation = self.program.relations.get(spoken_of(name))
                 if name in self.tables or self._is_known(name):
                     return None
                 if relation is not None and relation.is_case and relation.is_input:
@@ -591,10 +596,10 @@ class _Specialiser:
 
     def _answers(self, literals: list[Literal], variables: list[str], place: Atom) -> frozenset[Row] | None:
         """The values of the variables for which known literals hold; None where that cannot be said."""
-        head = Atom("answer", tuple(Variable(name, place.span) for name in variables), place.span)
+        head = Atom(_ANSWER, tuple(Variable(name, place.span) for name in variables), place.span)
         try:
             plain = plain_program([PlainRule(head, tuple(literals))])
-            return frozenset(BottomUp(plain, {**self.known, **self.tables}).evaluate({})["answer"])
+            return frozenset(BottomUp(plain, {**self.known, **self.tables}).evaluate({})[_ANSWER])
         except Refused:
             return None
 
@@ -609,7 +614,7 @@ class _Specialiser:
             ):
                 continue
             variable = Variable("value of the aggregate", aggregate.span)
-            head = Atom("answer", (variable,), aggregate.span)
+            head = Atom(_ANSWER, (variable,), aggregate.span)
             rows = self._answers([Comparison("=", variable, aggregate, aggregate.span)], [variable.name], head)
             if rows is None:
                 continue
@@ -832,7 +837,7 @@ class _Specialiser:
         return any(rows > 1 for _, rows in groups)
 
     def _is_single(self, name: str) -> bool:
-        relation = self.program.relations.get(name[:-1])
+        relation = self.program.relations.get(spoken_of(name))
         return relation is not None and relation.is_input and is_single(relation)
 
     def _instances(
@@ -978,7 +983,7 @@ def _replaced(comparison: Comparison, aggregate: Aggregate, value: Expression) -
 
 def _shown(part: object) -> str:
     if isinstance(part, _Fixed):
-        return f'"{part.value}"' if isinstance(part.value, str) else str(part.value)
+        return json.dumps(part.value) if isinstance(part.value, str) else str(part.value)
     return "_" if part is _IGNORE else "."
 
 

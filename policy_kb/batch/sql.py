@@ -7,14 +7,15 @@ its own, and its cases one more bit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
 
-from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
+from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql, remark
 from policy_kb.batch.script import CASES, GATHERED, UNGATHERED, Script, Step
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_column
 from policy_kb.batch.specialise import (
     HAS_NO_VALUE,
     NUMBER_OF,
@@ -33,6 +34,7 @@ from policy_kb.batch.specialise import (
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
 from policy_kb.evaluate.plain import PlainRule, assignment, in_order, named_wildcards
+from policy_kb.evaluate.worlds import CERTAIN, OPEN, certain, open_, possible, spoken_of
 from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST, is_single
 from policy_kb.parse import tree
 from policy_kb.parse.tree import (
@@ -51,7 +53,7 @@ from policy_kb.parse.tree import (
 )
 from policy_kb.record import record
 
-UNSURE = "~"
+UNSURE = "%"
 """Behind the name of an input relation: its uncertain rows."""
 
 LEAST_LOOKED_UP = 3
@@ -67,6 +69,8 @@ _KINDS = {
     "cat": SYMBOL, "substr": SYMBOL, "to_string": SYMBOL, "strlen": NUMBER, "to_number": NUMBER, "@date": NUMBER,
     "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER, "%": NUMBER, NUMBER_OF: NUMBER,
 }
+
+_NOT_A_COLUMN = re.compile(r"\(NOT ([\"`]\w+[\"`])\)", re.ASCII)
 
 Truths = bool | Sql
 """A condition on a case: known now, or SQL over the columns of its wide row."""
@@ -96,7 +100,8 @@ def _combined(parts: Iterable[Truths], word: str, *, settles: bool) -> Truths:
 def negated(part: Truths) -> Truths:
     if isinstance(part, bool):
         return not part
-    return part[5:-1] if part.startswith("(NOT ") and part.count("(") == 1 else f"(NOT {part})"
+    of_column = _NOT_A_COLUMN.fullmatch(part)
+    return of_column[1] if of_column else f"(NOT {part})"
 
 
 @record
@@ -244,7 +249,8 @@ class Compiler:
         self.q = dialect.quoted
         self.key = dialect.quoted(CASE)
         self.rules = by_head(specialised.rules)
-        self.singles: dict[str, dict[str, None]] = {}
+        self.singles: dict[str, dict[int, str]] = {}
+        """The columns of the cases with values of a relation of one row a case, by the place of its attribute."""
         self.computed: dict[Sql, str] = {}
         self.passes: dict[str, _Pass] = {}
         self.parts: dict[Sql, _Part] = {}
@@ -255,6 +261,8 @@ class Compiler:
         self.relations: dict[str, _Part] = {}
         self.kinds: dict[str, list[str]] = {}
         self.is_open_read = False
+        self.legend: dict[str, str] = {}
+        self.called: dict[str, Sql] = {}
         self.numbers = count(1)
         self.uses_level = 0
         """The level of the wide row that what is being written needs."""
@@ -270,18 +278,33 @@ class Compiler:
 
     # names and places
 
+    def new(self, sort: str, says: str = "") -> str:
+        """A name of a column or table that nothing else has, made of a number; `says` is what the legend says of it."""
+        name = f"{sort}_{len(self.legend) + 1}"
+        self.legend[name] = says
+        return name
+
+    def identifier(self, plain: str) -> str:
+        """The name of the column that is a flag, or of the table of a plain relation's rows."""
+        if plain not in self.called:
+            self.called[plain] = self.new("said", plain)
+        return self.called[plain]
+
+    def table(self, relation: str) -> Sql:
+        """The prepared table of an input relation."""
+        return self.q(self.shape[relation].table)
+
     def note(self, rule: PlainRule) -> str:
         """Where a rule stands, as a comment names it."""
-        span = rule.head.span
-        return f"{span.file}:{span.line}"
+        return remark(f"{rule.head.span.file}:{rule.head.span.line}")
 
     def base(self, name: str) -> tuple[str, bool | None] | None:
         """The input relation a plain relation is the rows of, and whether only its certain ones; None there: only the
         uncertain ones."""
-        if name.endswith(UNSURE) and name[:-1] + "?" in self.given.base:
-            return name[:-1], None
+        if name.endswith(UNSURE) and possible(name.removesuffix(UNSURE)) in self.given.base:
+            return name.removesuffix(UNSURE), None
         if name in self.given.base and name not in self.rules:
-            return name[:-1], name.endswith("+") and self.shape[name[:-1]].has_uncertain
+            return spoken_of(name), name.endswith(CERTAIN) and self.shape[spoken_of(name)].has_uncertain
         return None
 
     def among(self, which: bool | None, alias: str) -> list[Sql]:
@@ -292,18 +315,22 @@ class Compiler:
     def is_single(self, relation: str) -> bool:
         return is_single(self.program.relations[relation])
 
-    def single(self, relation: str, column: str) -> Sql:
-        """A column of a relation with at most one row a case."""
-        self.singles.setdefault(relation, {})[column] = None
-        return self.q(f"{relation}.{column}")
+    def single(self, relation: str, place: int) -> Sql:
+        """The column of the cases with an attribute of a relation with at most one row a case."""
+        columns = self.singles.setdefault(relation, {})
+        if place not in columns:
+            attribute = self.program.relations[relation].attributes[place]
+            columns[place] = self.new("of_case", f"{relation}.{attribute.name}")
+        return self.q(columns[place])
 
     def case_value(self, sql: Sql) -> Sql:
         """The column of the cases with a value that is computed from theirs: once for a case, not for each of its
         rows."""
-        relation = next((single for single in self.singles if self.q(f"{single}.")[:-1] in sql), None)
-        if relation is None:
-            return sql
-        return self.q(self.computed.setdefault(sql, f"{relation}.{len(self.computed) + 1}"))
+        if sql not in self.computed:
+            if not self.reads_case(sql):
+                return sql
+            self.computed[sql] = self.new("of_case", "computed")
+        return self.q(self.computed[sql])
 
     def worked_out(self, sql: Sql) -> Sql:
         """What a column that is computed stands for, and anything else itself."""
@@ -314,12 +341,12 @@ class Compiler:
     def truth(self, name: str) -> Truths:
         """A flag as a condition on the wide row."""
         value, level = self.flags.get(name, (False, 0))
-        relation = self.program.relations.get(name[:-1])
+        relation = self.program.relations.get(spoken_of(name))
         base = self.base(name)
-        if name.endswith("*") and relation is not None and relation.is_input:
+        if name.endswith(OPEN) and relation is not None and relation.is_input:
             openness = self.shape[relation.name].openness
             self.is_open_read = self.is_open_read or openness is Openness.SOME
-            value = self.q(name) if openness is Openness.SOME else openness is Openness.ALWAYS
+            value = self.q(self.identifier(name)) if openness is Openness.SOME else openness is Openness.ALWAYS
         elif name not in self.flags and base is not None:
             value = self.exists(base, (), {}, [])
         self.uses_level = max(self.uses_level, level)
@@ -336,12 +363,14 @@ class Compiler:
             self.flags[name] = value, level
             return
         depth = 1 + max(
-            (self.depth[f][1] for f in self.depth if self.depth[f][0] == level and self.q(f) in value), default=0
+            (depth for flag, (other, depth) in self.depth.items() if other == level and self.q(flag) in value),
+            default=0,
         )
-        self.depth[name] = level, depth
-        self.layers.append((name, value, level, notes))
-        self.columns.add(self.q(name))
-        self.flags[name] = self.q(name), level
+        flag = self.identifier(name)
+        self.depth[flag] = level, depth
+        self.layers.append((flag, value, level, notes))
+        self.columns.add(self.q(flag))
+        self.flags[name] = self.q(flag), level
 
     def written_out(self, rule: PlainRule) -> list[PlainRule]:
         """The rule for every row of the tables that bind values no row of a case binds."""
@@ -454,16 +483,16 @@ class Compiler:
     def single_row(self, atom: Atom, terms: dict[str, Term], later: list[Literal]) -> list[Truths]:
         """The conditions on the one row of a relation; its values are bound in `terms`. What needs values of other rows
         is put off until `later`."""
-        relation = self.program.relations[atom.relation[:-1]]
+        relation = self.program.relations[spoken_of(atom.relation)]
         conditions: list[Truths] = []
         if relation.name != REQUEST:
             if not self.shape[relation.name].has_rows:
                 return [False]
-            conditions.append(f"({self.single(relation.name, CASE)} IS NOT NULL)")
-        for argument, attribute in zip(atom.arguments, relation.attributes[1:], strict=True):
+            conditions.append(f"({self.single(relation.name, 0)} IS NOT NULL)")
+        for place, (argument, attribute) in enumerate(zip(atom.arguments, relation.attributes[1:], strict=True), 1):
             if isinstance(argument, Wildcard):
                 continue
-            column = Term(self.single(relation.name, attribute.name), attribute.kind, True)
+            column = Term(self.single(relation.name, place), attribute.kind, True)
             if isinstance(argument, Variable) and argument.name not in terms:
                 terms[argument.name] = column
             elif tree.names(argument) <= terms.keys():
@@ -515,19 +544,19 @@ class Compiler:
         return self.joined_rows(group, terms, notes)
 
     def doubtful(self, group: list[Literal]) -> list[Literal]:
-        """The group with `R?(x), !R+(x)` read as one atom: no row is given both as uncertain and as certain. `_` stands
+        """The group with `R~(x), !R+(x)` read as one atom: no row is given both as uncertain and as certain. `_` stands
         for other rows in the negation than in the atom."""
         result: list[Literal] = []
         removed = set()
         for literal in group:
             if (
-                isinstance(literal, Atom) and self.base(literal.relation) == (literal.relation[:-1], False)
+                isinstance(literal, Atom) and self.base(literal.relation) == (spoken_of(literal.relation), False)
                 and not any(isinstance(argument, Wildcard) for argument in literal.arguments)
             ):
-                twin = Atom(literal.relation[:-1] + "+", literal.arguments, literal.span)
+                twin = Atom(certain(spoken_of(literal.relation)), literal.arguments, literal.span)
                 if any(isinstance(other, Negation) and other.atom == twin for other in group):
                     removed.add(twin)
-                    literal = Atom(literal.relation[:-1] + UNSURE, literal.arguments, literal.span)
+                    literal = Atom(spoken_of(literal.relation) + UNSURE, literal.arguments, literal.span)
             result.append(literal)
         return [one for one in result if not (isinstance(one, Negation) and one.atom in removed)]
 
@@ -552,7 +581,8 @@ class Compiler:
     ) -> list[Sql]:
         """Binds the variables of an atom to the columns of a row; the conditions on the others."""
         attributes = self.program.relations[relation].attributes[1:]
-        return self.bound_columns([(a.name, a.kind) for a in attributes], arguments, terms, alias)
+        columns = [(given_column(place), attribute.kind) for place, attribute in enumerate(attributes, start=1)]
+        return self.bound_columns(columns, arguments, terms, alias)
 
     def bound_columns(
         self, columns: list[tuple[str, str]], arguments: tuple[Expression, ...], terms: dict[str, Term], alias: str
@@ -697,16 +727,17 @@ class Compiler:
         aggregate, is true of all its rows."""
         found = self.passes.setdefault(relation, _Pass(relation))
         parts = tuple(conditions)
-        name = found.truths.setdefault((all_hold, all_of(parts)), self.new_name(found))
-        return self.named(found, name, parts, notes)
+        key = all_hold, all_of(parts)
+        if key not in found.truths:
+            found.truths[key] = self.new("row", f"of {relation}")
+        return self.named(found, found.truths[key], parts, notes)
 
     def column(self, relation: str, aggregate: Sql, condition: Truths, notes: list[str]) -> Sql:
         """An aggregate of the rows that fulfil a condition, as a column of the wide row."""
         found = self.passes.setdefault(relation, _Pass(relation))
-        return self.named(found, found.values.setdefault(aggregate, self.new_name(found)), (condition,), notes)
-
-    def new_name(self, grouped: _Pass) -> str:
-        return f"{grouped.relation} {len(grouped.notes) + 1}"
+        if aggregate not in found.values:
+            found.values[aggregate] = self.new("rows", f"of {relation}")
+        return self.named(found, found.values[aggregate], (condition,), notes)
 
     def named(self, grouped: _Pass, name: str, conditions: tuple[Truths, ...], notes: list[str]) -> Sql:
         grouped.conditions[name] = conditions
@@ -799,7 +830,7 @@ class Compiler:
             return False
         part = self.parts.get(sql)
         if part is None:
-            part = self.parts[sql] = _Part(f"part {len(self.parts) + 1}", sql, [], level)
+            part = self.parts[sql] = _Part(self.new("joined", "rows with rows"), sql, [], level)
         part.notes += [note for note in notes if note not in part.notes]
         return self.q(part.name)
 
@@ -907,7 +938,7 @@ class Compiler:
             if not self.shape[relation].has_rows:
                 return None
             tests = [*self.row_conditions(relation, arguments, terms, alias), *self.among(only_certain, alias)]
-            return self.q(given_table(relation)), tests
+            return self.table(relation), tests
         part = self.relations.get(name)
         if part is None:
             return None
@@ -962,7 +993,7 @@ class Compiler:
             return
         self.kinds[name] = kinds
         notes = list(dict.fromkeys(self.note(rule) for rule in rules))
-        self.relations[name] = _Part(name, "\nUNION\n".join(selects), notes, level, columns)
+        self.relations[name] = _Part(self.identifier(name), "\nUNION\n".join(selects), notes, level, columns)
 
     def head_kinds(self, rule: PlainRule, rest: list[Literal], terms: Mapping[str, Term]) -> list[str]:
         scope = dict(terms)
@@ -1193,18 +1224,21 @@ class Compiler:
         listed = self.dialect.distinct_list("v0", "TRUE")
         sql = f"SELECT {self.key}, {listed} AS found\nFROM (\n{_indented(sql)}\n) AS rows\nGROUP BY {self.key}"
         level = max(self.uses_level, self.reads_level)
-        part = _Part(f"list {len(self.parts) + 1}", sql, [self.note(rule)], level, ("found",))
+        part = _Part(self.new("listed", rule.head.relation), sql, [self.note(rule)], level, ("found",))
         self.parts[sql] = part
         return self.q(part.name)
 
     # the text
+
+    def why(self, relation: str) -> str:
+        return self.identifier(f"why {open_(relation)}")
 
     def why_open(self, relation: str) -> list[tuple[str, Truths]]:
         """Why an input relation may be open, and for which cases of those for which it is."""
         if self.shape[relation].openness is not Openness.SOME:
             return [(NOT_STATED, True)]
         self.is_open_read = True
-        column = self.q(f"{relation} open")
+        column = self.q(self.why(relation))
         return [(why, f"({column} = {self.dialect.text(why)})") for why in (NOT_STATED, INCOMPLETE)]
 
     def script(
@@ -1265,14 +1299,14 @@ class Compiler:
         listed = ",\n       ".join(f"{sql} AS {self.q(name)}" for name, sql in outputs)
         ending = f"FROM layer_{len(layers)} AS w"
         if rows_of is not None:
-            ending += f"\nJOIN {self.q(rows_of)} AS r ON r.{self.key} = w.{self.key}"
+            ending += f"\nJOIN {self.q(self.relations[rows_of].name)} AS r ON r.{self.key} = w.{self.key}"
         if where is not True:
             ending += f"\nWHERE {'FALSE' if where is False else where}"
         last = _with(layers, f"SELECT {listed}\n{ending}")
         return Script(
             tuple(self.read_by([Step(CASES, self.cases(asked), ()), *steps], last)), last,
             gathers=frozenset(name for name, grouped in self.passes.items() if grouped.truths),
-            has_row={relation: places[name] for relation, name in has_row.items()},
+            has_row={relation: places[name] for relation, name in has_row.items()}, legend=self.legend,
             width=len(self.bits) + len(self.layers), words=-(-len(self.bits) // BITS),
         )
 
@@ -1325,7 +1359,7 @@ class Compiler:
 
     def rows_from(self, relation: str, read: list[Sql]) -> Sql:
         """The rows `r` of a relation, with the cases where one of `read` reads them."""
-        source = f"FROM {self.q(given_table(relation))} AS r"
+        source = f"FROM {self.table(relation)} AS r"
         if any(map(self.reads_case, read)):
             source += f"\nLEFT JOIN {CASES} AS c ON c.{self.key} = r.{self.key}"
         return source
@@ -1393,24 +1427,26 @@ class Compiler:
 
     def reads_case(self, condition: Sql) -> bool:
         """Whether a condition on a row reads values of the case's single relations."""
-        return any(self.q(f"{single}.")[:-1] in condition for single in self.singles)
+        names = (*(name for columns in self.singles.values() for name in columns.values()), *self.computed.values())
+        return any(self.q(name) in condition for name in names)
 
     def cases(self, asked: Truths) -> Sql:
         """The cases with the values of the relations that have one row a case, as far as they are read."""
         columns = [f"r.{self.key}"]
-        sources = [f"FROM {self.q(given_table(REQUEST))} AS r"]
-        for i, relation in enumerate(self.singles):
+        sources = [f"FROM {self.table(REQUEST)} AS r"]
+        for i, (relation, read) in enumerate(self.singles.items()):
             alias = "r" if relation == REQUEST else f"s{i + 1}"
-            columns += [f"{alias}.{self.q(column)} AS {self.q(f'{relation}.{column}')}"
-                        for column in self.singles[relation]]
+            columns += [f"{alias}.{self.q(given_column(place))} AS {self.q(name)}" for place, name in read.items()]
             if relation != REQUEST:
-                table = self.q(given_table(relation))
-                sources.append(f"LEFT JOIN {table} AS {alias} ON {alias}.{self.key} = r.{self.key}")
+                sources.append(f"LEFT JOIN {self.table(relation)} AS {alias} ON {alias}.{self.key} = r.{self.key}")
         select = "\n".join([f"SELECT {', '.join(columns)}", *sources, *_where(asked)])
         if not self.computed:
             return select
         values = "".join(f",\n       {sql} AS {self.q(name)}" for sql, name in self.computed.items())
         return f"SELECT *{values}\nFROM (\n{_indented(select)}\n) AS c"
+
+    def by_case(self, grouped: _Pass) -> str:
+        return f"{self.shape[grouped.relation].table}_by_case"
 
     def pass_step(self, grouped: _Pass) -> Step:
         """The grouped pass over the rows of a relation for what is not true or false."""
@@ -1423,29 +1459,29 @@ class Compiler:
         where = f"\nWHERE {condition}" if condition is not True else ""
         source = self.rows_from(grouped.relation, [*grouped.values, where])
         sql = "\n".join([*lines, f"{source}{where}", f"GROUP BY r.{self.key}"])
-        return Step(f"{grouped.relation} by case", sql, ())
+        return Step(self.by_case(grouped), sql, ())
 
     def wide_base(self, asked: Truths, is_asked: Sql | None, reads_case: bool) -> _Wide:
         """The wide rows of the first level: the cases that were gathered and are asked about, or all that are asked
         about where nothing is gathered, and the values of the case if these are read."""
-        wide = _Wide(f"r.{self.key}", [f"r.{self.key}"], [f"FROM {self.q(given_table(REQUEST))} AS r"], asked)
+        wide = _Wide(f"r.{self.key}", [f"r.{self.key}"], [f"FROM {self.table(REQUEST)} AS r"], asked)
         if is_asked is not None:
             wide = _Wide(f"b.{self.key}", [f"b.{self.key}"], [f"FROM {GATHERED} AS b"], is_asked)
             wide.columns += [f"{self.of_word(number)} AS {self.q(name)}" for number, name in enumerate(self.bits)]
         if reads_case:
-            wide.columns += [f"c.{self.q(f'{relation}.{column}')}" for relation, columns in self.singles.items()
-                             for column in columns]
+            wide.columns += [f"c.{self.q(name)}" for columns in self.singles.values() for name in columns.values()]
             wide.columns += [f"c.{self.q(name)}" for name in self.computed.values()]
             wide.sources.append(f"JOIN {CASES} AS c ON c.{self.key} = {wide.key}")
         for i, grouped in enumerate(one for one in self.passes.values() if one.values):
             wide.columns += [f"f{i}.{self.q(name)}" for name in grouped.values.values()]
-            table = self.q(f"{grouped.relation} by case")
+            table = self.q(self.by_case(grouped))
             wide.sources.append(f"LEFT JOIN {table} AS f{i} ON f{i}.{self.key} = {wide.key}")
         if self.is_open_read:
             for name, given in self.shape.items():
                 if given.openness is Openness.SOME:
-                    wide.columns.append(f"(o.{self.q(name)} IS NOT NULL) AS {self.q(name + '*')}")
-                    wide.columns.append(f"o.{self.q(name)} AS {self.q(name + ' open')}")
+                    column = f"o.{self.q(given.table)}"
+                    wide.columns.append(f"({column} IS NOT NULL) AS {self.q(self.identifier(open_(name)))}")
+                    wide.columns.append(f"{column} AS {self.q(self.why(name))}")
             wide.sources.append(f"LEFT JOIN {self.q(OPEN_TABLE)} AS o ON o.{self.key} = {wide.key}")
         return wide
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from policy_kb.answers import NOT_MET
 from policy_kb.batch.dialect import DECISIONS, DUCKDB, DuckDB
 from policy_kb.batch.results import Written
+from policy_kb.batch.script import criterion_column
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.record import field, record
 from policy_kb.report.summary import criterion_sentences, wrapped
@@ -116,12 +117,12 @@ def _fails_alone(
 ) -> list[FailsAlone]:
     found = []
     not_met = dialect.text(NOT_MET)
-    for phase in dict.fromkeys(criterion.rpartition(" ")[0] for criterion in written.criteria):
-        numbers = [number for one, _, number in (criterion.rpartition(" ") for criterion in written.criteria)
-                   if one == phase and "." not in number]
-        if not numbers:
+    for phase in dict.fromkeys(phase for phase, _ in written.criteria):
+        columns = {number: criterion_column(place) for place, (one, number) in enumerate(written.criteria)
+                   if one == phase and "." not in number}
+        if not columns:
             continue
-        fails = [f"{dialect.quoted(f'{phase} {number}')} IS NOT DISTINCT FROM {not_met}" for number in numbers]
+        fails = [f"{column} IS NOT DISTINCT FROM {not_met}" for column in columns.values()]
         counts = ", ".join(f"count(*) FILTER (WHERE unmet = 1 AND {one})" for one in fails)
         unmet = " + ".join(f"CAST(({one}) AS INTEGER)" for one in fails)
         for policy, *cases in rows(
@@ -131,7 +132,7 @@ def _fails_alone(
             says = _sentences(programs.get(policy), phase)
             found += [
                 FailsAlone(policy, phase, number, says.get(number, ""), count)
-                for number, count in zip(numbers, cases, strict=True)
+                for number, count in zip(columns, cases, strict=True)
                 if count
             ]
     return sorted(found, key=lambda one: -one.cases)

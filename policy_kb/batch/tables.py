@@ -119,7 +119,7 @@ class Batch:
                 if not (name in self.shape and self.shape[name].has_rows):
                     continue
                 with reading(place):
-                    self.connection.execute(f"SELECT max(hash(given)) FROM main.{_name(given_table(name))} AS given")
+                    self.connection.execute(f"SELECT max(hash(given)) FROM main.{self.shape[name].table} AS given")
             with reading(str(path)):
                 raise problem
 
@@ -631,18 +631,19 @@ class _Reader:
         stating = self.stating(rejected)
         openness = self.prepare_open(stating)
         shape = {}
-        for name in self.inputs:
+        for number, name in enumerate(self.inputs):
             table = self.tables.get(name)
             # Without a case there is a table of requests yet.
             has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-            given = shape[name] = Given(has_rows, table is not None and table.uncertain > 0, openness[name])
+            has_uncertain = table is not None and table.uncertain > 0
+            given = shape[name] = Given(given_table(number), has_rows, has_uncertain, openness[name])
             if table is None or not has_rows:
                 continue
             keeps_all = given.has_uncertain or table.columns[-1].name != UNCERTAIN
             columns = table.columns if keeps_all else table.columns[:-1]
-            picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
+            picked = ", ".join(f"{column.sql.value} AS {column.prepared(at)}" for at, column in enumerate(columns))
             self.connection.execute(
-                f"CREATE OR REPLACE VIEW {_name(given_table(name))} AS SELECT {picked} FROM "
+                f"CREATE OR REPLACE VIEW {given.table} AS SELECT {picked} FROM "
                 f"{self.accepted(table, rejected)}"
             )
         return shape, stating.unstated(openness)

@@ -1,6 +1,6 @@
 """From a policy to a plain program that says what is certain and what is possible.
 
-Every case relation `a` becomes three plain relations: `a+` the rows that hold in every world, `a?` those that hold in
+Every case relation `a` becomes three plain relations: `a+` the rows that hold in every world, `a~` those that hold in
 some, and `a*`, which has the case as its only row where anything at all may hold. Every rule becomes one *certain*
 rule and one *possible* rule for every set of its atoms that may be open. No engine knows of worlds: this program is
 plain stratified Datalog.
@@ -33,21 +33,30 @@ from policy_kb.source import Span
 CASE = "*"
 """The plain relation with the case as its only row."""
 
+CERTAIN, POSSIBLE, OPEN = "+", "~", "*"
+"""The sign that a plain relation's name has behind that of the relation it says something of. No name of a rule file
+has such a sign, so that a plain relation is never taken for a known one."""
+
 
 def certain(relation: str) -> str:
-    return f"{relation}+"
+    return relation + CERTAIN
 
 
 def possible(relation: str) -> str:
-    return f"{relation}?"
+    return relation + POSSIBLE
 
 
 def open_(relation: str) -> str:
-    return f"{relation}*"
+    return relation + OPEN
+
+
+def spoken_of(plain: str) -> str:
+    """The relation that a plain relation says something of; a known one is itself."""
+    return plain[:-1] if plain.endswith((CERTAIN, POSSIBLE, OPEN)) else plain
 
 
 def fired(rule: Rule) -> str:
-    """The relation that has the case where the rule's body holds; `fired(rule)+` and `fired(rule)?` are plain."""
+    """The relation that has the case where the rule's body holds; it is certain and possible like any other."""
     return f"{rule.head.relation}/{rule.number}"
 
 
@@ -127,22 +136,22 @@ class Doubling:
         rule, head = self.rule, self.rule.head
         bodies: list[tuple[str, tuple[Literal, ...]]] = []
         if rule.possible is None:
-            bodies += [("+", body) for body in self.certain_bodies(rule.body)]
+            bodies += [(CERTAIN, body) for body in self.certain_bodies(rule.body)]
         for version in self.versions(rule.body):
             is_bound = needs(head, ()) <= version.bound
             bodies += [
-                ("?" if is_bound else "*", self.grounded(body)) for body in self.with_counts(version, rule.body)
+                (POSSIBLE if is_bound else OPEN, self.grounded(body)) for body in self.with_counts(version, rule.body)
             ]
         result = []
         holds = Atom(fired(rule), (self.subject,), head.span)
         for suffix, body in bodies:
-            arguments = head.arguments if suffix != "*" else (self.subject,)
+            arguments = head.arguments if suffix != OPEN else (self.subject,)
             target = Atom(head.relation + suffix, arguments, head.span)
             if rule.criteria:
                 # Whether the rule's body holds is asked for by itself; a head that only names the case follows.
-                state = Atom(holds.relation + ("+" if suffix == "+" else "?"), holds.arguments, head.span)
+                state = Atom(holds.relation + (CERTAIN if suffix == CERTAIN else POSSIBLE), holds.arguments, head.span)
                 result.append(PlainRule(state, body))
-                body = (state,) if arguments == (self.subject,) and suffix != "*" else body
+                body = (state,) if arguments == (self.subject,) and suffix != OPEN else body
             result.append(PlainRule(target, body))
         return result + self.added
 
@@ -256,7 +265,7 @@ class Doubling:
         return name
 
     def count_rules(self, name: str, count: Aggregate, body: tuple[Literal, ...]) -> Iterator[PlainRule]:
-        """`name+` and `name?` have a row for every row counted, `name*` says where there may be further ones."""
+        """`name+` and `name~` have a row for every row counted, `name*` says where there may be further ones."""
         counted_body = named_wildcards(count.body)
         outer = self.outer(count, body)
         head = (self.subject, *outer, *(Variable(variable, count.span) for variable in self.inner(count, body)))

@@ -11,7 +11,7 @@ from policy_kb import pipeline
 from policy_kb.batch.dialect import DuckDB
 from policy_kb.batch.functions import register, run
 from policy_kb.batch.plan import decisions, model_query
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_table
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_column, given_table
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.model import Model
 from policy_kb.evaluate.plain import Rows
@@ -36,7 +36,7 @@ def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = 
     connection.execute("SET enable_progress_bar = false")
     q = DIALECT.quoted
     shape: dict[str, Given] = {}
-    for relation in program.inputs():
+    for number, relation in enumerate(program.inputs()):
         rows = [(*row.values, row.is_uncertain) for facts in cases for row in facts.rows[relation.name]]
         is_single = relation.is_single or relation.name == "request"
         state = Openness.NEVER if is_single else openness(relation, cases)
@@ -44,18 +44,19 @@ def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = 
             state = Openness.SOME
         uncertain = any(row[-1] for row in rows) or (general and not is_single)
         has_rows = bool(rows) or general or is_single
-        shape[relation.name] = Given(has_rows, uncertain, state)
-        columns = [f"{q(a.name)} {TYPES[a.kind]}" for a in relation.attributes]
+        table = given_table(number)
+        shape[relation.name] = Given(table, has_rows, uncertain, state)
+        columns = [f"{q(given_column(place))} {TYPES[one.kind]}" for place, one in enumerate(relation.attributes)]
         columns += [f"{q(UNCERTAIN)} BOOLEAN"] if uncertain else []
-        connection.execute(f"CREATE TABLE {q(given_table(relation.name))} ({', '.join(columns)})")
+        connection.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
         given = [row if uncertain else row[:-1] for row in rows]
         if given:
             marks = ", ".join([f"({', '.join('?' * len(given[0]))})"] * len(given))
             values = [value for row in given for value in row]
-            connection.execute(f"INSERT INTO {q(given_table(relation.name))} VALUES {marks}", values)
+            connection.execute(f"INSERT INTO {table} VALUES {marks}", values)
     some = [name for name, given in shape.items() if given.openness is Openness.SOME]
     if some:
-        columns = [f"{q(CASE)} VARCHAR", *(f"{q(name)} VARCHAR" for name in some)]
+        columns = [f"{q(CASE)} VARCHAR", *(f"{shape[name].table} VARCHAR" for name in some)]
         connection.execute(f"CREATE TABLE {OPEN_TABLE} ({', '.join(columns)})")
         for facts in cases:
             words = [facts.case, *(facts.open.get(name) for name in some)]
@@ -72,7 +73,8 @@ def decided(
     register(connection, query.script.text)
     run(connection, query.script)
     found = connection.execute(query.script.last).fetchall()
-    return {row[0]: dict(zip(query.columns, row, strict=True)) for row in found}
+    names = [" ".join(query.criteria.get(column, (column,))) for column in query.columns]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in found}
 
 
 def models(

@@ -7,7 +7,7 @@ from typing import Any
 
 from policy_kb import pipeline
 from policy_kb.batch.plan import decisions, model_query
-from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_table
+from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_column
 from policy_kb.batch.spark.dialect import SPARK
 from policy_kb.batch.spark.functions import keep, run
 from policy_kb.batch.spark.session import fresh
@@ -43,10 +43,10 @@ def prepare_spark(
         keep(rows).createOrReplaceTempView(SPARK.quoted(table))
 
     for relation in program.inputs():
-        kinds = {attribute.name: SORTS[attribute.kind] for attribute in relation.attributes}
+        kinds = {given_column(place): SORTS[one.kind] for place, one in enumerate(relation.attributes)}
         kinds |= {UNCERTAIN: "BOOLEAN"} if shape[relation.name].has_uncertain else {}
-        copied(given_table(relation.name), kinds)
-    some = [name for name, given in shape.items() if given.openness is Openness.SOME]
+        copied(shape[relation.name].table, kinds)
+    some = [given.table for given in shape.values() if given.openness is Openness.SOME]
     if some:
         copied(OPEN_TABLE, dict.fromkeys((CASE, *some), "STRING"))
     return new, shape
@@ -61,7 +61,8 @@ def decided(
     query = decisions(rules, known, phase, shape, SPARK)
     run(new, query.script)
     found = new.sql(query.script.last).collect()
-    return {row[CASE]: dict(zip(query.columns, row, strict=True)) for row in found}
+    names = [" ".join(query.criteria.get(column, (column,))) for column in query.columns]
+    return {row[CASE]: dict(zip(names, row, strict=True)) for row in found}
 
 
 def models(

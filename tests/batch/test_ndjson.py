@@ -24,7 +24,7 @@ pytest.importorskip("pyarrow")
 
 from policy_kb.batch import lines, ndjson  # noqa: E402
 from policy_kb.batch.ndjson import read_ndjson  # noqa: E402
-from policy_kb.batch.shape import OPEN_TABLE, Openness, given_table  # noqa: E402
+from policy_kb.batch.shape import OPEN_TABLE, Openness, given_column  # noqa: E402
 from policy_kb.batch.tables import Batch, connect  # noqa: E402
 
 POLICY = policy_kb.load_policy("09-J2000-27")
@@ -83,7 +83,7 @@ def as_batch(batch: Batch) -> dict[str, Said]:
     """What each case of a batch says, from its tables."""
     connection, shape = batch.connection, batch.shape
     some = [name for name, one in shape.items() if one.openness is Openness.SOME]
-    [*names] = connection.execute("SELECT DISTINCT \"case\" FROM given_request").fetchall()
+    [*names] = connection.execute(f"SELECT DISTINCT \"case\" FROM {shape['request'].table}").fetchall()
     cases: dict[str, Said] = {name: ({}, {}) for name, in names}
     for name, one in shape.items():
         if one.openness is Openness.ALWAYS:
@@ -92,9 +92,9 @@ def as_batch(batch: Batch) -> dict[str, Said]:
                 is_open[name] = why
         if not one.has_rows:
             continue
-        columns = [column.name for column in PROGRAM.relations[name].attributes]
+        columns = [given_column(place) for place in range(PROGRAM.relations[name].arity)]
         columns += ["uncertain"] if one.has_uncertain else []
-        found = connection.execute(f"FROM {given_table(name)}")
+        found = connection.execute(f"FROM {one.table}")
         assert [column[0] for column in found.description] == columns
         for case, *values in found.fetchall():
             row = tuple(values if one.has_uncertain else [*values, False])
@@ -104,7 +104,7 @@ def as_batch(batch: Batch) -> dict[str, Said]:
             rows.add(row)
     if some:
         found = connection.execute(f"FROM {OPEN_TABLE}")
-        assert [column[0] for column in found.description] == ["case", *some]
+        assert [column[0] for column in found.description] == ["case", *(shape[name].table for name in some)]
         for case, *reasons in found.fetchall():
             cases[case][1].update({name: why for name, why in zip(some, reasons, strict=True) if why is not None})
     return cases

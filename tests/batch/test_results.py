@@ -22,6 +22,7 @@ from policy_kb.batch.results import (  # noqa: E402
     ANSWERS,
     DECISIONS,
     check_output,
+    column_names,
     columns_of,
     literal,
     name,
@@ -31,8 +32,11 @@ from policy_kb.batch.results import (  # noqa: E402
 from policy_kb.batch.summary import MOST, summarise, summary_dict, summary_lines  # noqa: E402
 from policy_kb.diagnostics import CaseRefused  # noqa: E402
 
-CRITERIA = ("initiation 1", "initiation 1.a", "initiation 2", "continuation 0", "continuation 6.a")
 APPROVAL = ((Decimal(5), "doses"), (Decimal(60), "units of J0202"))
+PAIRS = [
+    ("initiation", "1"), ("initiation", "1.a"), ("initiation", "2"), ("continuation", "0"), ("continuation", "6.a"),
+]
+CRITERIA = tuple(" ".join(one) for one in PAIRS)
 NAMES = ("a.parquet", "a.csv", "a.ndjson")
 HOSTILE = (
     "=1+1", '=HYPERLINK("http://x")', "+1", "-1", "@a", "a,b", 'say "yes"', '"', "'", "''; DROP TABLE x", "two\nlines",
@@ -92,7 +96,7 @@ def select_of(rows: list[Row]) -> str:
             case _:
                 return str(value)
 
-    columns = columns_of(CRITERIA)
+    columns = columns_of(PAIRS)
     values = ", ".join("(" + ", ".join(map(sql, one.values())) + ")" for one in rows)
     names = ", ".join(map(name, columns))
     typed = ", ".join(f"{name(column)}::{kind} AS {name(column)}" for column, kind in columns.items())
@@ -103,16 +107,15 @@ def select_of(rows: list[Row]) -> str:
 
 def write(path: Path, *parts: list[Row]) -> Path:
     with duckdb.connect() as connection:
-        write_results(connection, [select_of(rows) for rows in parts], path, CRITERIA)
+        write_results(connection, [select_of(rows) for rows in parts], path, PAIRS)
     return path
 
 
 def read_back(path: Path) -> list[dict[str, object]]:
     """What `read_results` makes of a file, sorted by case."""
     with duckdb.connect() as connection:
-        read_results(connection, path, "result")
+        names = ["case", "policy", "phase", "decision", "approval", *read_results(connection, path, "result")]
         found = connection.execute("FROM result")
-        names = [column[0] for column in found.description]
         return sorted((dict(zip(names, values, strict=True)) for values in found.fetchall()),
                       key=lambda one: str(one["case"]))
 
@@ -161,7 +164,7 @@ def test_parquet_reads_back_equal(tmp_path_factory, rows):
     path = write(tmp_path_factory.mktemp("out") / "a.parquet", rows)
     with duckdb.connect() as connection:
         found = connection.execute(f"FROM read_parquet({literal(str(path))})")
-        assert [column[0] for column in found.description] == list(columns_of(CRITERIA))
+        assert [column[0] for column in found.description] == column_names(PAIRS)
         assert sorted(map(list, found.fetchall()), key=lambda one: one[0]) == [one.values() for one in by_case(rows)]
 
 
@@ -184,7 +187,7 @@ def test_csv_reads_back_equal_with_lists_as_text(tmp_path_factory, rows):
     path = write(tmp_path_factory.mktemp("out") / "a.csv", rows)
     with path.open(encoding="utf-8", newline="") as stream:
         header, *found = csv.reader(stream)
-    assert header == list(columns_of(CRITERIA))
+    assert header == column_names(PAIRS)
     assert sorted(found) == sorted(
         [one.case, one.policy, one.phase, one.decision, one.approval_text() or "",
          *(dict(one.criteria).get(criterion, "") for criterion in CRITERIA),
@@ -215,10 +218,10 @@ def test_many_cases_with_line_breaks_in_their_names_survive_a_parallel_reader(tm
         FROM ({base}), range({number}) AS numbers(i)"""
     for file in NAMES:
         with duckdb.connect() as connection:
-            assert write_results(connection, [select], tmp_path / file, CRITERIA).cases == number
+            assert write_results(connection, [select], tmp_path / file, PAIRS).cases == number
             read_results(connection, tmp_path / file, "result")
             [found] = connection.execute("""SELECT count(DISTINCT "case"), count(DISTINCT split("case", chr(10))[2]),
-                count(*) FILTER ("initiation 1" = 'not met') FROM result""").fetchall()
+                count(*) FILTER (criterion_1 = 'not met') FROM result""").fetchall()
             assert found == (number, number, number)
 
 
@@ -249,18 +252,18 @@ def test_each_part_is_run_before_the_next_is_asked_for(tmp_path):
                 connection.execute(f"CREATE OR REPLACE TEMP TABLE chunk AS {select_of([row(f'case {number}')])}")
                 yield "FROM chunk"
 
-        written = write_results(connection, parts(), tmp_path / "a.parquet", CRITERIA)
+        written = write_results(connection, parts(), tmp_path / "a.parquet", PAIRS)
     assert written.cases == 3
     assert [one["case"] for one in read_back(tmp_path / "a.parquet")] == ["case 0", "case 1", "case 2"]
 
 
 @pytest.mark.parametrize("file", NAMES)
 def test_a_part_may_lack_criteria_that_its_cases_do_not_have(tmp_path, file):
-    select = f"SELECT * EXCLUDE (\"continuation 0\", \"continuation 6.a\") FROM ({select_of([row('a')])})"
+    select = f"SELECT * EXCLUDE (criterion_4, criterion_5) FROM ({select_of([row('a')])})"
     with duckdb.connect() as connection:
-        write_results(connection, [select], tmp_path / file, CRITERIA)
-        with pytest.raises(ValueError, match="initiation 1"):
-            write_results(connection, [select], tmp_path / file, ["initiation 2"])
+        write_results(connection, [select], tmp_path / file, PAIRS)
+        with pytest.raises(ValueError, match="criterion_2"):
+            write_results(connection, [select], tmp_path / file, PAIRS[:1])
     assert read_back(tmp_path / file)[0]["initiation 1.a"] == "met"
 
 
@@ -287,7 +290,7 @@ def test_a_failure_between_parts_leaves_what_stood_there_before(tmp_path, file, 
 
     with duckdb.connect() as connection:
         with pytest.raises((CaseRefused, KeyboardInterrupt, ValueError)):
-            write_results(connection, parts(), tmp_path / file, CRITERIA)
+            write_results(connection, parts(), tmp_path / file, PAIRS)
         assert not connection.execute("SHOW TABLES").fetchall()
     assert [one["case"] for one in read_back(tmp_path / file)] == ["old"]
     assert os.listdir(tmp_path) == [file]
@@ -301,7 +304,8 @@ from policy_kb.batch.results import write_results
 from policy_kb.diagnostics import CaseRefused
 # Who is started in the background inherits that an interrupt is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-how, path, select, criteria = sys.argv[1], Path(sys.argv[2]), sys.argv[3], sys.argv[4].split("|")
+how, path, select = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+criteria = [tuple(one.split()) for one in sys.argv[4].split("|")]
 numbers = "range(3000000)" if how == "full" else "range(100000) a(j), range(1000000)"
 numbers = f"(SELECT i FROM {numbers} AS numbers(i))"
 select = f'SELECT * EXCLUDE (i) REPLACE (sha256(i::VARCHAR) AS "case") FROM ({select}), {numbers}'
@@ -411,6 +415,23 @@ def test_an_answer_that_is_none_is_refused_on_reading(tmp_path, file):
     assert "nearly met" in found
 
 
+@pytest.mark.parametrize("file", NAMES)
+@pytest.mark.parametrize("numbers", [("1.b", "1.B", "1.B_1"), ('"; DROP TABLE x; --', "case", "1.b\'")])
+def test_criteria_may_be_called_anything(tmp_path, file, numbers):
+    """Names that differ in letter case alone, that a database would give to another column, or that are SQL."""
+    pairs = [("first order", number) for number in numbers]
+    fixed = "'a' AS \"case\", 'P' AS policy, 'first order' AS phase, 'met' AS decision, NULL AS approval"
+    answers = ", ".join(f"'{answer}' AS criterion_{place + 1}" for place, answer in enumerate(ANSWERS))
+    with duckdb.connect() as connection:
+        select = f"SELECT {fixed}, {answers}, [] AS missing, [] AS notices"
+        written = write_results(connection, [select], tmp_path / file, pairs)
+        columns = "criterion_1, criterion_2, criterion_3"
+        assert connection.execute(f"SELECT {columns} FROM {written.table}").fetchall() == [ANSWERS]
+    (found,) = read_back(tmp_path / file)
+    assert [(key, value) for key, value in found.items() if " " in key] == [
+        (" ".join(pair), answer) for pair, answer in zip(pairs, ANSWERS, strict=True)]
+
+
 # --- the summary ---
 
 
@@ -419,7 +440,7 @@ PROGRAMS = {"09-J2000-27": policy_kb.load_policy("09-J2000-27").program}
 
 def summary_of(path: Path, rows: list[Row], **given: int):
     with duckdb.connect() as connection:
-        return summarise(connection, write_results(connection, [select_of(rows)], path, CRITERIA), PROGRAMS, **given)
+        return summarise(connection, write_results(connection, [select_of(rows)], path, PAIRS), PROGRAMS, **given)
 
 
 @pytest.mark.parametrize("file", NAMES)

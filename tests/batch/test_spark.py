@@ -19,8 +19,10 @@ pytest.importorskip("pyspark")
 import duckdb
 from click.testing import CliRunner, Result
 
+from policy_kb.batch.shape import given_column
 from policy_kb.commands import program as policy_kb
 from policy_kb.diagnostics import CaseRefused, Refused
+from policy_kb.evaluate.worlds import spoken_of
 from policy_kb.load.facts import Facts
 from tests.batch import spark_running
 from tests.batch.running import DIALECT, expected, prepare
@@ -61,10 +63,10 @@ def write_tables(folder: Path, cases: list[Facts]) -> None:
         if not shape[relation.name].has_rows or relation.name == "intolerance":
             continue
         columns = ", ".join(
-            f"CAST({DIALECT.as_date(q(a.name))} AS DATE) AS {q(a.name)}" if a.is_date else q(a.name)
-            for a in relation.attributes
+            f"CAST({DIALECT.as_date(given_column(place))} AS DATE) AS {q(a.name)}" if a.is_date
+            else f"{given_column(place)} AS {q(a.name)}" for place, a in enumerate(relation.attributes)
         ) + (", uncertain" if shape[relation.name].has_uncertain else "")
-        connection.execute(f"COPY (SELECT {columns} FROM {q(f'given_{relation.name}')}) "
+        connection.execute(f"COPY (SELECT {columns} FROM {shape[relation.name].table}) "
                            f"TO '{folder / relation.name}.parquet' (FORMAT parquet)")
     rows = [(facts.case, name) for facts in cases for name in facts.open
             if POLICY.program.relations[name].can_be_listed_incomplete]
@@ -157,7 +159,7 @@ def test_spark_gives_the_model_of_each_case(session: Any, effort: int) -> None:
             continue
         derived = {
             name for name in policy.worlds.program.arities
-            if name[:-1] in policy.program.relations and not policy.program.relations[name[:-1]].is_input
+            if spoken_of(name) in policy.program.relations and not policy.program.relations[spoken_of(name)].is_input
         }
         found = spark_running.models(
             session, policy.program, policy.worlds, policy.known, facts, general=source.random() < 0.5,
@@ -286,7 +288,7 @@ def test_spark_is_named_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.
 
 
 SPARK_PAYLOADS = (
-    *PAYLOADS[1:6], PAYLOADS[10], "x`; DROP VIEW `given_said`; --",
+    *PAYLOADS[1:6], PAYLOADS[10], "x`; DROP VIEW `given_1`; --",
     "\\' || java_method('java.lang.System', 'exit') || \\'",
     "${spark.app.name} ${env:PATH}", "\\", "\\\\'", "/*+ BROADCAST(x) */",
 )
@@ -299,7 +301,7 @@ def test_no_text_of_rules_or_cases_is_code(
     for payload in SPARK_PAYLOADS if effort > 1 else SPARK_PAYLOADS[5:8]:
         one = subject(payload)
         derived = {name for name in one.policy.worlds.program.arities
-                   if name[:-1] in ("joined", "matched", "decided")}
+                   if spoken_of(name) in ("joined", "matched", "decided")}
         found = spark_running.models(session, one.policy.program, one.policy.worlds, one.policy.known, one.facts)
         for facts, model in zip(one.facts, one.models, strict=True):
             assert found[facts.case] == expected(model, derived), payload

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_kb import dates
-from policy_kb.batch.shape import Complete, Openness, given_table
+from policy_kb.batch.shape import Complete, Openness
 from policy_kb.batch.tables import MOST_PROBLEMS, Batch, connect, read_case, read_tables
 from policy_kb.batch.values import TextReader
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
@@ -94,7 +94,7 @@ def rows_of(batch: Batch, relation: str) -> set[tuple[Any, ...]]:
     """The rows of a relation that are handed on, each with whether it is uncertain."""
     if not batch.shape[relation].has_rows:
         return set()
-    rows = batch.connection.execute(f'FROM "{given_table(relation)}"').fetchall()
+    rows = batch.connection.execute(f"FROM {batch.shape[relation].table}").fetchall()
     return set(rows) if batch.shape[relation].has_uncertain else {(*row, False) for row in rows}
 
 
@@ -198,7 +198,7 @@ def _open(batch: Batch, case: str) -> dict[str, str]:
     }
     some = [name for name, one in batch.shape.items() if one.openness is Openness.SOME]
     if some:
-        picked = ", ".join(f'"{name}"' for name in some)
+        picked = ", ".join(batch.shape[name].table for name in some)
         rows = batch.connection.execute(f'SELECT {picked} FROM batch_open WHERE "case" = ?', [case]).fetchall()
         assert len(rows) < 2
         opened |= {name: why for row in rows for name, why in zip(some, row, strict=True) if why}
@@ -828,9 +828,10 @@ def test_reading_again_on_one_connection_replaces_what_was_read(tmp_path: Path) 
 
 def test_a_file_in_the_working_folder_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database takes a name it does not know for a file, or for a variable of the program."""
-    write_csv(tmp_path / "given_relapse", ("case", "on"), [("A", "2025-01-01")])
+    write_csv(tmp_path / "given_5", ("case", "on"), [("A", "2025-01-01")])
     monkeypatch.chdir(tmp_path)
-    given_mri: Iterable[int] = [1]
-    assert given_mri
-    with pytest.raises(duckdb.CatalogException):
-        connect().execute('FROM "given_mri"')
+    given_6: Iterable[int] = [1]
+    assert given_6
+    for name in ("given_5", "given_6"):
+        with pytest.raises(duckdb.CatalogException):
+            connect().execute(f"FROM {name}")

@@ -21,6 +21,7 @@ from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.check.declarations import expressions_in
 from policy_kb.diagnostics import CaseRefused
 from policy_kb.evaluate.model import Model
+from policy_kb.evaluate.worlds import spoken_of
 from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.missing import open_points
 from policy_kb.expressions import EvaluationStopped
@@ -146,7 +147,7 @@ def _duckdb_rows(subject: Subject, source: random.Random) -> Said:
     policy = subject.policy
     derived = {
         name for name in policy.worlds.program.arities
-        if name[:-1] in policy.program.relations and not policy.program.relations[name[:-1]].is_input
+        if spoken_of(name) in policy.program.relations and not policy.program.relations[spoken_of(name)].is_input
     }
     general = source.random() < 0.5
     found = models(policy.program, policy.worlds, policy.known, [facts for _, facts, _ in subject.decided],
@@ -167,7 +168,8 @@ def _duckdb_decisions(subject: Subject, source: random.Random) -> Said:
     register(connection, query.script.text)
     run(connection, query.script)
     rows = connection.execute(query.script.last).fetchall()
-    found = {row[0]: dict(zip(query.columns, row, strict=True)) for row in rows}
+    names = [" ".join(query.criteria.get(column, (column,))) for column in query.columns]
+    found = {row[0]: dict(zip(names, row, strict=True)) for row in rows}
     worlds = pipeline.worlds_of(rules, phase)
     for facts, model in zip(subject.facts, subject.models, strict=True):
         row = found[facts.case]

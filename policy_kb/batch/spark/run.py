@@ -21,9 +21,9 @@ from policy_kb.batch.engine import (
     same_vocabulary,
 )
 from policy_kb.batch.openness import count_not_stated
-from policy_kb.batch.results import Written
+from policy_kb.batch.results import Written, columns_of
 from policy_kb.batch.script import REFUSING, Query
-from policy_kb.batch.shape import CASE, Complete, given_table
+from policy_kb.batch.shape import CASE, ITEM, PHASE, Complete
 from policy_kb.batch.spark.dialect import SPARK, SPARK_VALUES
 from policy_kb.batch.spark.folders import Folder
 from policy_kb.batch.spark.functions import keep, run
@@ -34,6 +34,7 @@ from policy_kb.batch.spark.tables import REJECT_COLUMNS, SparkBatch, read_tables
 from policy_kb.batch.summary import Summary, summarise_rows
 from policy_kb.batch.tables import MOST_PROBLEMS, Problem
 from policy_kb.check.checked import Phase
+from policy_kb.load.cases import REQUEST
 from policy_kb.policies import Policies, Policy
 
 if TYPE_CHECKING:
@@ -131,9 +132,8 @@ class _Work:
 
     def asked_for(self) -> set[tuple[str, str]]:
         """The drugs and phases that are asked for."""
-        table = _q(given_table("request"))
-        found = self.session.sql(f"SELECT DISTINCT {_q('drug')}, {_q('phase')} FROM {table}")
-        return {(drug, phase) for drug, phase in found.collect()}
+        found = self.session.sql(f"SELECT DISTINCT {ITEM}, {PHASE} FROM {self.cases.shape[REQUEST].table}")
+        return {(item, phase) for item, phase in found.collect()}
 
     def refuse(self) -> None:
         """Find the cases that no policy decides, those that a policy's vocabulary refuses by a rule, and those for
@@ -163,10 +163,10 @@ class _Work:
         self.refused = self.refusals.select(CASE).distinct().count()
 
     def uncovered(self) -> DataFrame:
-        reason = f"concat('no policy covers `', {_q('drug')}, '` in the phase `', {_q('phase')}, '`')"
+        reason = f"concat('no policy covers `', {ITEM}, '` in the phase `', {PHASE}, '`')"
         return self.session.sql(
             f"SELECT {_CASE}, 'request' AS {_q('table')}, {reason} AS reason "
-            f"FROM {_q(given_table('request'))} WHERE NOT ({covered(self.policies, SPARK)})"
+            f"FROM {self.cases.shape[REQUEST].table} WHERE NOT ({covered(self.policies, SPARK)})"
         )
 
     def prepare(self, policy: Policy, phase: Phase) -> list[DataFrame]:
@@ -194,10 +194,8 @@ class _Work:
     def write(self, unfinished: Folder, tell: Progress) -> tuple[Callable[[str], list[Any]], Written]:
         """Write the decisions of all cases that are not put aside, one phase after the other. Gives what reads them
         again."""
-        criteria = tuple(dict.fromkeys(
-            name for query, _ in self.decisions for name in query.columns if " " in name
-        ))
-        columns = {**_COLUMNS, **dict.fromkeys(criteria, "STRING"), **_LAST_COLUMNS}
+        criteria = tuple(dict.fromkeys(name for query, _ in self.decisions for name in query.criteria.values()))
+        columns = {**_COLUMNS, **{" ".join(one): "STRING" for one in criteria}, **_LAST_COLUMNS}
         location = unfinished.location
         session = self.session
         nothing = ", ".join(f"CAST(NULL AS {kind}) AS {_q(column)}" for column, kind in columns.items())
@@ -205,10 +203,9 @@ class _Work:
             _write(session.sql(f"SELECT {nothing} WHERE FALSE"), location)
         for done, (query, decided) in enumerate(self.decisions):
             tell("deciding", done, len(self.decisions))
-            has = set(query.columns)
+            has = {" ".join(query.criteria.get(column, (column,))): column for column in query.columns}
             rows = decided.selectExpr(*(
-                f"CAST({_q(column) if column in has else 'NULL'} AS {kind}) AS {_q(column)}"
-                for column, kind in columns.items()
+                f"CAST({has.get(column, 'NULL')} AS {kind}) AS {_q(column)}" for column, kind in columns.items()
             ))
             if self.refused:
                 assert self.refusals is not None
@@ -216,7 +213,8 @@ class _Work:
             _write(rows, location)
         tell("summing up", 0, 1)
         table = "written"
-        session.read.option("__globPaths__", "false").parquet(location).createOrReplaceTempView(table)
+        rows = session.read.option("__globPaths__", "false").parquet(location)
+        rows.toDF(*columns_of(criteria)).createOrReplaceTempView(table)
         [(cases,)] = session.sql(f"SELECT count(*) FROM {table}").collect()
         written = Written(Path(unfinished.path), table, cases, criteria)
         return (lambda query: [tuple(row) for row in session.sql(query).collect()]), written

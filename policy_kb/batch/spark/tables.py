@@ -358,22 +358,23 @@ class _Reader:
         stating = self.stating(is_bad)
         openness = self.prepare_open(stating)
         shape: dict[str, Given] = {}
-        for name in self.inputs:
+        for number, name in enumerate(self.inputs):
             table = self.tables.get(name)
             has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-            given = shape[name] = Given(has_rows, table is not None and table.uncertain > 0, openness[name])
+            has_uncertain = table is not None and table.uncertain > 0
+            given = shape[name] = Given(given_table(number), has_rows, has_uncertain, openness[name])
             if table is None or not has_rows:
                 continue
             columns = table.columns[:-1] if table.has_uncertain else table.columns
-            picked = ", ".join(f"{column.sql.value} AS {_name(column.name)}" for column in columns)
+            picked = ", ".join(f"{column.sql.value} AS {column.prepared(at)}" for at, column in enumerate(columns))
             if not given.has_uncertain:
-                self.hand_on(given_table(name), f"SELECT {picked} FROM {self.accepted(table, is_bad)}")
+                self.hand_on(given.table, f"SELECT {picked} FROM {self.accepted(table, is_bad)}")
                 continue
             # A row given twice is given once, and certain if it is certain anywhere.
-            names = ", ".join(_name(column.name) for column in columns)
+            names = ", ".join(column.prepared(place) for place, column in enumerate(columns))
             last = table.columns[-1].sql.value
             self.hand_on(
-                given_table(name),
+                given.table,
                 f"SELECT {names}, bool_and(batch_uncertain) AS {_name(UNCERTAIN)} FROM (SELECT {picked}, {last} AS "
                 f"batch_uncertain FROM {self.accepted(table, is_bad)}) AS given GROUP BY {names}"
             )
