@@ -12,7 +12,7 @@ from policy_kb.audit.questions import questions
 from policy_kb.audit.rules import RuleBook
 from policy_kb.audit.statuses import Statuses, Table
 from policy_kb.audit.walk import ROOT, Unsound, compare, entries, fields, mapping, shown
-from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, paragraphs
+from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, constants, paragraphs
 from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
@@ -21,12 +21,14 @@ from policy_kb.explain.written import json_value, sentence
 from policy_kb.load.documents import Document
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Constant
-from policy_kb.report.determination import Approval, approvals
 from policy_kb.report.wording import number_order, reason
 from policy_kb.source import Span
 
 FIELDS = ("case", "source", "policy", "title", "revised", "phase", "decision", "reason", "criteria", "approval",
-          "missing", "notices", "readings", "explanation", "rules", "facts")
+          "missing", "notices", "readings", "rules", "facts", "format")
+FORMAT = 2
+EXPLANATION = "explanation"
+"""Is left out by `--no-explanation`; then no more is known of the readings relied on than that they are in force."""
 SENSITIVITY = "sensitivity"
 """Stands in a determination made with `--sensitivity`."""
 
@@ -46,7 +48,10 @@ def check(book: RuleBook, document: Document, readings: Mapping[str, str], said:
 
 def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said: object) -> None:
     found = mapping(said, ROOT)
-    fields(found, {}, ROOT, (*FIELDS, SENSITIVITY) if SENSITIVITY in found else FIELDS)
+    if "format" not in found:
+        raise Unsound((ROOT, "format"), "it has none, as what version 0.1 made", f"it has to be {shown(FORMAT)}",
+                      "audit it with the version that made it, or decide the case again")
+    fields(found, {"format": FORMAT}, ROOT, (*FIELDS, *({EXPLANATION, SENSITIVITY} & found.keys())))
     compare(found["policy"], book.policy, (ROOT, "policy"))
     compare(found["rules"], book.digest, (ROOT, "rules"), "it was decided by other rule files")
     facts = book.reader.read(document)
@@ -76,8 +81,9 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     approval = _approval(book.program, statuses, phase) if decision == MET else None
     compare(found["approval"], approval, (ROOT, "approval"))
     compare(found["notices"], _texts(statuses, "notice"), (ROOT, "notices"))
-    used = _explanation(found["explanation"], statuses, facts, phase, places, is_applicable=is_applicable)
-    compare(found["readings"], used, (ROOT, "readings"))
+    if EXPLANATION in found:
+        used = _explanation(found[EXPLANATION], statuses, facts, phase, places, is_applicable=is_applicable)
+        compare(found["readings"], used, (ROOT, "readings"))
     if SENSITIVITY in found:
         compare(found[SENSITIVITY], _sensitivity(book, facts, phase, readings, decision), (ROOT, SENSITIVITY))
 
@@ -87,19 +93,18 @@ def _explanation(
 ) -> dict[str, str]:
     """Refuse an explanation of anything but the decision; gives the readings it relies on."""
     where = (ROOT, "explanation")
-    explanations = Explanations(statuses, facts, places)
-    node = dict(mapping(said, where))
-    if "parts" not in node:
-        fields(node, {}, where, (*node, "parts"))
-    parts = node.pop("parts")
-    if not is_applicable:
-        explanations.claim(Claim(_ELSEWHERE, (facts.case, None)), node, where)
-        entries(parts, 0, (where, "parts"))
-        return {}
-    root = Claim(phase.root, (facts.case,))
-    explanations.claim(root, node, where)
-    used = _readings(statuses.program, statuses.known, explanations.shown)
-    explanations.parts(root, parts, (where, "parts"))
+    found = fields(mapping(said, where), {}, where, ("root", "parts", "nodes"))
+    explanations = Explanations(statuses, facts, places, found["nodes"], (where, "nodes"))
+    used: dict[str, str] = {}
+    if is_applicable:
+        root = Claim(phase.root, (facts.case,))
+        explanations.claim(root, found["root"], (where, "root"))
+        used = _readings(statuses.program, statuses.known, explanations.shown)
+        explanations.parts(root, found["parts"], (where, "parts"))
+    else:
+        explanations.claim(Claim(_ELSEWHERE, (facts.case, None)), found["root"], (where, "root"))
+        entries(found["parts"], 0, (where, "parts"))
+    explanations.end()
     return used
 
 
@@ -165,14 +170,18 @@ def _body(statuses: Statuses, rule: Rule, facts: Facts) -> str:
 
 def _approval(program: CheckedProgram, statuses: Statuses, phase: Phase) -> list[dict[str, Any]] | None:
     """What the policy approves for a phase, then what is certainly granted, by unit."""
-    rows = [*approvals(program, {name: table.rows for name, table in statuses.known.items()}, phase)]
+    in_files = [constants(atom) for atom, _ in program.facts if atom.relation == "approval"]
+    approved = statuses.known["approval"].rows if "approval" in statuses.known else set()
+    in_order = sorted(approved, key=lambda row: (in_files.index(row) if row in in_files else len(in_files), row))
+    rows = [row[1:] for row in in_order if row[0] == phase.name]
     if "granted" in program.relations:
         certain = statuses.status("granted").certain.rows
-        rows += [Approval(amount, unit) for unit, amount in sorted((str(row[2]), row[1]) for row in certain)]
-    twice = [one.unit for one in rows if [other.unit for other in rows].count(one.unit) > 1]
+        rows += sorted((row[1:] for row in certain), key=lambda row: (str(row[1]), row[0]))
+    units = [str(unit) for _, unit in rows]
+    twice = [unit for unit in units if units.count(unit) > 1]
     if twice:
         raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {shown(twice[0])} is approved twice")
-    return [{"amount": json_value(one.amount), "unit": one.unit} for one in rows] or None
+    return [{"amount": json_value(amount), "unit": unit} for amount, unit in rows] or None
 
 
 def _in_force(known: Mapping[str, Table]) -> dict[str, str]:
@@ -185,7 +194,9 @@ def _readings_in_force(said: object, known: Mapping[str, Table]) -> None:
     where = (ROOT, "readings")
     in_force = _in_force(known)
     for name, choice in mapping(said, where).items():
-        if name in in_force and choice != in_force[name]:
+        if name not in in_force:
+            raise Unsound((where, name), f"it says {shown(choice)}", "there is no reading of this name")
+        if choice != in_force[name]:
             hint = f"audit with `--reading {name}={choice}` what was decided with it"
             compare(choice, in_force[name], (where, name), hint if isinstance(choice, str) else None)
 

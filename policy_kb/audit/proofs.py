@@ -7,13 +7,16 @@ where the rules lead: however a document is nested, the walk is no deeper than t
 Within what is said of one row of several (`is_within`) a list has no more than `MOST_WITHIN` rows, those that weigh
 most, and says how many more there are. The audit has looked at all of them.
 
-Nodes are numbered in the order in which they stand. A claim that is explained again stands as `{"see": N}`, N being the
-`id` of the node that explains it, earlier in the document and in full: so no explanation can rest on itself.
+Nodes refer to each other by number. A node gets its number behind all those that it refers to, so that no explanation
+can rest on itself; none stands twice, and none is left over. A claim has one node: it is checked once, and every other
+part that has to explain it has to refer to that node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
@@ -39,8 +42,6 @@ from policy_kb.parse.tree import (
 from policy_kb.source import Span
 
 Json = dict[str, Any]
-_STEP = ("literal", "negated", "answer")
-_MORE_BESIDE = "more_beside"
 
 
 class Due(NamedTuple):
@@ -56,12 +57,15 @@ class Due(NamedTuple):
 class Explanations:
     """The explanation of one case. `shown` are the numbers of the rules that what was walked so far rests on."""
 
-    def __init__(self, statuses: Statuses, facts: Facts, places: Places):
+    def __init__(self, statuses: Statuses, facts: Facts, places: Places, nodes: object, where: Where):
         self.statuses, self.facts, self.places, self.program = statuses, facts, places, statuses.program
+        if not isinstance(nodes, list):
+            raise Unsound(where, f"it says {shown(nodes)}", "it has to be a list")
+        self.nodes, self.where = nodes, where
         self.shown: set[int] = set()
         self.numbers: dict[tuple[str, Claim], int] = {}
+        self.contents: set[str] = set()
         self.failing: dict[tuple[Part, Parts, tuple[tuple[str, Value], ...]], list[bool]] = {}
-        self.nodes = 0
         self.read_from = {(row.relation, row.values): row.span for rows in facts.rows.values() for row in rows}
         self.written_at: dict[tuple[str, Row], Span] = {}
         for atom, span in self.program.facts:
@@ -69,22 +73,36 @@ class Explanations:
 
     # nodes
 
+    @contextmanager
     def node(
         self, said: object, key: tuple[str, Claim] | None, expected: Json, where: Where, parts: Collection[str] = ()
-    ) -> Json | None:
-        """The node that stands here in full, or None where it has to be a reference to where it does. `key` is what
-        nodes are shared by; one without a key stands wherever it is needed."""
-        number = self.numbers.get(key) if key is not None else None
-        if number is not None:
-            fields(said, {"see": number}, where)
-            return None
-        if isinstance(said, dict) and "see" in said:
-            raise Unsound((where, "see"), f"it refers to {shown(said['see'])}",
-                          "this has to stand here in full: nothing before explains it")
-        self.nodes += 1
+    ) -> Iterator[tuple[Json, Where]]:
+        """The node of this number, with the fields expected, and the way to it. Without a `key`, that nodes are shared
+        by, it may stand anywhere before; it is looked at anew wherever it is referred to."""
+        there: Where = (self.where, said if isinstance(said, int) else None)
+        if type(said) is not int or not 0 <= said < len(self.nodes):
+            raise Unsound(where, f"it says {shown(said)}", "it has to be the number of a node")
+        yield fields(self.nodes[said], {"id": said, "kind": expected["kind"], **expected}, there, parts), there
+        if said >= len(self.contents):
+            if said > len(self.contents):
+                raise Unsound(where, f"it says {shown(said)}", f"it has to be {shown(len(self.contents))}")
+            content = json.dumps({**self.nodes[said], "id": None}, sort_keys=True)
+            if content in self.contents:
+                raise Unsound(there, "it says what another node says", "a node stands once")
+            self.contents.add(content)
         if key is not None:
-            self.numbers[key] = self.nodes
-        return fields(said, {"kind": expected["kind"], "id": self.nodes, **expected}, where, parts)
+            self.numbers[key] = said
+
+    def is_known(self, said: object, key: tuple[str, Claim], where: Where) -> bool:
+        """Whether the node of this key has been looked at; refuse a reference to any other."""
+        if key not in self.numbers:
+            return False
+        compare(said, self.numbers[key], where)
+        return True
+
+    def end(self) -> None:
+        """Refuse nodes that nothing refers to."""
+        entries(self.nodes, len(self.contents), self.where)
 
     def stating(self, claim: Claim) -> Json:
         """The fields that state a claim."""
@@ -125,27 +143,31 @@ class Explanations:
     def given(self, relation: str, row: Row, said: object, where: Where) -> None:
         """A row of the case or a known fact, with its place: of what table files and rules give, theirs."""
         claim, is_known = Claim(relation, row), not self.program.relations[relation].is_case
+        key = ("given", claim)
+        if self.is_known(said, key, where):
+            return
         span = self.written_at.get((relation, row)) if is_known else self.read_from.get((relation, row))
         if span is None and is_known:
             tables = (Span(t.name, 0) for t in self.program.tables if t.relation == relation)
             span = next(tables, None) or next((rule.span for rule in self.program.rules_for(relation)), None)
         is_certain = is_known or row in self.statuses.status(relation).certain.rows
         expected = {"kind": "given", **self.stating(claim), "known": is_known, "certain": is_certain}
-        node = self.node(said, ("given", claim), expected, where, ("at",))
-        if node is not None:
-            self.places.check(node["at"], span, (where, "at"))
+        with self.node(said, key, expected, where, ("at",)) as (node, there):
+            self.places.check(node["at"], span, (there, "at"))
 
     def absent(
         self, claim: Claim, span: Span | None, said: object, where: Where, *, is_known: bool = False
     ) -> None:
+        key = ("absent", claim)
+        if self.is_known(said, key, where):
+            return
         rows = self.instead(claim)
         expected = {"kind": "absent", **self.stating(claim), "known": is_known, **_more(len(rows) - MOST_WITHIN)}
-        node = self.node(said, ("absent", claim), expected, where, ("at", "instead"))
-        if node is not None:
-            self.places.check(node["at"], span, (where, "at"))
-            there = (where, "instead")
-            for number, part in enumerate(entries(node["instead"], min(len(rows), MOST_WITHIN), there)):
-                self.given(claim.relation, rows[number], part, (there, number))
+        with self.node(said, key, expected, where, ("at", "instead")) as (node, there):
+            self.places.check(node["at"], span, (there, "at"))
+            inner = (there, "instead")
+            for number, part in enumerate(entries(node["instead"], min(len(rows), MOST_WITHIN), inner)):
+                self.given(claim.relation, rows[number], part, (inner, number))
 
     def instead(self, claim: Claim) -> list[Row]:
         """The rows that stand where the claim has none: all of the case, or known ones with the same first value."""
@@ -156,12 +178,16 @@ class Explanations:
         wider = Claim(claim.relation, claim.values[:1] + (None,) * others)
         return self.statuses.status(claim.relation).possible.matching(wider)
 
-    def open(self, claim: Claim, said: object, where: Where, *, is_shared: bool = True) -> None:
+    def open(self, claim: Claim, said: object, where: Where) -> None:
         expected = {"kind": "open", **self.stating(claim), "why": self.facts.open[claim.relation]}
-        self.node(said, ("open", claim) if is_shared else None, expected, where)
+        with self.node(said, None, expected, where):
+            pass
 
     def proof(self, claim: Claim, said: object, where: Where) -> None:
         """The first rule that gives the claim for certain, with a step for every literal."""
+        key = ("claim", claim)
+        if self.is_known(said, key, where):
+            return
         for rule in self.statuses.rules[claim.relation]:
             begun = self.statuses.begin(rule, claim) if rule.possible is None else None
             found = next(self.statuses.solve(begun[1], begun[0], True), None) if begun is not None else None
@@ -170,24 +196,29 @@ class Explanations:
         else:
             raise AssertionError(f"no rule gives {claim} for certain")
         expected = {"kind": "rule", **self.stating(claim), **self.criteria(rule), "bindings": _bindings(found.items())}
-        node = self.node(said, ("claim", claim), expected, where, ("rule", "children"))
-        if node is not None:
-            self.rule(rule, node["rule"], (where, "rule"))
-            parts = self.statuses.bodies[rule.number]
-            there = (where, "children")
-            self.steps(rule, [Due(part, MET) for part in parts], found, node["children"], there, claim.is_of_a_row)
+        with self.node(said, key, expected, where, ("rule", "children")) as (node, there):
+            self.rule(rule, node["rule"], (there, "rule"))
+            due = [Due(part, MET) for part in self.statuses.bodies[rule.number]]
+            self.steps(rule, due, found, node["children"], (there, "children"), claim.is_of_a_row)
 
     def attempts(self, claim: Claim, kind: str, said: object, where: Where) -> None:
         """An attempt for every rule the head of which fits, none of which gives the claim for certain."""
-        node = self.node(said, ("claim", claim), {"kind": kind, **self.stating(claim)}, where, ("attempts",))
-        if node is None:
+        key = (kind, claim)
+        if self.is_known(said, key, where):
             return
         begun = [(rule, self.statuses.begin(rule, claim)) for rule in self.statuses.rules.get(claim.relation, ())]
         fitting = [(rule, *start) for rule, start in begun if start is not None]
-        there = (where, "attempts")
-        tried = entries(node["attempts"], len(fitting), there)
-        for number, ((rule, values, parts), attempt) in enumerate(zip(fitting, tried, strict=True)):
-            self.attempt(rule, values, parts, attempt, (there, number), claim.is_of_a_row)
+        with self.node(said, key, {"kind": kind, **self.stating(claim)}, where, ("attempts",)) as (node, there):
+            inner = (there, "attempts")
+            for number, attempt in enumerate(entries(node["attempts"], len(fitting), inner)):
+                rule, values, parts = fitting[number]
+                here = (inner, number)
+                found = fields(mapping(attempt, here), {**self.criteria(rule)}, here, tuple(attempt))
+                if "rule" not in found:
+                    fields(found, {}, here, (*found, "rule"))
+                self.rule(rule, found["rule"], (here, "rule"))
+                rest = {key: part for key, part in found.items() if key not in ("rule", "criteria")}
+                self.attempt(rule, values, parts, rest, here, claim.is_of_a_row)
 
     # attempts
 
@@ -213,11 +244,11 @@ class Explanations:
         branch = None if failing else statuses.next_atom(waiting, values)
         is_certain = rule.possible is None and branch is None and all(answer == MET for _, answer in ready)
         answer = NOT_MET if not is_possible else MET if is_certain and not is_open else NEEDS_INFORMATION
-        expected: Json = {"answer": answer, **self.criteria(rule), "bindings": _bindings(values.items())}
+        given = _bindings((name, value) for name, value in values.items() if name not in start)
+        expected: Json = {"answer": answer, **({"bindings": given} if given else {})}
         if rule.possible and is_possible:
             expected["settles"] = rule.doc
-        node = fields(said, expected, where, ("rule", "children"))
-        self.rule(rule, node["rule"], (where, "rule"))
+        node = fields(said, expected, where, ("children",))
         due: list[Due] = []
         for part, answer in ready:
             if is_possible or answer == NOT_MET or self.gives_what_fails(part.literal, failing):
@@ -266,33 +297,31 @@ class Explanations:
     ) -> None:
         """Every possible row that an atom can stand for and what becomes of the rest; and that where it is open."""
         answer = NEEDS_INFORMATION if is_possible else NOT_MET
-        step = _step(said, part.place, answer, False, 0, where)
+        number = _step(said, part.place, answer, False, 0, where)
         atom = part.literal
         assert isinstance(atom, Atom)
         claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
-        closed: Json = {} if status.is_open else {"open": None, "otherwise": None}
-        parts = ("rows", "open", "otherwise") if status.is_open else ("rows",)
+        parts_due = ("rows", "open", "otherwise") if status.is_open else ("rows",)
         found = list(self.statuses.rows_for(atom, part.place, values, certain=False))
-        expected = {"kind": "rows", **self.stating(claim), **closed}
+        expected: Json = {"kind": "rows", **self.stating(claim)}
         if is_within and len(found) > MOST_WITHIN:
-            number, fails = len(found) - MOST_WITHIN, self.fails(part, values, rest, found)
+            left_out, fails = len(found) - MOST_WITHIN, self.fails(part, values, rest, found)
             chosen = [n for n, one in enumerate(fails) if not one] + [n for n, one in enumerate(fails) if one]
             found = [found[n] for n in sorted(chosen[:MOST_WITHIN])]
             more_possible = sum(not fails[n] for n in chosen[MOST_WITHIN:])
-            expected |= {**_more(number), "more_possible": more_possible}
-        node = self.node(step, None, expected, where, parts)
-        assert node is not None
-        there = (where, "rows")
-        rows = entries(node["rows"], len(found), there)
-        for number, (row, extended, more) in enumerate(found):
-            here = (there, number)
-            pair = fields(rows[number], {}, here, ("row", "then"))
-            self.row(atom.relation, row, pair["row"], (here, "row"))
-            after = tuple(sorted((*rest, *more), key=lambda other: other.place))
-            self.attempt(rule, extended, after, pair["then"], (here, "then"), True)
-        if status.is_open:
-            self.open_relation(claim, node["open"], (where, "open"))
-            self.attempt(rule, values, rest, node["otherwise"], (where, "otherwise"), is_within, is_open=True)
+            expected |= {**_more(left_out), "more_possible": more_possible}
+        with self.node(number, None, expected, (where, "node"), parts_due) as (node, there):
+            inner = (there, "rows")
+            rows = entries(node["rows"], len(found), inner)
+            for place, (row, extended, more) in enumerate(found):
+                here = (inner, place)
+                pair = fields(rows[place], {}, here, ("row", "then"))
+                self.row(atom.relation, row, pair["row"], (here, "row"))
+                after = tuple(sorted((*rest, *more), key=lambda other: other.place))
+                self.attempt(rule, extended, after, pair["then"], (here, "then"), True)
+            if status.is_open:
+                self.open_relation(claim, node["open"], (there, "open"))
+                self.attempt(rule, values, rest, node["otherwise"], (there, "otherwise"), is_within, is_open=True)
 
     def fails(self, part: Part, values: Values, rest: Parts, found: list[Match]) -> list[bool]:
         """Of each row that an atom can stand for, whether the rest fails with it. Where rows give no more than values,
@@ -314,7 +343,7 @@ class Explanations:
         """Why a relation is open: the case says so, or every value of a derived one is doubted, whichever rows of it
         are certain."""
         if self.program.relations[claim.relation].is_input:
-            self.open(claim, said, where, is_shared=False)
+            self.open(claim, said, where)
         else:
             wide = Claim(claim.relation, claim.values[:1] + (None,) * (len(claim.values) - 1))
             self.attempts(wide, "doubted", said, where)
@@ -329,12 +358,13 @@ class Explanations:
             part, answer, row, more = due[number]
             here = (where, number)
             node = _step(step, part.place, answer, isinstance(part.literal, Negation), more, here)
+            at_node = (here, "node")
             if row is not None:
                 atom = part.literal.atom if isinstance(part.literal, Negation) else part.literal
                 assert isinstance(atom, Atom)
-                self.row(atom.relation, row, node, here)
+                self.row(atom.relation, row, node, at_node)
             else:
-                self.literal(rule, part.literal, answer, values, node, here, is_within)
+                self.literal(rule, part.literal, answer, values, node, at_node, is_within)
 
     def literal(
         self, rule: Rule, literal: Literal, answer: str, values: Values, said: object, where: Where, is_within: bool
@@ -351,7 +381,7 @@ class Explanations:
             word = str(literal.value).lower()
             self.compared("=", _side("true", "true"), _side(word, word), literal.value, said, where)
         elif statuses.count_in(literal) is not None:
-            self.counted(rule, literal, values, said, where, is_within)
+            self.counted(literal, answer, values, said, where, is_within)
         else:
             one, other = statuses.value(literal.left, values), statuses.value(literal.right, values)
             assert one is not None
@@ -361,16 +391,16 @@ class Explanations:
 
     def compared(self, operator: str, left: Json, right: Json, holds: bool, said: object, where: Where) -> None:
         expected = {"kind": "compared", "operator": operator, "left": left, "right": right, "holds": holds}
-        self.node(said, None, expected, where)
+        with self.node(said, None, expected, where):
+            pass
 
     def side(self, expression: Expression, values: Values) -> Json:
         return _side(written(expression, values), json_value(self.statuses.value(expression, values)))
 
     def counted(
-        self, rule: Rule, comparison: Comparison, values: Values, said: object, where: Where, is_within: bool
+        self, comparison: Comparison, answer: str, values: Values, said: object, where: Where, is_within: bool
     ) -> None:
-        """The rows counted, all of them, with the proofs of their atoms; what is counted; what closes it. The answer
-        is that of the step."""
+        """The rows counted, all of them, with the proofs of their atoms; what is counted; what closes it."""
         count, operator, bound = read_count(comparison)
         inner = [part.literal for part in self.statuses.insides[id(count)].parts]
         atoms = [literal for literal in inner if isinstance(literal, Atom)]
@@ -382,27 +412,27 @@ class Explanations:
             "least": len(certain),
             "most": None if is_open else len(possible),
             "bound": self.side(bound, values),
+            "answer": answer,
             "of": [self.stating(self.statuses.claim_of(atom, values)) for atom in atoms],
             "without": [self.stating(claim) for claim in without],
             "where": [self.condition(one, values) for one in inner if isinstance(one, Comparison)],
             **_more(len(possible) - MOST_WITHIN if is_within else 0),
         }
-        node = self.node(said, None, expected, where, ("rows", "closed", "open"))
-        assert node is not None
-        there = (where, "rows")
         listed = sorted(possible)
         if is_within:
             listed = sorted((sorted(certain) + sorted(possible - certain))[:MOST_WITHIN])
-        for number, (row, part) in enumerate(zip(listed, entries(node["rows"], len(listed), there), strict=True)):
-            here = (there, number)
-            pair = fields(part, {"values": _bindings(row), "certain": row in certain}, here, ("because",))
-            claims = [self.statuses.claim_of(atom, {**values, **dict(row)}) for atom in atoms]
-            rows = [(one.relation, self.statuses.status(one.relation).possible.matching(one)) for one in claims]
-            proved = [(relation, found[0]) for relation, found in rows if found]
-            because = (here, "because")
-            for place, proof in enumerate(entries(pair["because"], len(proved), because)):
-                self.row(*proved[place], proof, (because, place))
-        self.closing(atoms, values, node, where)
+        with self.node(said, None, expected, where, ("rows", "closed", "open")) as (node, there):
+            inside = (there, "rows")
+            for number, (row, part) in enumerate(zip(listed, entries(node["rows"], len(listed), inside), strict=True)):
+                here = (inside, number)
+                pair = fields(part, {"values": _bindings(row), "certain": row in certain}, here, ("because",))
+                claims = [self.statuses.claim_of(atom, {**values, **dict(row)}) for atom in atoms]
+                rows = [(one.relation, self.statuses.status(one.relation).possible.matching(one)) for one in claims]
+                proved = [(relation, found[0]) for relation, found in rows if found]
+                because = (here, "because")
+                for place, proof in enumerate(entries(pair["because"], len(proved), because)):
+                    self.row(*proved[place], proof, (because, place))
+            self.closing(atoms, values, node, there)
 
     def closing(self, atoms: list[Atom], values: Values, node: Json, where: Where) -> None:
         """What closes the relations counted, or what they are open because of."""
@@ -414,19 +444,18 @@ class Explanations:
                 open_inputs |= self.open_inputs(atom.relation)
             elif relation.is_case and relation.is_input:
                 closed.append(self.statuses.claim_of(atom, values))
-        there = (where, "closed")
-        for number, part in enumerate(entries(node["closed"], len(closed), there)):
+        inner = (where, "closed")
+        for number, part in enumerate(entries(node["closed"], len(closed), inner)):
             claim = closed[number]
             expected = {"kind": "absent", **self.stating(claim), "known": False, "instead": []}
-            absent = self.node(part, None, expected, (there, number), ("at",))
-            assert absent is not None
-            self.places.check(absent["at"], self.facts.stated.get(claim.relation), ((there, number), "at"))
-        there = (where, "open")
+            with self.node(part, None, expected, (inner, number), ("at",)) as (absent, there):
+                self.places.check(absent["at"], self.facts.stated.get(claim.relation), (there, "at"))
+        inner = (where, "open")
         names_of_open = list(open_inputs)
-        for number, part in enumerate(entries(node["open"], len(names_of_open), there)):
+        for number, part in enumerate(entries(node["open"], len(names_of_open), inner)):
             name = names_of_open[number]
             any_row = Claim(name, (self.facts.case,) + (None,) * (self.program.relations[name].arity - 1))
-            self.open(any_row, part, (there, number), is_shared=False)
+            self.open(any_row, part, (inner, number))
 
     def open_inputs(self, relation: str) -> dict[str, None]:
         """The open inputs because of which a relation is open."""
@@ -464,16 +493,14 @@ class Explanations:
             self.steps(rule, due, values, node["children"], (here, "children"), False)
 
 
-def _step(said: object, place: int, answer: str, is_negated: bool, more: int, where: Where) -> Json:
-    """The node of a step, whose own fields are right. `place` is `HEAD` for what the head computes."""
+def _step(said: object, place: int, answer: str, is_negated: bool, more: int, where: Where) -> object:
+    """The number of the node of a step, whose own fields are right. `place` is `HEAD` for what the head computes."""
     assert place >= HEAD
-    step = mapping(said, where)
-    for key, expected in zip(_STEP, (place, is_negated, answer), strict=True):
-        compare(step.get(key), expected, (where, key))
-    if more:
-        compare(step.get(_MORE_BESIDE), more, (where, _MORE_BESIDE))
-    own = (*_STEP, _MORE_BESIDE) if more else _STEP
-    return {key: value for key, value in step.items() if key not in own}
+    expected = {
+        "literal": place, "answer": answer, **({"negated": True} if is_negated else {}),
+        **({"more_beside": more} if more else {}),
+    }
+    return fields(said, expected, where, ("node",))["node"]
 
 
 def _more(number: int) -> Json:

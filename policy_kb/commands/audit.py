@@ -95,7 +95,7 @@ def _audited(
     from policy_kb.audit.document import refused
     from policy_kb.audit.walk import ROOT, Unsound, shown
 
-    if not isinstance(said, dict) or not {"case", "policy", "explanation"} & said.keys():
+    if not isinstance(said, dict) or not {"case", "policy", "decision"} & said.keys():
         raise refused(str(file), line, "this is no determination", "`policy-kb decide --json` writes them")
     result: Json = {"line": line, "case": said.get("case"), "decision": said.get("decision"), "sound": True}
     try:

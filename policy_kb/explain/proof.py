@@ -197,7 +197,8 @@ class Step:
 
 @entity
 class Attempt:
-    """What becomes of a rule's body: in a refutation the literals that fail, in a doubt all of them.
+    """What becomes of a rule's body: in a refutation the literals that fail, in a doubt all of them. `bindings` are the
+    values that the literals give to variables that have none from the claim, or from a row above.
 
     `settles` is what a `@[possible]` rule leaves to be settled, where nothing else stands in its way.
     """

@@ -216,7 +216,7 @@ class Explainer:
         self.make(1, rule.span)
         if not parts:
             holds = MET if rule.possible is None else NEEDS_INFORMATION
-            return Attempt(rule.number, holds, bindings(start), (), rule.doc if rule.possible is not None else None)
+            return Attempt(rule.number, holds, (), (), rule.doc if rule.possible is not None else None)
         environment = self._determined(start, parts)
         ready: list[tuple[Part, str]] = []
         waiting: list[Part] = []
@@ -240,7 +240,8 @@ class Explainer:
         settles = rule.doc if rule.possible is not None and is_possible else None
         certain = rule.possible is None and all(step.answer == MET for step in steps)
         answer = NOT_MET if not is_possible else MET if certain else NEEDS_INFORMATION
-        return Attempt(rule.number, answer, bindings(environment), tuple(steps), settles)
+        given = {name: value for name, value in environment.items() if name not in start}
+        return Attempt(rule.number, answer, bindings(given), tuple(steps), settles)
 
     def _binds_what_fails(self, literal: tree.Literal, failing: list[Part]) -> bool:
         """Whether an atom about the case, the one row of which is certain, gives a value to a literal that fails by

@@ -1,7 +1,7 @@
 """A determination as JSON, and the JSON Schema of that document.
 
-The explanation is a tree in which a node that occurs again stands as `{"see": N}`, `N` being the `id` of the place
-where it stands in full. A list within what is said of one row of another list has at most `MOST_WITHIN` rows, and
+The explanation is a list of nodes, in which each stands once, behind all those that it refers to by their numbers
+(`id`). A list within what is said of one row of another list has at most `MOST_WITHIN` rows, and
 `more` says how many are left out (`more_possible`: how many of these do not fail); so it is for `instead`, and
 `more_beside` for rows that a literal is explained by beside.
 """
@@ -55,10 +55,18 @@ def changes_as_list(changes: Iterable[tuple[str, str, str]]) -> list[Json]:
     return [{"reading": name, "choice": choice, "decision": other} for name, choice, other in changes]
 
 
+FORMAT = 2
+"""The version of the document; 1 had no mark, and explanations in which nodes stood inside each other."""
+
+
 def as_dict(determination: Determination) -> Json:
-    """The determination as plain data."""
+    """The determination as plain data; an explanation that was not made is left out."""
     phase, approval, explanation = determination.phase, determination.approval, determination.explanation
+    told = {} if explanation is None else {
+        "explanation": Proofs(determination.program).explanation(explanation)
+    }
     return {
+        "format": FORMAT,
         "case": determination.case,
         "source": determination.source,
         "policy": phase.policy,
@@ -74,7 +82,7 @@ def as_dict(determination: Determination) -> Json:
         "missing": [open_point(point) for point in determination.missing],
         "notices": list(determination.notices),
         "readings": dict(determination.readings),
-        "explanation": None if explanation is None else Proofs(determination.program).explanation(explanation),
+        **told,
         "rules": determination.rules,
         "facts": determination.facts,
     }
@@ -85,28 +93,33 @@ def open_point(point: OpenPoint) -> Json:
 
 
 class Proofs:
-    """Nodes of one explanation as plain data."""
+    """The nodes of one explanation as plain data: `nodes` in the order of their numbers, no two of them the same."""
 
     def __init__(self, program: CheckedProgram):
         self.program = program
+        self.nodes: list[Json] = []
         self.numbers: dict[int, int] = {}
+        self.same: dict[str, int] = {}
 
     def explanation(self, explanation: Explanation) -> Json:
-        """The root's proof, and under `parts` every literal of its rules, those that hold beside those that do not."""
-        return {
-            **self.node(explanation.root),
-            "parts": [
-                {**self.rule(rule), "children": [self.step(step) for step in steps]}
-                for rule, steps in explanation.parts
-            ],
-        }
+        """The nodes with the number of the root's, and under `parts` every literal of the root's rules, those that hold
+        beside those that do not."""
+        root = self.number(explanation.root)
+        parts = [
+            {**self.rule(rule), "children": [self.step(step) for step in steps]} for rule, steps in explanation.parts
+        ]
+        return {"root": root, "parts": parts, "nodes": self.nodes}
 
-    def node(self, node: Node) -> Json:
+    def number(self, node: Node) -> int:
+        """The number of a node, behind those of all that it refers to."""
         number = self.numbers.get(id(node))
-        if number is not None:
-            return {"see": number}
-        number = self.numbers[id(node)] = len(self.numbers) + 1
-        return {"id": number, **self._node(node)}
+        if number is None:
+            content = self._node(node)
+            number = self.same.setdefault(json.dumps(content), len(self.nodes))
+            if number == len(self.nodes):
+                self.nodes.append({"id": number, **content})
+            self.numbers[id(node)] = number
+        return number
 
     def _node(self, node: Node) -> Json:
         match node:
@@ -118,7 +131,7 @@ class Proofs:
             case Absent():
                 return {
                     "kind": "absent", **self.claim(node.claim), "at": place(node.span), "known": node.is_known,
-                    "instead": [self.node(row) for row in node.instead], **_more(node.more),
+                    "instead": [self.number(row) for row in node.instead], **_more(node.more),
                 }
             case Unstated():
                 return {"kind": "open", **self.claim(node.claim), "why": node.why}
@@ -140,36 +153,32 @@ class Proofs:
                     "rows": [
                         {
                             "values": self.bindings(row.bindings), "certain": row.is_certain,
-                            "because": [self.node(part) for part in row.nodes],
+                            "because": [self.number(part) for part in row.nodes],
                         }
                         for row in node.rows
                     ],
-                    "closed": [self.node(part) for part in node.closing],
-                    "open": [self.node(part) for part in node.unstated], **_more(node.more),
+                    "closed": [self.number(part) for part in node.closing],
+                    "open": [self.number(part) for part in node.unstated], **_more(node.more),
                 }
             case Derived():
                 return {
                     "kind": "rule", **self.claim(node.claim), **self.rule(node.rule),
                     "bindings": self.bindings(node.bindings), "children": [self.step(step) for step in node.steps],
                 }
-            case Refuted():
+            case Refuted() | Doubted():
                 return {
-                    "kind": "refuted", **self.claim(node.claim),
-                    "attempts": [self.attempt(attempt) for attempt in node.attempts],
-                }
-            case Doubted():
-                return {
-                    "kind": "doubted", **self.claim(node.claim),
-                    "attempts": [self.attempt(attempt) for attempt in node.attempts],
+                    "kind": "refuted" if isinstance(node, Refuted) else "doubted", **self.claim(node.claim),
+                    "attempts": [{**self.rule(attempt.rule), **self.attempt(attempt)} for attempt in node.attempts],
                 }
             case Branches():
-                return {
+                found: Json = {
                     "kind": "rows", **self.claim(node.claim),
-                    "rows": [{"row": self.node(row), "then": self.attempt(rest)} for row, rest in node.rows],
-                    "open": self.node(node.unstated) if node.unstated is not None else None,
-                    "otherwise": self.attempt(node.otherwise) if node.otherwise is not None else None,
+                    "rows": [{"row": self.number(row), "then": self.attempt(rest)} for row, rest in node.rows],
                     **_more(node.more), **({"more_possible": node.more_possible} if node.more else {}),
                 }
+                if node.unstated is not None and node.otherwise is not None:
+                    found |= {"open": self.number(node.unstated), "otherwise": self.attempt(node.otherwise)}
+                return found
 
     def claim(self, claim: Claim) -> Json:
         return {
@@ -189,12 +198,16 @@ class Proofs:
         return {"rule": str(rule.span), "criteria": [str(criterion) for criterion in rule.criteria]}
 
     def step(self, step: Step) -> Json:
-        said = {"literal": step.place, "negated": step.is_negated, "answer": step.answer}
-        return {**said, **({"more_beside": step.more} if step.more else {}), **self.node(step.node)}
+        said: Json = {"literal": step.place, "answer": step.answer}
+        if step.is_negated:
+            said["negated"] = True
+        return {**said, "node": self.number(step.node), **({"more_beside": step.more} if step.more else {})}
 
     def attempt(self, attempt: Attempt) -> Json:
-        result = {
-            **self.rule(attempt.rule), "answer": attempt.answer, "bindings": self.bindings(attempt.bindings),
+        """What becomes of a body; the values that it gives to variables, where it gives some to any."""
+        bindings = self.bindings(attempt.bindings)
+        result: Json = {
+            "answer": attempt.answer, **({"bindings": bindings} if bindings else {}),
             "children": [self.step(step) for step in attempt.steps],
         }
         return result if attempt.settles is None else {**result, "settles": attempt.settles}
@@ -215,6 +228,7 @@ def determination_schema() -> Mapping[str, Any]:
     text = {"type": "string"}
     answer = {"enum": ["met", "not met", "needs information"]}
     fields: dict[str, Any] = {
+        "format": {"const": FORMAT},
         "case": text,
         "source": text,
         "policy": text,
@@ -246,7 +260,7 @@ def determination_schema() -> Mapping[str, Any]:
         },
         "notices": {"type": "array", "items": text},
         "readings": {"type": "object", "additionalProperties": text},
-        "explanation": {"type": ["object", "null"]},
+        "explanation": _explanation_schema(),
         "rules": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
         "facts": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
     }
@@ -260,6 +274,44 @@ def determination_schema() -> Mapping[str, Any]:
         "title": "Determination",
         "type": "object",
         "properties": {**fields, "sensitivity": sensitivity},
-        "required": list(fields),
+        "required": [name for name in fields if name != "explanation"],
+        "additionalProperties": False,
+    }
+
+
+def _explanation_schema() -> Json:
+    """An explanation: a node refers to others by their numbers, which are less than its own."""
+    number = {"type": "integer", "minimum": 0}
+    node = {
+        "type": "object",
+        "properties": {"id": number, "kind": {"enum": [
+            "given", "absent", "open", "compared", "counted", "rule", "refuted", "doubted", "rows"
+        ]}},
+        "required": ["id", "kind"],
+    }
+    step = {
+        "type": "object",
+        "properties": {
+            "literal": {"type": "integer"}, "answer": {"type": "string"}, "negated": {"const": True}, "node": number,
+            "more_beside": number,
+        },
+        "required": ["literal", "answer", "node"],
+        "additionalProperties": False,
+    }
+    part = {
+        "type": "object",
+        "properties": {
+            "rule": {"type": "string"}, "criteria": {"type": "array", "items": {"type": "string"}},
+            "children": {"type": "array", "items": step},
+        },
+        "required": ["rule", "criteria", "children"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "root": number, "parts": {"type": "array", "items": part}, "nodes": {"type": "array", "items": node}
+        },
+        "required": ["root", "parts", "nodes"],
         "additionalProperties": False,
     }

@@ -157,6 +157,21 @@ def test_the_first_wrong_step_is_shown(change: dict[str, object], says: str) -> 
     assert says in str(caught.value)
 
 
+def test_a_determination_without_its_explanation_is_audited_for_all_else() -> None:
+    one = decided({"case": "A-1", "request": REQUEST})
+    without = {key: value for key, value in one.said.items() if key != "explanation"}
+    one.check(without)
+    for change in ({"decision": "met"}, {"readings": {"brand_trial": "counts"}}, {"readings": {"x": "y"}}):
+        assert one.refuses({**without, **change})
+
+
+def test_a_determination_of_version_0_1_is_refused_with_the_reason() -> None:
+    one = decided({"case": "A-1", "request": REQUEST})
+    old = {key: value for key, value in one.said.items() if key != "format"}
+    with pytest.raises(Unsound, match=r"version 0\.1.*decide the case again"):
+        one.check(old)
+
+
 def test_a_case_that_has_to_be_refused_has_no_determination() -> None:
     one = decided({"case": "A-1", "request": REQUEST})
     therapy = [{"product": "Avonex", "started": "2025-01-02", "stopped": "2025-01-01"}]
@@ -193,9 +208,9 @@ def test_the_folder_of_a_file_does_not_matter_and_its_name_and_line_do(tmp_path)
     assert one.refuses(with_folders(one.said, "/alemtuzumab/", "/ocrelizumab/"))
     assert one.refuses(with_folders(one.said, "case.yaml", "cases.yaml"))
     # A file has one name throughout.
-    rule = one.said["explanation"]["attempts"][0]["rule"]
     changed = copy.deepcopy(one.said)
-    changed["explanation"]["attempts"][0]["rule"] = f"/elsewhere/{rule}"
+    attempt = changed["explanation"]["nodes"][changed["explanation"]["root"]]["attempts"][0]
+    attempt["rule"] = f"/elsewhere/{attempt['rule']}"
     assert one.refuses(changed)
 
 
@@ -204,7 +219,7 @@ def test_hostile_documents_are_refused_and_break_nothing() -> None:
     deep: object = "x"
     for _ in range(200):
         deep = [deep]
-    parts = (None, True, 0, 1.5, "x", [], {}, deep, {"see": 1}, {"id": 1}, {"kind": []}, {"": {}}, {"children": deep})
+    parts = (None, True, 0, 1.5, "x", [], {}, deep, {"root": 1}, {"id": 1}, {"kind": []}, {"": {}}, {"children": deep})
     for value in parts:
         for key in one.said:
             if one.said[key] != value:
@@ -212,4 +227,8 @@ def test_hostile_documents_are_refused_and_break_nothing() -> None:
         assert one.refuses(value if value else [value])
         explanation = one.said["explanation"]
         for key in explanation:
-            assert one.refuses({**one.said, "explanation": {**explanation, key: value}}), key
+            if explanation[key] != value:
+                assert one.refuses({**one.said, "explanation": {**explanation, key: value}}), key
+        for number in range(len(explanation["nodes"])):
+            nodes = [*explanation["nodes"][:number], value, *explanation["nodes"][number + 1 :]]
+            assert one.refuses({**one.said, "explanation": {**explanation, "nodes": nodes}}), number

@@ -179,7 +179,8 @@ def test_a_decision_is_recorded_with_its_explanation_however_it_is_printed(tmp_p
         assert call("decide", BRAND, "--record", log, *options).exit_code in (0, 5)
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     assert [entry["readings"] for entry in entries] == [{}, {}, {"brand_trial": "counts"}, {}]
-    assert all(entry["determination"]["explanation"]["kind"] in ("rule", "doubted") for entry in entries)
+    explanations = [entry["determination"]["explanation"] for entry in entries]
+    assert all(one["nodes"][one["root"]]["kind"] in ("rule", "doubted") for one in explanations)
     assert entries[0]["determination"] == json.loads(call("decide", "--json", BRAND).stdout)
     result = call("audit", log, "--case", BRAND)
     assert result.exit_code == 0

@@ -110,14 +110,18 @@ class Explained:
 
     def said(self, claim: Claim | None = None) -> Json:
         """The explanation of the root, or of another claim, as JSON."""
-        return Proofs(self.program).node(self.explainer.explain(claim or self.claim(self.root)))
+        proofs = Proofs(self.program)
+        return {"root": proofs.number(self.explainer.explain(claim or self.claim(self.root))), "nodes": proofs.nodes}
 
     def check(self, said: Json | None = None, claim: Claim | None = None) -> None:
         """Audit the explanation of the root, or of another claim, or what stands in its place."""
         claim = claim or self.claim(self.root)
         assert self.statuses.answer_for(claim) == self.lookup.answer(claim)
         places = Places(self.facts.source, self.facts.source, ROOT)
-        Explanations(self.statuses, self.facts, places).claim(claim, said or self.said(claim), ROOT)
+        said = self.said(claim) if said is None else said
+        explanations = Explanations(self.statuses, self.facts, places, said["nodes"], (ROOT, "nodes"))
+        explanations.claim(claim, said["root"], (ROOT, "root"))
+        explanations.end()
 
 
 def shorten_lists(monkeypatch: pytest.MonkeyPatch, most: int) -> None:

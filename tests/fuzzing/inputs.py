@@ -443,7 +443,7 @@ def _compare(draw: Draw) -> Attempt:
 ODD_PARTS: tuple[object, ...] = (
     None, True, False, 0, -1, 2**63, -(10**300), 10**4000, 1e308, -0.0, "", " ", "\0", "\x1b[2J", "\u202e", "x" * 5000,
     "sha256:", "met", "kb/alemtuzumab.dl:1", "../../etc/passwd", "/dev/zero", "'; DROP TABLE x; --", "{}", [], {}, [[]],
-    ["x"], {"": None}, {"kind": "given"}, {"kind": "rule", "rule": "x:1"}, {"see": 0}, {"see": 10**9}, {"see": -1},
+    ["x"], {"": None}, {"kind": "given"}, {"kind": "rule", "rule": "x:1"}, {"node": 0}, {"node": 10**9}, {"node": -1},
 )
 
 
