@@ -549,8 +549,7 @@ def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed
     found = []
     for one in problems:
         place = Span(one.place or str(path), one.row or 1)
-        case = f"case `{one.case}`: " if one.case is not None else ""
-        found.append(Diagnostic(Kind.REFUSED_ROW, place, f"{case}{one.reason}", one.hint))
+        found.append(Diagnostic(Kind.REFUSED_ROW, place, one.reason, one.hint, case=one.case))
     what = [f"{rejected} of {cases} cases" if rejected else "", f"{unnamed} rows without a case" if unnamed else ""]
     message = f"{' and '.join(one for one in what if one)} cannot be read; nothing was decided"
     hint = "correct them, or give `--rejects FILE` to put them aside and decide the others"
