@@ -123,7 +123,13 @@ def program() -> None:
     The answers say whether the criteria of a guideline are met. They are not medical advice, no coverage decision and
     no promise of payment.
 
-    Example: policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
+    \b
+    Exit codes: 0 met or done, 1 the input was refused, 2 wrong usage,
+    3 the rules were refused, 4 not met, 5 needs information, 6 not applicable.
+
+    \b
+    Example:
+      policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml
     """
 
 

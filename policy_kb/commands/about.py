@@ -13,6 +13,8 @@ from policy_kb.commands._options import as_json, print_json, width
 def command(policy: str | None, with_json: bool) -> None:
     """Print POLICY (a number or a `.dl` file) from its rules and facts; without it, the list of policies.
 
+    Exit code: 0 done, 1 there is no such policy, 2 wrong usage, 3 the rules were refused.
+
     \b
     Example:
       policy-kb about 09-J2000-27

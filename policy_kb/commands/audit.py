@@ -44,7 +44,7 @@ def command(
     If FILE is a log (`decide --record`), check that no entry was edited, removed, moved or put in; with --case, its
     determinations too. That its end was cut off shows only with --head.
 
-    Exit code: 0 sound, 1 not sound or not to be read, 3 the rules were refused.
+    Exit code: 0 sound, 1 not sound or not to be read, 2 wrong usage, 3 the rules were refused.
 
     \b
     Examples:

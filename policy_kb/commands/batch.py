@@ -53,6 +53,8 @@ def command(
 
     A case that cannot be read refuses the whole batch, unless --rejects says where such cases go.
 
+    Exit code: 0 done, 1 the input was refused, 2 wrong usage, 3 the rules were refused.
+
     \b
     Example:
       policy-kb batch cases/ -o decisions.parquet

@@ -18,7 +18,9 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
     """Check rule files: PATH is a rule file, or a folder whose rule files are the entries of policies.
 
     Without PATH, the policies that come with this program. Prints every error and warning, with place and hint, in file
-    order. Exit code 0 where there is no error, 3 otherwise.
+    order; with --json a list of them.
+
+    Exit code: 0 no error (there may be warnings), 2 wrong usage, 3 an error.
 
     \b
     Example:

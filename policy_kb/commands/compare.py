@@ -22,7 +22,9 @@ def command(old: Path, new: Path, most: int, output: Path | None, with_json: boo
     """Compare two results of `policy-kb batch`, OLD and NEW, case by case: Parquet, CSV or NDJSON, also of two kinds.
 
     Prints the decisions that changed, how often each criterion changed and in which direction, the cases that only one
-    of them has, and the first changed cases with the criteria that changed. Exit code 0, or 1 if a file is refused.
+    of them has, and the first changed cases with the criteria that changed.
+
+    Exit code: 0 done, 1 a file was refused, 2 wrong usage.
 
     \b
     Examples:

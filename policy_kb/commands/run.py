@@ -22,10 +22,14 @@ def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
 
     `.input r` reads the rows of `r` from r.facts, `.output r` writes them to r.csv: one row a line, a tab between the
     columns; `filename`, `delimiter` and `headers` are followed. Annotations have no meaning here. Outputs are written
-    when all of them are known, and not at all if anything is refused.
+    when all of them are known, and not at all if anything is refused. With --json what is said of the rules and tables
+    is JSON.
+
+    Exit code: 0 done, 1 a table was refused, 2 wrong usage, 3 the rules were refused.
 
     \b
-    Example: policy-kb run reachable.dl --facts tables --output .
+    Example:
+      policy-kb run reachable.dl --facts tables --output .
     """
     from policy_kb.check.program import check_program
     from policy_kb.diagnostics import CaseRefused

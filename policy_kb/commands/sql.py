@@ -25,6 +25,8 @@ def command(
     for is said in front of each query, other signs than letters, digits and plain ones as `%` and their code. The
     tables it reads are `given_0`, `given_1` ...: dates are days since 1970-01-01 there.
 
+    Exit code: 0 done, 1 there is no such policy, 2 wrong usage, 3 the rules were refused.
+
     \b
     Example:
       policy-kb sql 09-J2000-27 initiation
