@@ -7,13 +7,14 @@ is first used, and kept in a cache by the content of its files (see `policies`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import CheckedProgram, Criterion, Phase, Relation, Rule, paragraphs
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, RulesRefused
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, RulesRefused, in_file_order
 from policy_kb.evaluate.model import Model, given_rows, model_of
 from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.evaluate.worlds import Worlds
@@ -49,6 +50,7 @@ def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
     `files` reads them."""
     from policy_kb.check.constants import check_constants
     from policy_kb.check.program import check_program
+    from policy_kb.check.texts import check_letter_case, check_patterns
     from policy_kb.evaluate.known import evaluate_known
     from policy_kb.load.digest import digest_of_files
     from policy_kb.load.tables import read_known_tables
@@ -60,10 +62,15 @@ def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
     try:
         known = evaluate_known(program, tables)
     except EvaluationStopped as stopped:
-        raise RulesRefused(stopped.diagnostics) from None
-    problems = check_constants(program, known)
+        # A pattern that is none is at fault where it stands, not where it is used.
+        raise RulesRefused(check_patterns(program, tables, {}) or stopped.diagnostics) from None
+    problems = [*check_patterns(program, tables, known), *check_letter_case(program, tables)]
+    problems += check_constants(program, known)
+    problems += [note for rows in tables.values() for note in rows.notes]
+    if any(not problem.is_warning for problem in problems):
+        raise RulesRefused([*program.warnings, *problems])
     if problems:
-        raise RulesRefused(problems)
+        program = replace(program, warnings=tuple(in_file_order([*program.warnings, *problems])))
     return Rules(program, tables, known, digest_of_files(program, contents))
 
 

@@ -17,7 +17,7 @@ def known_tables(
     program = bodies.program
     rows: dict[str, set[Row]] = {name: set() for name, one in program.relations.items() if not one.is_case}
     for name, given in tables.items():
-        rows[name] |= given
+        rows[name].update(given)
     for atom, _ in program.facts:
         rows[atom.relation].add(constants(atom))
     if readings:

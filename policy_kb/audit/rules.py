@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from policy_kb.audit.known import known_tables
@@ -22,7 +23,7 @@ from policy_kb.source import NOWHERE, Files, Span
 class RuleBook:
     """The rules of one policy, prepared once. `digest` is the SHA-256 of all its files."""
 
-    def __init__(self, program: CheckedProgram, tables: Mapping[str, set[Row]], digest: str):
+    def __init__(self, program: CheckedProgram, tables: Mapping[str, AbstractSet[Row]], digest: str):
         self.program, self.tables, self.digest = program, tables, digest
         self.bodies = Bodies(program)
         self._known: dict[tuple[tuple[str, str], ...], dict[str, Table]] = {}

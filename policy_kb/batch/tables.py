@@ -195,6 +195,7 @@ def _in_order(connection: DuckDBPyConnection) -> Iterator[None]:
 
 def register(connection: Any, name: str, reader: TextReader) -> None:
     """Make a function of the connection that reads the texts of a column."""
+    connection.execute("SELECT 1").fetchall()  # what was asked last may not be read to its end
     connection.create_function(name, reader, ["VARCHAR"], "VARCHAR", null_handling="special")
 
 

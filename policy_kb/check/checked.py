@@ -146,7 +146,7 @@ class Rule:
 class Table:
     """Where the rows of an input relation stand: `.input r(filename=..., delimiter=..., headers=...)`.
 
-    `folder` is the folder of the rule file that says so, named as that file is."""
+    `folder` is the folder of the rule file that says so, named as that file is; `is_csv`: it declares a delimiter."""
 
     relation: str
     filename: str
@@ -154,6 +154,7 @@ class Table:
     headers: bool
     folder: str
     span: Span
+    is_csv: bool = False
 
     @property
     def name(self) -> str:

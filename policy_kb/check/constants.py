@@ -12,7 +12,7 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, l
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import NOWHERE, Span
-from policy_kb.text import NoPatternError, compiled
+from policy_kb.text import NoPatternError, compiled, folded
 
 Known = Mapping[str, AbstractSet[tuple[Value, ...]]]
 """The rows of every known relation."""
@@ -64,9 +64,9 @@ def check_value(value: Value, attribute: Attribute, span: Span, known: Known, re
     if attribute.one_of is not None and value not in attribute.one_of:
         report(Kind.VALUE_OUTSIDE_SET, span, f"{quoted(value)} is no value of `{attribute.name}`",
                did_you_mean(str(value), map(str, attribute.one_of)) or f"it is {listed(map(str, attribute.one_of))}")
-    elif attribute.any_case and isinstance(value, str) and value != value.casefold():
+    elif attribute.any_case and isinstance(value, str) and value != folded(value):
         report(Kind.VALUE_OUTSIDE_SET, span, f"`{attribute.name}` is compared without letter case, and read as lower "
-               "case", f"write `{value.casefold()}`")
+               "case", f"write `{folded(value)}`")
     elif attribute.domain is not None and isinstance(value, str) and not is_in_domain(value, attribute.domain, known):
         names = {str(row[0]) for row in known.get(attribute.domain.relation, ())}
         report(Kind.VALUE_OUTSIDE_SET, span, f"{quoted(value)} is not listed in `{attribute.domain.relation}`",
@@ -77,7 +77,7 @@ def is_in_domain(value: str, domain: Domain, known: Known) -> bool:
     """Whether a value is listed, or names something else as `other: NAME`."""
     if value.startswith(OTHER) and value[len(OTHER) :].strip():
         return not any(
-            str(row[column]).casefold() == value[len(OTHER) :].strip().casefold()
+            folded(str(row[column])) == folded(value[len(OTHER) :].strip())
             for row in known.get(domain.relation, ())
             for column in domain.reserved
         )

@@ -19,6 +19,7 @@ from policy_kb.check.declarations import Declarations, Report, check_references,
 from policy_kb.check.safety import check_safety, check_singletons
 from policy_kb.check.scopes import with_own_names
 from policy_kb.check.strata import check_stratified, dependencies, reachable, stratify
+from policy_kb.check.texts import with_inherited_letter_case
 from policy_kb.check.types import check_types
 from policy_kb.check.usage import check_usage
 from policy_kb.diagnostics import Diagnostic, RulesRefused, in_file_order
@@ -45,6 +46,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
     check_dates(found.rules, report)
     check_patterns(found.rules, report)
     rules, facts = _rules_and_facts(found, relations, report)
+    relations = with_inherited_letter_case(relations, rules, (atom for atom, _ in facts), report)
     edges = list(dependencies((rule.head, rule.body) for rule in rules))
     strata = stratify(relations, edges)
     check_stratified(strata, edges, report)
@@ -100,4 +102,5 @@ def _table(directive: Directive) -> Table:
         headers=settings.get("headers") == "true",
         folder=str(PurePosixPath(directive.span.file).parent),
         span=directive.span,
+        is_csv="delimiter" in settings,
     )

@@ -32,6 +32,7 @@ def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
       policy-kb run reachable.dl --facts tables --output .
     """
     from policy_kb.check.program import check_program
+    from policy_kb.check.texts import check_patterns
     from policy_kb.diagnostics import CaseRefused
     from policy_kb.evaluate.program import evaluate_program
     from policy_kb.load.tables import Output, read_table, write_tables
@@ -45,15 +46,18 @@ def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
     tables, problems = {}, []
     for table in checked.tables:
         try:
-            tables[table.relation] = read_table(checked.relations[table.relation], table, facts)
+            rows = tables[table.relation] = read_table(checked.relations[table.relation], table, facts)
+            for note in rows.notes:
+                click.echo(str(note), err=True)
         except CaseRefused as refused:
             problems += refused.diagnostics
+    problems += check_patterns(checked, tables, {})
     if problems:
         raise CaseRefused(problems)
-    rows = evaluate_program(checked, tables)
+    found_rows = evaluate_program(checked, tables)
     outputs = [
-        Output(output / table.filename, checked.relations[table.relation], rows[table.relation], table.delimiter,
-               table.headers)
+        Output(output / table.filename, checked.relations[table.relation], found_rows[table.relation], table.delimiter,
+               table.headers, table.is_csv)
         for table in checked.outputs
     ]
     write_tables(outputs, output)

@@ -1,11 +1,13 @@
-"""Tables in Soufflé's formats: the rows of a relation as lines of text, a delimiter between the columns.
+"""Tables: the rows of a relation as lines of text, a delimiter between the columns.
 
-Nothing is quoted: a column is all text between two delimiters. What Soufflé passes over in silence (a column too many,
-a header that names something else) is refused here.
+Where the rules declare a delimiter, a table is CSV (RFC 4180): a column may stand in double quotes, and then holds
+delimiters, line breaks, and double quotes twice. Elsewhere it has Soufflé's own format, in which nothing is quoted.
+What Soufflé passes over in silence (a column too many, a header that names something else) is refused here.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -21,15 +23,46 @@ from policy_kb.outputs import whole_files
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.source import Files, Span, real_path
+from policy_kb.text import UnseenCharacterError, folded, normal
+
+Row = tuple[Value, ...]
 
 _NUMBER = re.compile(r" *([+-]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|([0-9]+))")
 _FLOAT = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
 
 
+class TableRows(AbstractSet[Row]):
+    """The rows of a table. `lines` gives for each the line of the file `source` on which it begins, `written` the texts
+    of those that a reader is shown in other letters than they are compared in; `notes` are warnings."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.lines: dict[Row, int] = {}
+        self.written: dict[Row, tuple[str | None, ...]] = {}
+        self.notes: tuple[Diagnostic, ...] = ()
+
+    def __contains__(self, row: object) -> bool:
+        return row in self.lines
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.lines)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @classmethod
+    def _from_iterable(cls, rows: Iterable[Row]) -> set[Row]:  # type: ignore[override]
+        return set(rows)
+
+    def span(self, row: Row) -> Span:
+        """The place of a row."""
+        return Span(self.source, self.lines[row])
+
+
 def read_table(
     relation: Relation, table: Table, folder: Path, called: str | None = None, files: Files | None = None
-) -> set[tuple[Value, ...]]:
+) -> TableRows:
     """The rows of `relation` in the file that `table` names, below `folder` wherever links lead. `called` is how
     messages name the file.
 
@@ -43,9 +76,7 @@ def read_table(
     """
     path = folder / table.filename
     source = called or str(path)
-    delimiter = re.sub(r"\\([tnr\\])", lambda match: _ESCAPES[match.group(1)], table.delimiter)
-    if not delimiter:
-        raise CaseRefused([Diagnostic(Kind.BAD_TABLE, table.span, "the delimiter is empty", r'write `delimiter="\t"`')])
+    delimiter = _delimiter(table)
     try:
         if not real_path(path).is_relative_to(real_path(folder)):
             message, hint = "the file is not in the folder of the tables", "put the table itself there, not a link"
@@ -56,25 +87,23 @@ def read_table(
     except (OSError, ValueError) as problem:
         message = f"cannot be read: {getattr(problem, 'strerror', None) or problem}"
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(source, 1), message, "check the path")]) from None
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    lines = [line.removesuffix("\r") for line in lines]
-    reader = _TableReader(relation, source, lines, delimiter)
-    if table.headers:
-        reader.check_header()
-    rows = reader.rows(1 if table.headers else 0)
-    reader.problems.refuse()
-    return rows
+    return _TableReader(relation, source, text, delimiter, table.is_csv).read(table.headers)
 
 
-def read_known_tables(
-    program: CheckedProgram, files: Files
-) -> tuple[dict[str, set[tuple[Value, ...]]], dict[str, bytes]]:
+def _delimiter(table: Table) -> str:
+    """What stands between the columns. Raises CaseRefused where that cannot be."""
+    delimiter = re.sub(r"\\([tnr\\])", lambda match: _ESCAPES[match.group(1)], table.delimiter)
+    if delimiter and not set(delimiter) & {'"', "\n", "\r"}:
+        return delimiter
+    message = "the delimiter is empty" if not delimiter else "a quote or a line break is no delimiter"
+    raise CaseRefused([Diagnostic(Kind.BAD_TABLE, table.span, message, r'write `delimiter="\t"`')])
+
+
+def read_known_tables(program: CheckedProgram, files: Files) -> tuple[dict[str, TableRows], dict[str, bytes]]:
     """The rows of the known tables of a program, and the contents of their files, by relation. Raises RulesRefused with
     everything wrong in them. Of a program that is no policy, one that is not there is passed over: it may get its
     tables from elsewhere, when it is run."""
-    rows: dict[str, set[tuple[Value, ...]]] = {}
+    rows: dict[str, TableRows] = {}
     contents: dict[str, bytes] = {}
     problems: list[Diagnostic] = []
     for table in program.tables:
@@ -99,13 +128,14 @@ class Output:
     rows: AbstractSet[tuple[Value, ...]]
     delimiter: str = "\t"
     headers: bool = False
+    is_csv: bool = False
 
 
 def write_tables(outputs: Iterable[Output], folder: Path | None = None) -> None:
     """Write tables, each sorted by its values, as Soufflé writes them; none outside of `folder`.
 
     A float has up to 17 significant digits, those of the nearest binary float (C's `%.17g`); a date is its number; a
-    relation without attributes is a line `()` if it holds. Text is written as it is, tabs and line breaks included.
+    relation without attributes is a line `()` if it holds. Where a table is CSV, text is quoted as it needs to be.
     The files appear complete, and all of them or none. Raises CaseRefused if one cannot be written.
     """
     tables = list(outputs)
@@ -115,12 +145,13 @@ def write_tables(outputs: Iterable[Output], folder: Path | None = None) -> None:
 
 
 def _lines(output: Output) -> Iterator[str]:
-    attributes, delimiter = output.relation.attributes, output.delimiter
+    attributes = output.relation.attributes
+    joined = _joiner(output.delimiter) if output.is_csv else output.delimiter.join
     if output.headers:
-        yield delimiter.join(attribute.name for attribute in attributes)
+        yield joined([attribute.name for attribute in attributes])
     if attributes:
         for row in sorted(output.rows):
-            yield delimiter.join(_written(value) for value in row)
+            yield joined([_written(value) for value in row])
     elif output.rows:
         yield "()"
 
@@ -129,53 +160,124 @@ def _written(value: Value) -> str:
     return f"{float(value):.17g}" if isinstance(value, Fraction) else str(value)
 
 
+def _joiner(delimiter: str) -> Callable[[list[str]], str]:
+    """What makes a line of CSV of its columns."""
+    special = re.compile(f'["\r\n]|{re.escape(delimiter)}')
+
+    def quoted_column(text: str) -> str:
+        return '"' + text.replace('"', '""') + '"' if special.search(text) else text
+
+    return lambda columns: delimiter.join(map(quoted_column, columns))
+
+
+_PLACEHOLDER = "\ue000"
+"""Stands for a delimiter of several characters, for the module `csv` knows delimiters of one; no text may hold it."""
+
+Record = tuple[int, list[str]]
+"""The number of a row's first line, and its columns."""
+
+
 class _TableReader:
-    def __init__(self, relation: Relation, source: str, lines: list[str], delimiter: str):
+    def __init__(self, relation: Relation, source: str, text: str, delimiter: str, is_csv: bool):
         self.relation = relation
         self.source = source
-        self.lines = lines
+        self.lines = text.removesuffix("\n").split("\n") if text else []
         self.delimiter = delimiter
-        self.problems = Problems(lambda line: self.lines[line - 1] if 0 < line <= len(self.lines) else None)
+        self.is_csv = is_csv
+        self.problems = Problems(self.line_text)
+        self.notes = Problems(self.line_text, are_warnings=True)
+        self.found = TableRows(source)
 
-    def check_header(self) -> None:
+    def line_text(self, line: int) -> str | None:
+        return self.lines[line - 1].removesuffix("\r") if 0 < line <= len(self.lines) else None
+
+    def read(self, has_header: bool) -> TableRows:
+        records = self.quoted_records() if self.is_csv else self.plain_records()
+        if has_header:
+            self.check_header(next(records, None))
+        if self.relation.attributes:
+            self.read_rows(records)
+        else:
+            self.read_truth(records)
+        self.problems.refuse()
+        self.found.notes = self.notes.found
+        return self.found
+
+    def plain_records(self) -> Iterator[Record]:
+        for number, line in enumerate(self.lines, start=1):
+            yield number, line.removesuffix("\r").split(self.delimiter)
+
+    def quoted_records(self) -> Iterator[Record]:
+        sign = self.delimiter if len(self.delimiter) == 1 else _PLACEHOLDER
+        lines = (f"{line}\n".replace(self.delimiter, sign) for line in self.lines)
+        reader = csv.reader(lines, delimiter=sign, strict=True)
+        while True:
+            number = reader.line_num + 1
+            try:
+                columns = next(reader, None)
+            except csv.Error as problem:
+                line = self.line_text(number) or ""
+                message = f"a column in quotes is not as CSV has it: {problem}"
+                hint = "put a column with a quote or a line break in double quotes, and double each quote inside it"
+                self.add(number, 0, len(line), message.replace(_PLACEHOLDER, self.delimiter), hint)
+                continue
+            if columns is None:
+                return
+            yield number, [column.replace(sign, self.delimiter) for column in columns] or [""]
+
+    def check_header(self, record: Record | None) -> None:
         names = [attribute.name for attribute in self.relation.attributes]
         hint = f"the first line names the attributes of `{self.relation.name}`: {quoted(self.joined(names), 200)}"
-        if not self.lines:
+        if record is None:
             self.add(1, 0, 0, "the table has no header", hint)
             return
-        found = self.lines[0].split(self.delimiter) if names else [self.lines[0]]
+        line, found = record
         for number, (column, name) in enumerate(zip(found, names, strict=False)):
-            if column != name:
-                start = len(self.joined(found[:number])) + (len(self.delimiter) if number else 0)
-                self.add(1, start, len(column), f"the header says {quoted(column)} where `{name}` is expected", hint)
+            if column.strip() != name:
+                place = self.places(line, found)[number]
+                self.add(line, *place, f"the header says {quoted(column)} where `{name}` is expected", hint)
                 return
-        if len(found) != len(names):
-            self.add(1, 0, len(self.lines[0]), f"the header has {_columns(len(found))}, not {len(names)}", hint)
+        if len(found) != len(names) and names:
+            whole = len(self.line_text(line) or "")
+            self.add(line, 0, whole, f"the header has {_columns(len(found))}, not {len(names)}", hint)
 
-    def rows(self, first: int) -> set[tuple[Value, ...]]:
-        attributes = self.relation.attributes
-        if not attributes:
-            return self.truth_rows(first)
+    def read_rows(self, records: Iterable[Record]) -> None:
+        attributes, lines, written = self.relation.attributes, self.found.lines, self.found.written
         readers = [_column_reader(attribute) for attribute in attributes]
-        rows: set[tuple[Value, ...]] = set()
-        for number in range(first, len(self.lines)):
-            columns = self.lines[number].split(self.delimiter)
+        spelled = [place for place, attribute in enumerate(attributes) if attribute.any_case]
+        for number, columns in records:
             if len(columns) != len(readers):
-                self.refuse_columns(number + 1, columns)
+                self.refuse_columns(number, columns)
                 continue
             try:
-                rows.add(tuple([read(text) for read, text in zip(readers, columns, strict=True)]))
+                row = tuple([read(text) for read, text in zip(readers, columns, strict=True)])
             except BadValueError:
-                self.refuse_values(number + 1, columns, readers)
-        return rows
+                self.refuse_values(number, columns, readers)
+                continue
+            if spelled:
+                self.take_spelling(row, columns, written)
+            if lines.setdefault(row, number) != number:
+                message = f"the same row as in line {lines[row]}: a row that is given twice counts once"
+                hint = "leave one out, or write what is different"
+                self.notes.add(Kind.ROW_TWICE, self.span(number, 0, len(self.line_text(number) or "")), message, hint)
 
-    def truth_rows(self, first: int) -> set[tuple[Value, ...]]:
-        for number, line in enumerate(self.lines[first:], start=first + 1):
+    def take_spelling(self, row: Row, columns: list[str], written: dict[Row, tuple[str | None, ...]]) -> None:
+        """Keep the texts of a row whose letter case does not count; of one given twice those that sort first."""
+        texts = tuple([
+            normal(text) if attribute.any_case and normal(text) != value else None
+            for text, value, attribute in zip(columns, row, self.relation.attributes, strict=True)
+        ])
+        if any(text is not None for text in texts):
+            written[row] = min(written.get(row, texts), texts, key=lambda those: [text or "" for text in those])
+
+    def read_truth(self, records: Iterable[Record]) -> None:
+        for number, columns in records:
+            self.found.lines.setdefault((), number)
+            line = self.joined(columns)
             if line != "()":
                 message = f"`{self.relation.name}` has no columns; the line says {quoted(line)}"
                 hint = f"a line `()` says that `{self.relation.name}` holds, an empty file that it does not"
                 self.add(number, 0, len(line), message, hint)
-        return {()} if self.lines[first:] else set()
 
     def refuse_columns(self, line: int, columns: list[str]) -> None:
         names = [attribute.name for attribute in self.relation.attributes]
@@ -186,24 +288,36 @@ class _TableReader:
         message = f"{_columns(len(columns))} where `{self.relation.name}` has {len(names)}"
         sign = {"\t": "a tab", " ": "a space"}.get(self.delimiter, quoted(self.delimiter))
         hint = f"between the columns stands {sign}: {listed(names, 'and')}"
-        self.add(line, 0, len(self.lines[line - 1]), message, hint)
+        self.add(line, 0, len(self.line_text(line) or ""), message, hint)
 
     def refuse_values(self, line: int, columns: list[str], readers: list[Callable[[str], Value]]) -> None:
-        start = 0
-        for column, read in zip(columns, readers, strict=True):
+        for column, read, place in zip(columns, readers, self.places(line, columns), strict=True):
             try:
                 read(column)
             except BadValueError as bad:
-                self.add(line, start, len(column), bad.message, bad.hint, bad.kind)
-            start += len(column) + len(self.delimiter)
+                self.add(line, *place, bad.message, bad.hint, bad.kind)
+
+    def places(self, line: int, columns: list[str]) -> list[tuple[int, int]]:
+        """Where each column stands on the first line of its row, and its length."""
+        found, start, text = [], 0, self.line_text(line) or ""
+        for column in columns:
+            length = len(column)
+            if self.is_csv and text[start : start + 1] == '"':
+                length += 2 + column.count('"')
+            found.append((start, length) if start + length <= len(text) else (0, len(text)))
+            start += length + len(self.delimiter)
+        return found
 
     def joined(self, columns: list[str]) -> str:
         return self.delimiter.join(columns)
 
+    def span(self, line: int, start: int, length: int) -> Span:
+        return Span(self.source, line, start + 1, start + max(1, length) + 1)
+
     def add(
         self, line: int, start: int, length: int, message: str, hint: str | None, kind: Kind = Kind.BAD_TABLE
     ) -> None:
-        self.problems.add(kind, Span(self.source, line, start + 1, start + max(1, length) + 1), message, hint)
+        self.problems.add(kind, self.span(line, start, length), message, hint)
 
 
 def _column_reader(attribute: Attribute) -> Callable[[str], Value]:
@@ -214,7 +328,16 @@ def _column_reader(attribute: Attribute) -> Callable[[str], Value]:
         return lambda text: _number(text, attribute)
     if attribute.kind == "float":
         return lambda text: _float(text, attribute)
-    return str
+    return lambda text: _text(text, attribute)
+
+
+def _text(text: str, attribute: Attribute) -> str:
+    try:
+        text = normal(text)
+    except UnseenCharacterError as unseen:
+        message = f"`{attribute.name}` {unseen}: {quoted(text)}"
+        raise BadValueError(Kind.UNSEEN_CHARACTER, message, unseen.hint) from None
+    return folded(text) if attribute.any_case else text
 
 
 def _number(text: str, attribute: Attribute) -> int:

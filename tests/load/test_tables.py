@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policy_kb.check.checked import Attribute, Relation, Table
-from policy_kb.diagnostics import CaseRefused
+from policy_kb.diagnostics import CaseRefused, Kind
 from policy_kb.load.problems import MOST_PROBLEMS
-from policy_kb.load.tables import Output, read_table, write_tables
+from policy_kb.load.tables import Output, TableRows, read_table, write_tables
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
+from policy_kb.text import normal
+from tests.strategies.texts import odd_texts
 
 PLACE = Span("rules.dl", 1)
 NAME = Attribute("name", "symbol", "symbol", one_of=("a",))
@@ -28,15 +30,21 @@ def relation(*attributes: Attribute) -> Relation:
     return Relation("drug", attributes, "", PLACE, is_input=True)
 
 
+def table(delimiter: str | None = None, headers: bool = False) -> Table:
+    """A table as `.input` declares it, with a delimiter or without."""
+    return Table("drug", "drug.facts", "\t" if delimiter is None else delimiter, headers, "", PLACE,
+                 delimiter is not None)
+
+
 def read(
-    folder: Path, text: str, *attributes: Attribute, delimiter: str = "\t", headers: bool = False
-) -> set[tuple[Value, ...]]:
+    folder: Path, text: str, *attributes: Attribute, delimiter: str | None = None, headers: bool = False
+) -> TableRows:
     (folder / "drug.facts").write_bytes(text.encode())
-    return read_table(relation(*attributes), Table("drug", "drug.facts", delimiter, headers, "", PLACE), folder)
+    return read_table(relation(*attributes), table(delimiter, headers), folder)
 
 
 def problems(
-    folder: Path, text: str, *attributes: Attribute, delimiter: str = "\t", headers: bool = False
+    folder: Path, text: str, *attributes: Attribute, delimiter: str | None = None, headers: bool = False
 ) -> list[tuple[str, str, str, str | None]]:
     """Place, underlined text, message and hint of each problem."""
     with pytest.raises(CaseRefused) as refused:
@@ -110,6 +118,47 @@ def test_a_table_may_have_a_name_and_a_folder_of_its_own(tmp_path: Path) -> None
     path.write_text("a\n")
     for name in ("elsewhere.csv", str(path)):
         assert read_table(relation(NAME), Table("drug", name, ",", False, "", PLACE), tmp_path) == {("a",)}
+
+
+# --- CSV, where a delimiter is declared ---
+
+
+def test_a_column_may_stand_in_quotes(tmp_path: Path) -> None:
+    text = 'name,count\r\n"ocrelizumab",1\r\n"a, ""b""\r\nc","2"\r\nplain,3\r\n"",4\r\n'
+    rows = read(tmp_path, text, NAME, COUNT, delimiter=",", headers=True)
+    assert rows == {("ocrelizumab", 1), ('a, "b" c', 2), ("plain", 3), ("", 4)}
+    assert [rows.span(row).line for row in rows] == [2, 3, 5, 6]
+    assert read(tmp_path, '"a"\t1\n', NAME, COUNT) == {('"a"', 1)}  # Soufflé's own format
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [('a,1\n"b"c,2\nd,3\n', "2:1"), ('a,1\nb,2\n"c,3\nd,4\n', "3:1"), ('"a""b,1', "1:1")]
+)
+def test_quotes_that_are_not_as_csv_has_them_are_refused(tmp_path: Path, text: str, place: str) -> None:
+    [(where, _, message, _)] = problems(tmp_path, text, NAME, COUNT, delimiter=",")
+    assert (where, message.partition(":")[0]) == (place, "a column in quotes is not as CSV has it")
+
+
+def test_a_problem_has_the_line_of_the_file_and_the_place_in_it(tmp_path: Path) -> None:
+    text = '"a\nb",1\n"c, d","x"\ne\n"f\u00ad",2\n'
+    assert [one[:2] for one in problems(tmp_path, text, NAME, COUNT, delimiter=",")] == [
+        ("3:8", '"x"'), ("4:1", "e"), ("5:1", '"f\u00ad"')
+    ]
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", "a\rb"])
+def test_a_delimiter_that_csv_has_another_use_for_is_refused(tmp_path: Path, delimiter: str) -> None:
+    with pytest.raises(CaseRefused, match="a quote or a line break is no delimiter"):
+        read(tmp_path, "a", NAME, delimiter=delimiter)
+
+
+def test_text_is_read_in_its_normal_form_and_folded_where_letter_case_does_not_count(tmp_path: Path) -> None:
+    code = Attribute("code", "symbol", "symbol", any_case=True)
+    rows = read(tmp_path, "Sjo\u0308gren\u00a0\tG35.A\nx\tg35.b\nx\tG35.B\n", NAME, code)
+    assert rows == {("Sjögren", "g35.a"), ("x", "g35.b")}
+    assert rows.written == {("Sjögren", "g35.a"): (None, "G35.A"), ("x", "g35.b"): (None, "G35.B")}
+    [note] = rows.notes
+    assert (note.span.line, note.kind, note.is_warning) == (3, Kind.ROW_TWICE, True)
 
 
 # --- refusals ---
@@ -262,7 +311,7 @@ def test_tables_are_written_all_or_none(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["drug.csv", "first.csv"]
 
 
-_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\0\ufeff"))
+_TEXTS = odd_texts.map(normal) | st.sampled_from(['"', ",", 'a "quoted" word', "a, b", "a::b", '"",', ""])
 
 
 @given(
@@ -280,5 +329,14 @@ def test_what_is_written_reads_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, rows: set[tuple[Value, ...]]
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
-    write_tables([Output(folder / "drug.facts", relation(NAME, COUNT, DOSE), rows)])
-    assert read_table(relation(NAME, COUNT, DOSE), Table("drug", "drug.facts", "\t", False, "", PLACE), folder) == rows
+    for declared in (table(), table(","), table("\t", True), table("::", True), table("|")):
+        written = Output(folder / "drug.facts", relation(NAME, COUNT, DOSE), rows, declared.delimiter, declared.headers,
+                         declared.is_csv)
+        write_tables([written])
+        assert read_table(relation(NAME, COUNT, DOSE), declared, folder) == rows
+
+
+def test_any_text_of_csv_reads_back_but_for_its_layout(tmp_path: Path) -> None:
+    rows = {('a "b"\nc', 1), (" , ", 2), ("\r\n", 3)}
+    write_tables([Output(tmp_path / "drug.facts", relation(NAME, COUNT), rows, ",", is_csv=True)])
+    assert read_table(relation(NAME, COUNT), table(","), tmp_path) == {('a "b" c', 1), (",", 2), ("", 3)}
