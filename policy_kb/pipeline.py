@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from policy_kb.explain.proof import Attempt, Explanation, Node, OpenPoint
     from policy_kb.explain.why import Explainer
     from policy_kb.load.documents import Document
+    from policy_kb.load.tables import TableRows
     from policy_kb.report.determination import Approval, Determination
 
 _BESIDE_THE_ROOT = ("not_applicable", "notice", "granted")
@@ -39,7 +40,7 @@ class Rules:
     SHA-256 of all files."""
 
     program: CheckedProgram
-    tables: Rows
+    tables: Mapping[str, TableRows]
     known: Rows
     digest: str
     worlds: dict[str, Worlds] = field(default_factory=dict)

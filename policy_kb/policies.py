@@ -154,9 +154,13 @@ class Policy:
     def known_under(self, readings: tuple[tuple[str, str], ...]) -> Rows:
         """The known rows under readings other than those in force: pairs of a name and a choice, sorted."""
         if readings not in self._known:
+            from policy_kb.check.texts import check_patterns
             from policy_kb.evaluate.known import evaluate_known
 
-            self._known[readings] = evaluate_known(self.program, self.rules.tables, dict(readings))
+            known = evaluate_known(self.program, self.rules.tables, dict(readings))
+            if problems := check_patterns(self.program, self.rules.tables, known):
+                raise RulesRefused(problems)
+            self._known[readings] = known
         return self._known[readings]
 
     def engine(self, phase: Phase, readings: tuple[tuple[str, str], ...] = (), name: str = PYDATALOG) -> Engine:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from policy_kb.audit.known import known_tables
-from policy_kb.audit.statuses import Bodies, Row, Table
+from policy_kb.audit.statuses import Bodies, Table
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.check.constants import check_constants, checked_readings
 from policy_kb.check.program import check_program
+from policy_kb.check.texts import check_letter_case, check_patterns
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed, quoted
 from policy_kb.installed import policy_files
 from policy_kb.load.cases import CaseReader
 from policy_kb.load.digest import digest_of_files
-from policy_kb.load.tables import read_known_tables
+from policy_kb.load.tables import TableRows, read_known_tables
 from policy_kb.parse.includes import parse_program
 from policy_kb.source import NOWHERE, Files, Span
 
@@ -23,14 +23,14 @@ from policy_kb.source import NOWHERE, Files, Span
 class RuleBook:
     """The rules of one policy, prepared once. `digest` is the SHA-256 of all its files."""
 
-    def __init__(self, program: CheckedProgram, tables: Mapping[str, AbstractSet[Row]], digest: str):
+    def __init__(self, program: CheckedProgram, tables: Mapping[str, TableRows], digest: str):
         self.program, self.tables, self.digest = program, tables, digest
         self.bodies = Bodies(program)
         self._known: dict[tuple[tuple[str, str], ...], dict[str, Table]] = {}
+        _refuse(check_patterns(program, tables, {}))
         known = {name: table.rows for name, table in self.known({}).items()}
-        problems = check_constants(program, known)
-        if problems:
-            raise RulesRefused(problems)
+        _refuse([*check_patterns(program, tables, known), *check_letter_case(program, tables)])
+        _refuse(check_constants(program, known))
         self.reader = CaseReader(program, known)
 
     @property
@@ -45,6 +45,11 @@ class RuleBook:
                 checked_readings({name: table.rows for name, table in self.known({}).items()}, readings)
             self._known[key] = known_tables(self.bodies, self.tables, readings)
         return self._known[key]
+
+
+def _refuse(problems: list[Diagnostic]) -> None:
+    if any(not problem.is_warning for problem in problems):
+        raise RulesRefused(problems)
 
 
 def read_rules(entry: Path) -> RuleBook:

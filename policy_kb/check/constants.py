@@ -12,7 +12,7 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, l
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import NOWHERE, Span
-from policy_kb.text import NoPatternError, compiled, folded
+from policy_kb.text import folded
 
 Known = Mapping[str, AbstractSet[tuple[Value, ...]]]
 """The rows of every known relation."""
@@ -93,26 +93,6 @@ def check_dates(rules: Iterable[tree.Rule], report: Report) -> None:
                     parse_date(str(call.arguments[0].value))
                 except BadDate as problem:
                     report(Kind.BAD_DATE, call.arguments[0].span, str(problem), 'write `@date("2025-07-15")`')
-
-
-def check_patterns(rules: Iterable[tree.Rule], report: Report) -> None:
-    """Report every regular expression in the rules that is none."""
-    for rule in rules:
-        for pattern in _patterns(rule.body):
-            try:
-                compiled(str(pattern.value))
-            except NoPatternError as problem:
-                report(Kind.BAD_PATTERN, pattern.span, f"{quoted(pattern.value)} is no pattern: {problem}",
-                       NoPatternError.hint)
-
-
-def _patterns(body: Iterable[tree.Literal]) -> Iterator[tree.Constant]:
-    for literal in body:
-        match literal:
-            case tree.Comparison(operator="match" | "!match", left=tree.Constant() as pattern):
-                yield pattern
-        for aggregate in tree.aggregates(literal):
-            yield from _patterns(aggregate.body)
 
 
 def choices(known: Known) -> dict[str, list[str]]:

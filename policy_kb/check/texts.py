@@ -57,11 +57,12 @@ class Text:
 
 @record
 class Texts:
-    """The texts that an expression may have. `computed` are the places of expressions that make others; `is_known`:
-    these and no case say which they are."""
+    """The texts that an expression may have. `computed` are the places of expressions that make others, which then
+    stand in `column`; `is_known`: rules and tables, and no case, say which they are."""
 
     given: tuple[Text, ...] = ()
     computed: tuple[Span, ...] = ()
+    column: tuple[tree.Atom, int] | None = None
     is_known: bool = True
 
 
@@ -101,8 +102,9 @@ class Origins:
         given = tuple(
             text for texts in known[:1] for text in texts.given if all(text.value in values for values in whole)
         )
-        computed = () if whole else tuple(span for texts in known[:1] for span in texts.computed)
-        return Texts(given, computed, bool(known))
+        if whole or not known:
+            return Texts(given, is_known=bool(known))
+        return Texts(given, known[0].computed, known[0].column)
 
     def binding(self, name: str, scope: Scope) -> Iterator[tuple[tree.Atom, int]]:
         """The known atoms that bind a variable, each with its place there."""
@@ -117,7 +119,7 @@ class Origins:
         key = atom.relation, place
         if key in seen:
             return Texts()
-        seen |= {key}
+        seen = frozenset({key, *(one for one in seen if not isinstance(one, str))})  # other rules, other variables
         given: list[Text] = []
         computed: list[Span] = []
         for fact in self.facts.get(atom.relation, ()):
@@ -133,7 +135,7 @@ class Origins:
                 texts = self.of(rule.head.arguments[place], rule.body, seen)
                 given += texts.given
                 computed += texts.computed if texts.is_known else (rule.head.arguments[place].span,)
-        return Texts(tuple(given), tuple(computed))
+        return Texts(tuple(given), tuple(computed), (atom, place))
 
 
 def may_be(atom: tree.Atom, row: Iterable[Value | None]) -> bool:
@@ -151,10 +153,7 @@ def check_patterns(
     program: CheckedProgram, tables: Mapping[str, TableRows], known: Mapping[str, Iterable[tuple[Value, ...]]]
 ) -> list[Diagnostic]:
     """Every text used as a pattern that is none, at its own place, and every pattern of a rule about cases that is not
-    known before a case is. `known` are the rows of the known relations, or nothing before they are worked out.
-
-    Patterns that stand in `match` itself have been checked.
-    """
+    known before a case is. `known` are the rows of the known relations, or nothing before they are worked out."""
     report = Report(program.files)
     origins = Origins(program, tables)
     for rule in program.rules:
@@ -163,28 +162,27 @@ def check_patterns(
             if not isinstance(literal, tree.Comparison) or literal.operator not in _MATCHED:
                 continue
             pattern = literal.left
-            if isinstance(pattern, tree.Constant):
-                continue
             texts = origins.of(pattern, scope)
             if is_case and not texts.is_known:
                 report(Kind.BAD_PATTERN, pattern.span, "the pattern is not known when the rules are checked",
                        "write it as text, or take it from a column of a known relation")
             for text in texts.given:
-                _check_pattern(text, literal.span, report)
-            if texts.computed and isinstance(pattern, tree.Variable):
-                for atom, place in origins.binding(pattern.name, scope):
-                    for row in known.get(atom.relation, ()):
-                        if may_be(atom, row):
-                            _check_pattern(Text(str(row[place]), texts.computed[0]), literal.span, report)
+                _check_pattern(text, literal, report)
+            if texts.computed and texts.column is not None:
+                atom, place = texts.column
+                span = texts.computed[0] if len(texts.computed) == 1 else pattern.span
+                found = {row[place] for row in known.get(atom.relation, ()) if may_be(atom, row)}
+                for value in sorted(found - {text.value for text in texts.given}):
+                    _check_pattern(Text(str(value), span), literal, report)
     return list(dict.fromkeys(report.problems))
 
 
-def _check_pattern(text: Text, used_at: Span, report: Report) -> None:
+def _check_pattern(text: Text, used: tree.Comparison, report: Report) -> None:
     try:
         compiled(text.value)
     except NoPatternError as problem:
-        report(Kind.BAD_PATTERN, text.span, f"{quoted(text.value)} is no pattern: {problem}",
-               f"`match` at {used_at} takes it for one: {problem.hint}")
+        where = "" if text.span == used.left.span else f"`match` at {used.span} takes it for one: "
+        report(Kind.BAD_PATTERN, text.span, f"{quoted(text.value)} is no pattern: {problem}", where + problem.hint)
 
 
 # letter case

@@ -33,7 +33,7 @@ def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
     """
     from policy_kb.check.program import check_program
     from policy_kb.check.texts import check_patterns
-    from policy_kb.diagnostics import CaseRefused
+    from policy_kb.diagnostics import CaseRefused, RulesRefused
     from policy_kb.evaluate.program import evaluate_program
     from policy_kb.load.tables import Output, read_table, write_tables
     from policy_kb.parse.includes import parse_program
@@ -43,6 +43,8 @@ def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
     checked = check_program(without_annotations(parsed), found)
     if checked.warnings:
         show_diagnostics(checked.warnings, with_json)
+    if bad_patterns := check_patterns(checked, {}, {}):
+        raise RulesRefused(bad_patterns)
     tables, problems = {}, []
     for table in checked.tables:
         try:
