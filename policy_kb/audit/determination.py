@@ -93,6 +93,9 @@ def _explanation(
 ) -> dict[str, str]:
     """Refuse an explanation of anything but the decision; gives the readings it relies on."""
     where = (ROOT, "explanation")
+    if {"criterion", "why_not"} & mapping(said, where).keys():
+        raise Unsound(where, "it is a part of an explanation", "it has to be the whole",
+                      "explain the case again without a criterion and without --why-not")
     found = fields(mapping(said, where), {}, where, ("root", "parts", "nodes"))
     explanations = Explanations(statuses, facts, places, found["nodes"], (where, "nodes"))
     used: dict[str, str] = {}

@@ -98,7 +98,8 @@ def command(
     if with_json:
         from policy_kb.report.as_json import as_dict, changes_as_list
 
-        print_json(as_dict(determination) | ({} if changes is None else {"sensitivity": changes_as_list(changes)}))
+        whole = as_dict(determination, criterion, why_not)
+        print_json(whole if changes is None else {**whole, "sensitivity": changes_as_list(changes)})
     elif html is not None:
         from policy_kb.diagnostics import LONGEST_NAME, escaped
 

@@ -1,7 +1,8 @@
 """A determination as JSON, and the JSON Schema of that document.
 
 The explanation is a list of nodes, in which each stands once, behind all those that it refers to by their numbers
-(`id`). A list within what is said of one row of another list has at most `MOST_WITHIN` rows, and
+(`id`). Of a part of it that was asked for (`criterion`, `why_not`) there are only the nodes that this part rests on. A
+list within what is said of one row of another list has at most `MOST_WITHIN` rows, and
 `more` says how many are left out (`more_possible`: how many of these do not fail); so it is for `instead`, and
 `more_beside` for rows that a literal is explained by beside.
 """
@@ -13,8 +14,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from policy_kb.answers import REFUSED
-from policy_kb.check.checked import CheckedProgram
+from policy_kb.answers import MET, REFUSED
+from policy_kb.check.checked import CheckedProgram, paragraphs
 from policy_kb.explain.proof import (
     Absent,
     Attempt,
@@ -59,12 +60,15 @@ FORMAT = 2
 """The version of the document; 1 had no mark, and explanations in which nodes stood inside each other."""
 
 
-def as_dict(determination: Determination) -> Json:
-    """The determination as plain data; an explanation that was not made is left out."""
+def as_dict(determination: Determination, criterion: str | None = None, why_not: bool = False) -> Json:
+    """The determination as plain data; an explanation that was not made is left out. Of the explanation all, or the
+    part that states one criterion; `why_not`: without the criteria that are met."""
     phase, approval, explanation = determination.phase, determination.approval, determination.explanation
-    told = {} if explanation is None else {
-        "explanation": Proofs(determination.program).explanation(explanation)
-    }
+    told: Json = {}
+    if explanation is not None:
+        proofs = Proofs(determination.program, phase.name if why_not else None)
+        is_whole = not determination.criteria or not (criterion or why_not)
+        told["explanation"] = proofs.whole(explanation) if is_whole else proofs.part(explanation, criterion)
     return {
         "format": FORMAT,
         "case": determination.case,
@@ -95,20 +99,33 @@ def open_point(point: OpenPoint) -> Json:
 class Proofs:
     """The nodes of one explanation as plain data: `nodes` in the order of their numbers, no two of them the same."""
 
-    def __init__(self, program: CheckedProgram):
-        self.program = program
+    def __init__(self, program: CheckedProgram, why_not: str | None = None):
+        """`why_not`: the phase whose criteria are left out where they are met."""
+        self.program, self.why_not = program, why_not
         self.nodes: list[Json] = []
         self.numbers: dict[int, int] = {}
         self.same: dict[str, int] = {}
 
-    def explanation(self, explanation: Explanation) -> Json:
+    def whole(self, explanation: Explanation) -> Json:
         """The nodes with the number of the root's, and under `parts` every literal of the root's rules, those that hold
         beside those that do not."""
         root = self.number(explanation.root)
-        parts = [
-            {**self.rule(rule), "children": [self.step(step) for step in steps]} for rule, steps in explanation.parts
-        ]
+        parts = [{**self.rule(rule), "children": self.steps(steps)} for rule, steps in explanation.parts]
         return {"root": root, "parts": parts, "nodes": self.nodes}
+
+    def part(self, explanation: Explanation, criterion: str | None) -> Json:
+        """As `whole`, of one criterion or of what is not met: `parts` are the relations and rules that state it."""
+        chosen: Json = {} if criterion is None else {"criterion": criterion}
+        parts: list[Json] = []
+        if self.why_not is not None:
+            chosen["why_not"] = True
+        if criterion is None:
+            parts = [{**self.rule(rule), "children": self.steps(steps)} for rule, steps in explanation.parts]
+        elif self.why_not is None or explanation.criteria[criterion] != MET:
+            for node in explanation.stating(criterion):
+                parts.append({**self.rule(node.rule), **self.attempt(node)} if isinstance(node, Attempt) else
+                             {"node": self.number(node)})
+        return {**chosen, "parts": parts, "nodes": self.nodes}
 
     def number(self, node: Node) -> int:
         """The number of a node, behind those of all that it refers to."""
@@ -163,7 +180,7 @@ class Proofs:
             case Derived():
                 return {
                     "kind": "rule", **self.claim(node.claim), **self.rule(node.rule),
-                    "bindings": self.bindings(node.bindings), "children": [self.step(step) for step in node.steps],
+                    "bindings": self.bindings(node.bindings), "children": self.steps(node.steps),
                 }
             case Refuted() | Doubted():
                 return {
@@ -197,6 +214,16 @@ class Proofs:
         rule = self.program.rules[number]
         return {"rule": str(rule.span), "criteria": [str(criterion) for criterion in rule.criteria]}
 
+    def steps(self, steps: Iterable[Step]) -> list[Json]:
+        return [self.step(step) for step in steps if not self.is_left_out(step)]
+
+    def is_left_out(self, step: Step) -> bool:
+        node = step.node
+        if self.why_not is None or step.answer != MET or not isinstance(node, Derived):
+            return False
+        criteria = (*self.program.relations[node.claim.relation].criteria, *self.program.rules[node.rule].criteria)
+        return bool(paragraphs(criteria, self.why_not))
+
     def step(self, step: Step) -> Json:
         said: Json = {"literal": step.place, "answer": step.answer}
         if step.is_negated:
@@ -208,7 +235,7 @@ class Proofs:
         bindings = self.bindings(attempt.bindings)
         result: Json = {
             "answer": attempt.answer, **({"bindings": bindings} if bindings else {}),
-            "children": [self.step(step) for step in attempt.steps],
+            "children": self.steps(attempt.steps),
         }
         return result if attempt.settles is None else {**result, "settles": attempt.settles}
 
@@ -298,7 +325,7 @@ def _explanation_schema() -> Json:
         "required": ["literal", "answer", "node"],
         "additionalProperties": False,
     }
-    part = {
+    part: Json = {
         "type": "object",
         "properties": {
             "rule": {"type": "string"}, "criteria": {"type": "array", "items": {"type": "string"}},
@@ -307,11 +334,18 @@ def _explanation_schema() -> Json:
         "required": ["rule", "criteria", "children"],
         "additionalProperties": False,
     }
+    of_criterion = {**part, "properties": {**part["properties"], "answer": {"type": "string"},
+                                           "bindings": {"type": "object"}, "settles": {"type": "string"}}}
+    of_relation = {
+        "type": "object", "properties": {"node": number}, "required": ["node"], "additionalProperties": False,
+    }
+    nodes = {"type": "array", "items": node}
+    whole = {"root": number, "parts": {"type": "array", "items": part}, "nodes": nodes}
+    some = {"parts": {"type": "array", "items": {"anyOf": [of_criterion, of_relation]}}, "nodes": nodes}
+    asked = {"criterion": {"type": "string"}, "why_not": {"const": True}}
     return {
-        "type": "object",
-        "properties": {
-            "root": number, "parts": {"type": "array", "items": part}, "nodes": {"type": "array", "items": node}
-        },
-        "required": ["root", "parts", "nodes"],
-        "additionalProperties": False,
+        "anyOf": [
+            {"type": "object", "properties": whole, "required": list(whole), "additionalProperties": False},
+            {"type": "object", "properties": {**asked, **some}, "required": list(some), "additionalProperties": False},
+        ]
     }

@@ -66,6 +66,37 @@ def test_a_page_honours_criterion_why_not_and_sensitivity(page):
     assert "CRITERIA MET" in page(BRAND, "--reading", "brand_trial=counts")
 
 
+CRITERIA = {
+    relation.name for relation in policy_kb.load_policy("09-J2000-27").program.relations.values() if relation.criteria
+}
+
+
+@pytest.mark.parametrize("case", [YES, NO, ASKS, ELSEWHERE, BRAND], ids=lambda path: path.stem)
+def test_json_explains_what_is_asked_for_and_says_all_else_as_ever(case):
+    whole = json.loads(call("explain", case, "--json").stdout)
+    every = len(whole.pop("explanation")["nodes"])
+    for criterion in [None, *whole["criteria"]][::4]:
+        for why_not in ([], ["--why-not"]):
+            asked = [*([criterion] if criterion else []), *why_not]
+            some = json.loads(call("explain", case, *asked, "--json").stdout)
+            jsonschema.validate(some, determination_schema())
+            explanation = some.pop("explanation")
+            assert some == whole
+            assert explanation.get("criterion") == criterion
+            if why_not and whole["criteria"]:
+                # what is met and is a criterion is left out
+                assert not {n["relation"] for n in explanation["nodes"] if n["kind"] == "rule"} & CRITERIA
+            elif criterion:
+                assert 0 < len(explanation["nodes"]) < every
+
+
+def test_a_part_of_an_explanation_is_told_to_be_one_by_the_audit(tmp_path):
+    (tmp_path / "d.json").write_text(call("explain", NO, "2.a", "--json").stdout)
+    result = call("audit", tmp_path / "d.json")
+    assert result.exit_code == 1
+    assert "it is a part of an explanation" in result.stdout
+
+
 def test_a_page_and_json_may_be_asked_for_at_once(page, tmp_path):
     result = call("explain", NO, "--html", tmp_path / "a.html", "--json", "--sensitivity")
     assert json.loads(result.stdout)["decision"] == "not met"
