@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -120,6 +120,13 @@ def check_place(target: Path) -> None:
         raise refused(target, f"there is no folder {quoted(target.parent, 200)}", hint)
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise refused(target, f"the folder {quoted(target.parent, 200)} is closed to writing", "check its permissions")
+
+
+def refuse_input(target: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output in the place of an input, by whatever name."""
+    for given in inputs:
+        if _place(target) == _place(given) or (target.exists() and given.exists() and target.samefile(given)):
+            raise refused(target, "this is the input", "write the result to another file")
 
 
 def refused(target: Path, reason: str, hint: str) -> CaseRefused:

@@ -73,7 +73,7 @@ def column_names(criteria: Criteria) -> list[str]:
 # --- where it goes ---
 
 
-def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+def check_output(path: Path, inputs: Collection[Path] = ()) -> None:
     """Refuse, before anything is computed, an output that could not be written.
 
     That is: another ending than Parquet, CSV and NDJSON have; a folder that is missing or closed to writing; a folder,
@@ -82,9 +82,8 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
 
     _ending(path)
     outputs.check_place(path)
+    outputs.refuse_input(path, inputs)
     for given in inputs:
-        if path.exists() and given.exists() and path.samefile(given):
-            raise outputs.refused(path, "this is the input", "write the result to another file")
         if given.is_dir() and path.parent.samefile(given):
             message = "the folder is the input; the result would be read as one of its tables"
             raise outputs.refused(path, message, "write the result to another folder")

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 _FORMATS, _ENGINES = ("yaml", "json", "ndjson"), ("compiled", "pydatalog")
 
 
+class _Named(click.Path):
+    """A path; an empty one, as of a variable that is not set, is wrong usage and not the working folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not os.fspath(value):
+            self.fail("the name is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+NAMED, PATH = _Named(), _Named(path_type=Path)
+FOLDER = _Named(exists=True, file_okay=False, path_type=Path)
+
+
 def words(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Words of a command line, in the normal form of all text that is read: for `callback`."""
     from policy_kb.text import UnseenCharacterError, normal
@@ -39,8 +52,8 @@ def _readings_of(context: click.Context, parameter: click.Parameter, value: tupl
     return chosen
 
 
-cases = click.argument("cases", metavar="CASE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-case = click.argument("case", metavar="CASE", type=click.Path(path_type=Path))
+cases = click.argument("cases", metavar="CASE...", nargs=-1, required=True, type=PATH)
+case = click.argument("case", metavar="CASE", type=PATH)
 form = click.option(
     "--format", "form", type=click.Choice(_FORMATS),
     help="How a CASE is written that has no ending, such as `-`, the standard input (default: yaml).",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from policy_kb.commands import INPUT_REFUSED
-from policy_kb.commands._options import all_stated, as_json, complete, form, print_json, readings
+from policy_kb.commands._options import PATH, all_stated, as_json, complete, form, print_json, readings
 
 if TYPE_CHECKING:
     from policy_kb.audit.cases import CaseFiles
@@ -19,12 +19,12 @@ Json = dict[str, Any]
 
 
 @click.command(short_help="Check a determination, or a log of determinations, independently.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--case", "cases", multiple=True, metavar="CASE", type=click.Path(path_type=Path),
+@click.argument("file", type=PATH)
+@click.option("--case", "cases", multiple=True, metavar="CASE", type=PATH,
               help="The case file, or `-`; may be repeated. Or the tables of a batch, as for `explain --from`. "
               "Default: what the determination names.")
 @form
-@click.option("--rules", metavar="PATH", type=click.Path(path_type=Path),
+@click.option("--rules", metavar="PATH", type=PATH,
               help="The policy's rule file, or a folder with policies. Default: the policies there are.")
 @complete
 @all_stated
@@ -101,7 +101,8 @@ def _audited(
     try:
         for key in FIELDS[:3]:
             if not isinstance(said.get(key), str):
-                raise Unsound((ROOT, key), f"it says {shown(said.get(key))}", "it has to be text")
+                what = f"it says {shown(said[key])}" if key in said else "it is not there"
+                raise Unsound((ROOT, key), what, "it has to be text")
         book = shelf.book(said["policy"])
         check(book, files.find(said["case"], said["source"], book), chosen, said)
     except Unsound as wrong:
@@ -113,11 +114,11 @@ def _audited(
 def _in_words(result: Json) -> str:
     from policy_kb.diagnostics import escaped
 
-    case, decision = escaped(str(result["case"]), 100), escaped(str(result["decision"]), 100)
+    of = "".join(f": {escaped(str(result[key]), 100)}" for key in ("case", "decision") if result[key] is not None)
     if result["sound"]:
-        return f"sound: {case}: {decision}"
+        return f"sound{of}"
     hint = f"\n  help: {result['hint']}" if result["hint"] else ""
-    return f"not sound: {case}: {decision}\n  {result['where']}: {result['says']}; {result['expected']}{hint}"
+    return f"not sound{of}\n  {result['where']}: {result['says']}; {result['expected']}{hint}"
 
 
 def _log(

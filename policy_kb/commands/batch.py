@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from policy_kb.commands._options import (
+    NAMED,
     all_stated,
     as_json,
     complete,
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Decide many cases at once.")
-@click.argument("source", metavar="INPUT", type=click.Path())
-@click.option("-o", "--output", required=True, metavar="FILE", type=click.Path(),
+@click.argument("source", metavar="INPUT", type=NAMED)
+@click.option("-o", "--output", required=True, metavar="FILE", type=NAMED,
               help="Where the decisions go: a .parquet, .csv or .ndjson file; with Spark a .parquet folder.")
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True,
               help="What decides: DuckDB, on this machine, or Spark, for more cases than one machine can take.")
-@click.option("--rejects", metavar="FILE", type=click.Path(),
+@click.option("--rejects", metavar="FILE", type=NAMED,
               help="Put cases that cannot be read aside, with what is wrong with them, in a .csv or .parquet file.")
 @complete
 @all_stated
@@ -65,6 +66,8 @@ def command(
 
     if rejects is not None and not rejects.lower().endswith((".csv", ".parquet")):
         raise click.BadParameter("give a .csv or .parquet file", param_hint="--rejects")
+    if source == "-":
+        raise click.UsageError("a batch is read from files; `decide - --format ndjson` takes the standard input")
     whole = complete_of(record, stated, source)
     with interruptible(), bar() as progress:
         decide = _with_spark if engine == "spark" else _with_duckdb
@@ -87,13 +90,16 @@ def _with_duckdb(
     from policy_kb.batch.engine import decide_batch, policies_of
     from policy_kb.batch.results import check_output
     from policy_kb.batch.summary import summarise
-    from policy_kb.outputs import temporary_folder
+    from policy_kb.outputs import refused, temporary_folder
     from policy_kb.policies import Policies
+    from policy_kb.source import real_path
 
     path, target, aside = Path(source), Path(output), None if rejects is None else Path(rejects)
-    check_output(target, [path, *([aside] if aside else [])])
+    check_output(target, [path])
     if aside is not None:
-        check_output(aside, [path, target])
+        check_output(aside, [path])
+        if real_path(aside) == real_path(target):
+            raise refused(aside, "the decisions are written to the same file", "give a file of its own")
     policies = policies_of(Policies(policy))
     programs = {one.number: one.program for one in policies}
     with temporary_folder() as folder:

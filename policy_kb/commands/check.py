@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from policy_kb.commands import RULES_REFUSED
-from policy_kb.commands._options import as_json, print_json
+from policy_kb.commands._options import PATH, as_json, print_json
 
 
 @click.command(short_help="Every diagnostic of the rules at once.")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=PATH)
 @as_json
 @click.pass_context
 def command(context: click.Context, path: Path | None, with_json: bool) -> None:

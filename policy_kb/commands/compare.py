@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from policy_kb.commands._options import as_json, print_json, width
+from policy_kb.commands._options import PATH, as_json, print_json, width
 
 
 @click.command(short_help="What changed between two results of a batch.")
-@click.argument("old", metavar="OLD", type=click.Path(path_type=Path))
-@click.argument("new", metavar="NEW", type=click.Path(path_type=Path))
+@click.argument("old", metavar="OLD", type=PATH)
+@click.argument("new", metavar="NEW", type=PATH)
 @click.option("--most", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
               help="How many changed cases are named.")
-@click.option("--output", "-o", metavar="FILE", type=click.Path(path_type=Path),
+@click.option("--output", "-o", metavar="FILE", type=PATH,
               help="Write all changed cases here; the ending says how: .parquet, .csv, .ndjson.")
 @as_json
 def command(old: Path, new: Path, most: int, output: Path | None, with_json: bool) -> None:

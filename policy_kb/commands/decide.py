@@ -10,6 +10,7 @@ import click
 
 from policy_kb.commands import EXIT_CODES, INPUT_REFUSED, show_diagnostics
 from policy_kb.commands._options import (
+    PATH,
     as_json,
     cases,
     engine,
@@ -36,7 +37,7 @@ Changes = list[tuple[str, str, str]]
 @policy
 @readings
 @sensitivity
-@click.option("--record", "log", metavar="LOG", type=click.Path(path_type=Path),
+@click.option("--record", "log", metavar="LOG", type=PATH,
               help="Append each determination, explanation included, to a log that `audit` can check.")
 @click.option("--no-explanation", is_flag=True,
               help="With --json: leave out the explanation, which is most of the work.")

@@ -9,6 +9,7 @@ import click
 
 from policy_kb.commands import EXIT_CODES
 from policy_kb.commands._options import (
+    PATH,
     all_stated,
     as_json,
     complete,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from policy_kb.load.documents import Document
     from policy_kb.policies import Policies
 
+STANDARD_OUTPUT = Path("-")
+
 
 @click.command(short_help="Why, why not, and what is missing.")
 @click.argument("case", metavar="CASE", required=False)
 @click.argument("criterion", required=False, callback=words)
-@click.option("--from", "source", metavar="INPUT", type=click.Path(path_type=Path),
+@click.option("--from", "source", metavar="INPUT", type=PATH,
               help="Explain one case of a batch's input: a folder of tables, a database or an NDJSON file.")
 @click.option("--case", "name", metavar="ID", callback=words, help="The name of the case, with --from.")
 @complete
@@ -43,8 +46,8 @@ if TYPE_CHECKING:
 @readings
 @sensitivity
 @click.option("--why-not", is_flag=True, help="Show only what is not met or open.")
-@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write the explanation as a page of its own, instead of printing it.")
+@click.option("--html", type=PATH, metavar="FILE",
+              help="Write the explanation as a page of its own, instead of printing it; `-` prints the page.")
 @engine
 @as_json
 @click.pass_context
@@ -69,13 +72,19 @@ def command(
       policy-kb explain kb/alemtuzumab/scenarios/two-relapses-and-an-enhancing-lesion.yaml 2.a
       policy-kb explain --from cases/ --case A-1001
     """
+    from policy_kb.diagnostics import LONGEST_NAME, escaped
     from policy_kb.policies import Policies, the_document
+    from policy_kb.report.as_html import render_page
+    from policy_kb.report.as_json import as_dict, changes_as_list
+    from policy_kb.report.as_text import explained
     from policy_kb.report.summary import criterion_named
 
+    if html is not None:
+        _check_page(html, source if source is not None else Path(case or "-"), with_json)
     policies = Policies(policy, engine)
     if source is not None:
         # There is no file of the case: what is named is the criterion.
-        if name is None or criterion is not None:
+        if name is None or criterion is not None or form is not None:
             raise click.UsageError("with --from, give --case ID and at most a CRITERION")
         criterion = case
         document = _from_batch(policies, source, name, complete_of(record, stated, source))
@@ -91,24 +100,35 @@ def command(
         raise click.BadParameter(str(problem), param_hint="CRITERION") from None
     changes = found.sensitivity(document, reading, determination.decision) if with_sensitivity else None
     if html is not None:
-        from policy_kb.outputs import write_text
-        from policy_kb.report.as_html import render_page
-
-        write_text(html, render_page(determination, criterion, why_not, changes))
+        _write_page(html, render_page(determination, criterion, why_not, changes))
     if with_json:
-        from policy_kb.report.as_json import as_dict, changes_as_list
-
         whole = as_dict(determination, criterion, why_not)
         print_json(whole if changes is None else {**whole, "sensitivity": changes_as_list(changes)})
-    elif html is not None:
-        from policy_kb.diagnostics import LONGEST_NAME, escaped
-
-        click.echo(f"{determination.case}: {determination.decision}: {escaped(str(html), LONGEST_NAME)}")
-    else:
-        from policy_kb.report.as_text import explained
-
+    elif html is None:
         click.echo("\n".join(explained(determination, width(), criterion, why_not, changes, styled())))
+    elif html != STANDARD_OUTPUT:
+        click.echo(f"{determination.case}: {determination.decision}: {escaped(str(html), LONGEST_NAME)}")
     context.exit(EXIT_CODES[determination.decision])
+
+
+def _check_page(html: Path, given: Path, with_json: bool) -> None:
+    """Refuse a page that could not be written, before the case is looked at."""
+    from policy_kb.outputs import check_place, refuse_input
+
+    if html != STANDARD_OUTPUT:
+        check_place(html)
+        refuse_input(html, [given])
+    elif with_json:
+        raise click.UsageError("a page and JSON cannot both be the standard output: give --html a file")
+
+
+def _write_page(html: Path, page: str) -> None:
+    from policy_kb.outputs import write_text
+
+    if html == STANDARD_OUTPUT:
+        click.echo(page, nl=False)
+    else:
+        write_text(html, page)
 
 
 def _from_batch(policies: Policies, source: Path, name: str, complete: Complete) -> Document:

@@ -7,15 +7,13 @@ from pathlib import Path
 import click
 
 from policy_kb.commands import show_diagnostics
-from policy_kb.commands._options import as_json
-
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+from policy_kb.commands._options import FOLDER, PATH, as_json
 
 
 @click.command()
-@click.argument("program", metavar="FILE.dl", type=click.Path(path_type=Path))
-@click.option("--facts", "-F", type=_FOLDER, default=".", help="The folder of the input tables (default: this one).")
-@click.option("--output", "-D", type=_FOLDER, default=".", help="The folder for the output tables (default: this one).")
+@click.argument("program", metavar="FILE.dl", type=PATH)
+@click.option("--facts", "-F", type=FOLDER, default=".", help="The folder of the input tables (default: this one).")
+@click.option("--output", "-D", type=FOLDER, default=".", help="The folder for the output tables (default: this one).")
 @as_json
 def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
     """Evaluate FILE.dl as Soufflé would: tables in, tables out.

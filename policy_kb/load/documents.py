@@ -10,6 +10,7 @@ import math
 import sys
 from collections import abc
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -96,9 +97,20 @@ def read_documents(path: Path, called: str | None = None, form: str | None = Non
             raise CaseRefused(refused.diagnostics) from None
         yield _document(DocumentText(text, source), is_yaml=form == "yaml")
     else:
-        ending = path.suffix.lower()
-        message = f"{quoted(ending)} is not the ending of a case file" if ending else "the file's name has no ending"
-        raise _file_refused(source, message, "cases are `.yaml`, `.json`, or `.ndjson` with one case a line")
+        raise _file_refused(source, *_no_case_file(path))
+
+
+def _no_case_file(path: Path) -> tuple[str, str]:
+    """What is wrong with a file of no known ending, and what to do."""
+    with suppress(OSError, ValueError):
+        if not path.exists():
+            return "no such file", "check the path"
+        if path.is_dir():
+            hint = "tables are for `batch`, and for `explain --from` to explain one case of them"
+            return "a folder where a case file is expected", hint
+    ending = path.suffix.lower()
+    message = f"{quoted(ending)} is not the ending of a case file" if ending else "the file's name has no ending"
+    return message, "cases are `.yaml`, `.json`, or `.ndjson` with one case a line; of other names say it with --format"
 
 
 def _standard_input() -> bytes:

@@ -107,6 +107,24 @@ def test_a_page_and_json_may_be_asked_for_at_once(page, tmp_path):
     assert "Sensitivity" in (tmp_path / "a.html").read_text()
 
 
+def test_a_page_may_be_printed_but_not_with_json(page):
+    assert call("explain", NO, "2.a", "--html", "-").stdout == page(NO, "2.a")
+    result = call("explain", NO, "--html", "-", "--json")
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_a_page_never_takes_the_place_of_its_case(tmp_path):
+    case, other = tmp_path / "case.yaml", tmp_path / "other.html"
+    case.write_bytes(NO.read_bytes())
+    os.link(case, other)
+    for html in (case, tmp_path / "nothing/../case.yaml", other):
+        (tmp_path / "nothing").mkdir(exist_ok=True)
+        result = call("explain", case, "--html", html)
+        assert result.exit_code == 1
+        assert "this is the input" in result.stderr
+    assert case.read_bytes() == NO.read_bytes()
+
+
 @pytest.mark.parametrize("case", [YES, NO, ASKS, ELSEWHERE], ids=lambda path: path.stem)
 def test_text_and_pages_carry_the_disclaimer_once_at_their_end_and_json_does_not(case, page):
     for command in ("decide", "explain"):
@@ -296,6 +314,44 @@ def test_what_stands_in_no_file_has_no_place():
     assert result.stderr.startswith("error: there is no policy")
     (problem,) = refusals(call("decide", YES, "--policy", "x", "--json"))
     assert (problem["file"], problem["line"], problem["column"]) == (None, None, None)
+
+
+# odd names
+
+
+@pytest.mark.parametrize("arguments", [
+    ["decide", ""], ["query", "", "age(_)"], ["check", ""], ["run", ""], ["audit", ""], ["batch", "", "-o", "a.csv"],
+    ["batch", "cases", "-o", ""], ["compare", "", "a.csv"], ["explain", YES, "--html", ""],
+    ["decide", YES, "--record", ""],
+], ids=lambda words: words[0])
+def test_an_empty_name_is_not_the_working_folder(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert "the name is empty" in result.stderr
+
+
+@pytest.mark.parametrize(("name", "says"), [
+    ("folder", "a folder where a case file is expected"), ("nowhere", "no such file"), ("case", "has no ending"),
+    ("case.txt", "`.txt` is not the ending"), ("two.ndjson", "several cases"), ("none.ndjson", "no case"),
+])
+def test_what_is_no_case_file_is_told_apart(name, says, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for file in ("case", "case.txt", "none.ndjson"):
+        (tmp_path / file).write_text("")
+    (tmp_path / "two.ndjson").write_text('{"case": "a"}\n{"case": "b"}\n')
+    result = call("explain", tmp_path / name)
+    assert result.exit_code == 1
+    assert says in result.stderr
+
+
+def test_decisions_and_rejects_have_files_of_their_own(tmp_path):
+    (tmp_path / "cases.ndjson").write_text('{"case": "a"}\n')
+    both = tmp_path / "both.csv"
+    result = call("batch", tmp_path / "cases.ndjson", "-o", both, "--rejects", both)
+    assert result.exit_code == 1
+    assert "written to the same file" in result.stderr
+    assert not both.exists()
 
 
 # the terminal
