@@ -1,12 +1,20 @@
-"""A progress bar for long work, on a terminal only."""
+"""How far long work has come, on a terminal only."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import click
+
+T = TypeVar("T")
+
+_WIDTH = 50
+_QUIET, _BETWEEN = 1.0, 0.2
+"""Seconds before anything is said of work that goes case by case, and between one time and the next."""
 
 
 @contextmanager
@@ -22,10 +30,30 @@ def bar() -> Iterator[Callable[[str, int, int], None] | None]:
         was_shown = True
         share = done / whole if whole else 1.0
         filled = int(30 * share)
-        click.echo(f"\r{what:10} [{'#' * filled}{' ' * (30 - filled)}] {share:4.0%}", nl=False, err=True)
+        _say(f"{what:10} [{'#' * filled}{' ' * (30 - filled)}] {share:4.0%}")
 
     try:
         yield show
     finally:
         if was_shown:
-            click.echo("\r" + " " * 50 + "\r", nl=False, err=True)
+            _say("")
+
+
+def counted(items: Iterable[T], what: str, *, is_silent: bool = False) -> Iterator[T]:
+    """The items, and on a terminal how many there were so far; unless results printed there show it, which they do not
+    where the work `is_silent` until it ends."""
+    if not sys.stderr.isatty() or (sys.stdout.isatty() and not is_silent):
+        yield from items
+        return
+    said = time.monotonic() + _QUIET - _BETWEEN
+    for number, item in enumerate(items):
+        if time.monotonic() - said >= _BETWEEN:
+            _say(f"{what} {number:,}")
+            said = time.monotonic()
+        yield item
+    _say("")
+
+
+def _say(text: str) -> None:
+    """Write over what was said before; what comes next is written over this."""
+    click.echo(f"\r{text:{_WIDTH}}\r", nl=False, err=True)

@@ -10,6 +10,7 @@ import click
 
 from policy_kb.commands import INPUT_REFUSED
 from policy_kb.commands._options import PATH, all_stated, as_json, complete, form, print_json, readings
+from policy_kb.commands._progress import counted
 
 if TYPE_CHECKING:
     from policy_kb.audit.cases import CaseFiles
@@ -77,7 +78,7 @@ def _determinations(file: Path, shelf: Shelf, files: CaseFiles, chosen: Mapping[
 
     found: list[Json] = []
     are_sound = True
-    for line, said in read_determinations(file):
+    for line, said in counted(read_determinations(file), "audited"):
         result = _audited(file, line, said, shelf, files, chosen)
         are_sound = are_sound and result["sound"]
         if with_json:
@@ -138,7 +139,7 @@ def _log(
     torn: list[int] = []
     replayed: list[Json] = []
     are_sound = True
-    for line in check_log(file):
+    for line in counted(check_log(file), "checked"):
         if line.is_torn:
             torn.append(line.number)
         if line.problem is not None:

@@ -8,6 +8,7 @@ import click
 
 from policy_kb.commands import RULES_REFUSED
 from policy_kb.commands._options import PATH, as_json, print_json
+from policy_kb.commands._progress import counted
 
 
 @click.command(short_help="Every diagnostic of the rules at once.")
@@ -41,7 +42,7 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
     if not entries and not found:
         raise click.UsageError(f"no rule file (`.dl`) stands in {path}")
     summaries = []
-    for entry in entries:
+    for entry in counted(entries, "checked", is_silent=True):
         try:
             rules = parse_and_check(entry)
         except Refused as refused:

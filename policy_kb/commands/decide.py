@@ -22,6 +22,7 @@ from policy_kb.commands._options import (
     styled,
     width,
 )
+from policy_kb.commands._progress import counted
 
 if TYPE_CHECKING:
     from policy_kb.diagnostics import CaseRefused
@@ -81,7 +82,7 @@ def command(
     if log is not None:
         context.call_on_close(lambda: _say_recorded(log, recorded))
     codes: set[int] = set()
-    for document in _documents(cases, form):
+    for document in counted(_documents(cases, form), "decided"):
         try:
             if isinstance(document, CaseRefused):
                 raise document

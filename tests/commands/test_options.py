@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import policy_kb
-from policy_kb.commands import program
+from policy_kb.commands import _progress, program
 from policy_kb.report.as_json import determination_schema
 from policy_kb.report.wording import DISCLAIMER
 from tests.strategies.cases import alemtuzumab_cases
@@ -424,3 +424,14 @@ def test_a_case_of_python_values_is_read_by_its_types(policy):
 def test_the_front_door_has_what_it_names():
     assert all(getattr(policy_kb, name) is not None for name in policy_kb.__all__)
     assert isinstance(policy_kb.Document, type)
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_progress_is_told_on_a_terminal_and_nowhere_else(on_terminal, monkeypatch, capsys):
+    monkeypatch.setattr(_progress, "_QUIET", 0.0)
+    monkeypatch.setattr(_progress, "_BETWEEN", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: on_terminal)
+    assert list(_progress.counted(range(2000), "decided")) == list(range(2000))
+    said = capsys.readouterr().err
+    assert ("decided 1,999" in said) is on_terminal
+    assert on_terminal or not said
