@@ -12,14 +12,14 @@ from policy_kb.commands._progress import counted
 
 
 @click.command(short_help="Every diagnostic of the rules at once.")
-@click.argument("path", required=False, type=PATH)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, type=PATH)
 @as_json
 @click.pass_context
-def command(context: click.Context, path: Path | None, with_json: bool) -> None:
-    """Check rule files: PATH is a rule file, or a folder whose rule files are the entries of policies.
+def command(context: click.Context, paths: tuple[Path, ...], with_json: bool) -> None:
+    """Check rule files: a PATH is a rule file, or a folder whose rule files are the entries of policies.
 
-    Without PATH, the policies that come with this program. Prints every error and warning, with place and hint, in file
-    order; with --json a list of them.
+    Without a PATH, the policies that come with this program. Prints every error and warning, with place and hint, in
+    file order; with --json a list of them.
 
     Exit code: 0 no error (there may be warnings), 2 wrong usage, 3 an error.
 
@@ -32,15 +32,17 @@ def command(context: click.Context, path: Path | None, with_json: bool) -> None:
     from policy_kb.pipeline import parse_and_check
     from policy_kb.source import display_name
 
-    if path is None:
-        path = rules_folder()
     found: list[Diagnostic] = []
-    try:
-        entries = policy_files(path) if path.is_dir() else [path]
-    except Refused as refused:
-        entries, found = [], list(refused.diagnostics)
-    if not entries and not found:
-        raise click.UsageError(f"no rule file (`.dl`) stands in {path}")
+    entries: list[Path] = []
+    for path in paths or (rules_folder(),):
+        try:
+            inside = policy_files(path) if path.is_dir() else [path]
+        except Refused as refused:
+            found += refused.diagnostics
+            continue
+        if not inside:
+            raise click.UsageError(f"no rule file (`.dl`) stands in {path}")
+        entries += inside
     summaries = []
     for entry in counted(entries, "checked", is_silent=True):
         try:
