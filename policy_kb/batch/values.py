@@ -240,9 +240,10 @@ class _ValueSql:
             written = self.sql.matches(column, r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
             return ValueSql(value, f"{_is_finite(value)} AND {written} AND length({column}) <= {LONGEST_VALUE}", column)
         if self.type in _BINARY:
-            # Adding zero makes -0.0 the same value as 0.0.
-            value = f"(CAST({column} AS DOUBLE) + 0e0)"
-            return ValueSql(value, _is_finite(value), self.sql.as_text(f"CAST({column} AS DOUBLE)"))
+            # A binary number stands for the shortest decimal that reads back at its own width, which is how it is
+            # written as text. Adding zero makes -0.0 the same value as 0.0.
+            value = f"(CAST({text} AS DOUBLE) + 0e0)"
+            return ValueSql(value, _is_finite(value), text)
         if self.digits and self.digits == self.scale:
             # `.5`, of a type that has no place for the 0.
             text = f"replace({text}, '.', '0.')"
