@@ -18,21 +18,27 @@ from policy_kb.text import NoPatternError, matches
 
 Bindings = Mapping[str, Value]
 
+NO_FILES: Mapping[str, str] = {}
+
 
 class EvaluationStopped(Refused):
     """A value that does not exist, or is beyond the limits: a division by zero, a text that is no number, a date beyond
     the calendar, a text that is too long."""
 
     kind = Kind.ARITHMETIC
-    hint = "derive the rows for which there is a value first, in a relation of their own"
+    hint = "correct the record, or let another literal of the rule ask first, such as `days > 0`"
 
     def __init__(self, span: Span, message: str, excerpt: str | None = None):
         super().__init__([Diagnostic(self.kind, span, message, self.hint, excerpt=excerpt)])
         self.span, self.message = span, message
+        self.bindings: Bindings = {}
+        """The variables of an aggregate, where it is there that the value is missing."""
 
-    def in_files(self, files: Mapping[str, str]) -> EvaluationStopped:
-        """The same with the source line; `files` are the program's texts."""
-        return type(self)(self.span, self.message, files[self.span.file].split("\n")[self.span.line - 1])
+    def in_files(self, files: Mapping[str, str], more: str = "") -> EvaluationStopped:
+        """The same with the source line, and `more` behind the message; `files` are the program's texts."""
+        lines = files.get(self.span.file, "").split("\n")
+        excerpt = lines[self.span.line - 1] if self.span.line <= len(lines) else None
+        return type(self)(self.span, self.message + more, excerpt or None)
 
 
 class NoPattern(EvaluationStopped):
@@ -109,7 +115,7 @@ def _limit_text(length: int) -> None:
 
 
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
-    "+": operator.add,
+    "+": lambda left, right: _cat(left, right) if isinstance(left, str) else left + right,
     "-": lambda left, right=None: -left if right is None else left - right,
     "*": operator.mul,
     "/": numbers.divided,
@@ -137,13 +143,27 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
 
 def call(function: str, arguments: Iterable[Value], span: Span, whole_number: WholeNumber = numbers.whole) -> Value:
     """The value of an operator, a built-in or a functor. Stops the evaluation where there is none, or one beyond the
-    limits."""
+    limits; for an argument may stand why it has no value."""
+    values = list(arguments)
+    for value in values:
+        if isinstance(value, EvaluationStopped):
+            raise value
     try:
-        return _limited(_FUNCTIONS[function](*arguments), whole_number)
+        return _limited(_FUNCTIONS[function](*values), whole_number)
     except ZeroDivisionError:
-        raise EvaluationStopped(span, "division by zero") from None
+        raise EvaluationStopped(span, f"division by zero: {_computed(function, values)}") from None
+    except numbers.BeyondLimits as problem:
+        raise EvaluationStopped(span, f"{problem}: {_computed(function, values)}") from None
     except ValueError as problem:
         raise EvaluationStopped(span, str(problem)) from None
+
+
+def _computed(function: str, values: list[Value]) -> str:
+    """What is computed, for a message."""
+    texts = [quoted(value)[1:-1] if isinstance(value, str) else numbers.exactly(value) for value in values]
+    if function in "+-*/%" and len(texts) == 2:
+        return f"`{texts[0]} {function} {texts[1]}`"
+    return f"`{function}({', '.join(texts)})`"
 
 
 def _limited(value: Value, whole_number: WholeNumber) -> Value:

@@ -16,9 +16,9 @@ from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import CheckedProgram, Criterion, Phase, Relation, Rule, paragraphs
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, RulesRefused, in_file_order
 from policy_kb.evaluate.model import Model, given_rows, model_of
-from policy_kb.evaluate.plain import Engine, Rows
-from policy_kb.evaluate.worlds import Worlds
-from policy_kb.expressions import EvaluationStopped
+from policy_kb.evaluate.plain import Engine, NoValue, Rows
+from policy_kb.evaluate.worlds import Worlds, certain, possible
+from policy_kb.expressions import NO_FILES, EvaluationStopped
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Value
 from policy_kb.record import field, record
@@ -92,12 +92,28 @@ def doubled(rules: Rules, phase: Phase, also: Iterable[str] = ()) -> Worlds:
     return double(rules.program, [phase.root, *_BESIDE_THE_ROOT, *refusals, *also])
 
 
-def evaluate(worlds: Worlds, engine: Engine, facts: Facts) -> Model:
-    """The model of a case. A value that does not exist (a division by zero) refuses the case."""
+def evaluate(worlds: Worlds, engine: Engine, facts: Facts, files: Mapping[str, str] = NO_FILES) -> Model:
+    """The model of a case. A value that does not exist (a division by zero) refuses the case, with the place of the
+    expression and of the records that it was to come from; `files` are the texts of the rules."""
     try:
         return model_of(worlds, facts, engine.evaluate(given_rows(worlds, facts)))
     except EvaluationStopped as stopped:
-        raise CaseRefused(stopped.diagnostics) from None
+        raise CaseRefused(stopped.in_files(files, _origin(worlds, facts, stopped)).diagnostics) from None
+
+
+def _origin(worlds: Worlds, facts: Facts, stopped: EvaluationStopped) -> str:
+    """The records that a value which does not exist was to come from, for the end of a message."""
+    if not isinstance(stopped, NoValue):
+        return ""
+    from policy_kb.evaluate.origins import origins
+
+    found = origins(worlds.program, stopped)
+    rows = [
+        row for relation, rows in facts.rows.items() for row in rows
+        if (certain(relation), row.values) in found or (possible(relation), row.values) in found
+    ]
+    named = [f"`{row.path or row.relation}` ({row.span.file}:{row.span.line})" for row in rows]
+    return f", from {' and '.join(named)}" if named else ""
 
 
 def check_refusals(
@@ -114,7 +130,7 @@ def check_refusals(
     refusals = [relation for relation in rules.program.relations.values() if relation.is_refusal]
     if facts.is_uncertain and any(model.possible.get(relation.name) for relation in refusals):
         facts = facts.with_uncertain_rows()
-        model = evaluate(worlds, engine, facts)
+        model = evaluate(worlds, engine, facts, rules.program.files)
     if not any(model.certain.get(relation.name) for relation in refusals):
         return
     from policy_kb.explain.lookup import Lookup

@@ -105,7 +105,7 @@ class Policy:
             else:
                 worlds = pipeline.doubled(self.rules, phase, also)
                 engine = new_engine(worlds, known, name)
-            model = pipeline.evaluate(worlds, engine, facts)
+            model = pipeline.evaluate(worlds, engine, facts, self.program.files)
             pipeline.check_refusals(self.rules, known, worlds, engine, facts, model, document)
         return Decided(facts, model, known, phase)
 

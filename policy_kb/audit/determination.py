@@ -15,9 +15,11 @@ from policy_kb.audit.walk import ROOT, Unsound, compare, entries, fields, mappin
 from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, constants, paragraphs
 from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
+from policy_kb.check.strata import dependencies, reachable
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
 from policy_kb.explain.proof import Claim
 from policy_kb.explain.written import json_value, sentence
+from policy_kb.expressions import EvaluationStopped
 from policy_kb.load.documents import Document
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Constant
@@ -61,7 +63,11 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     _readings_in_force(found["readings"], known)
     places = Places(facts.source, found["source"], (ROOT, "source"))
     statuses = Statuses(book.bodies, known, facts)
-    phase = _phase(book, statuses, facts)
+    try:
+        phase = _phase(book, statuses, facts)
+        _work_out(statuses, phase)
+    except EvaluationStopped as stop:
+        raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {stop.message} ({stop.span})") from None
     decision = _decision(statuses, phase, facts)
     compare(found["title"], phase.title, (ROOT, "title"))
     compare(found["revised"], phase.revised, (ROOT, "revised"))
@@ -137,6 +143,16 @@ def _phase(book: RuleBook, statuses: Statuses, facts: Facts) -> Phase:
             row = min(held.status(relation.name).certain.rows)
             raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {sentence(relation, row)}")
     return phase
+
+
+def _work_out(statuses: Statuses, phase: Phase) -> None:
+    """All that is asked of the case. Raises EvaluationStopped where a value that is needed does not exist."""
+    program = statuses.program
+    edges = list(dependencies((rule.head, rule.body) for rule in program.rules))
+    for root in (phase.root, _ELSEWHERE, "notice", "granted"):
+        for name in reachable(root, edges) if root in program.relations else ():
+            if program.relations[name].is_case:
+                statuses.status(name)
 
 
 def _decision(statuses: Statuses, phase: Phase, facts: Facts) -> str:
@@ -229,8 +245,9 @@ def _sensitivity(
         for choice in allowed[1:]:
             try:
                 statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
-                other = _decision(statuses, _phase(book, statuses, facts), facts)
-                _criteria(statuses, phase, facts)
+                other_phase = _phase(book, statuses, facts)
+                _work_out(statuses, other_phase)
+                other = _decision(statuses, other_phase, facts)
             except (Refused, Unsound):
                 other = REFUSED
             if other != decision:

@@ -16,9 +16,8 @@ from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.cases import counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.safety import bound_variables, outer_variables
-from policy_kb.diagnostics import Refused
 from policy_kb.explain.proof import HEAD, Claim
-from policy_kb.expressions import COMPARE, aggregated, call
+from policy_kb.expressions import COMPARE, EvaluationStopped, aggregated, call
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import (
     Aggregate,
@@ -164,8 +163,8 @@ class Statuses:
             assert isinstance(head[0], Variable)
             case = {head[0].name: self.facts.case}
             if rule.possible is None:
-                certain |= {self.row(head, found) for found in self.solve(body, case, True)}
-            for found in self.solve(body, case, False):
+                certain |= {self.row(head, found) for found in self.solve(body, case, True, is_needed=True)}
+            for found in self.solve(body, case, False, is_needed=True):
                 if self.needs(rule.head) <= found.keys():
                     possible.add(self.row(head, found))
                 else:
@@ -173,7 +172,7 @@ class Statuses:
         return Status(Table(certain), Table(possible), is_open)
 
     def row(self, head: tuple[Expression, ...], found: Values) -> Row:
-        return tuple(value for argument in head if (value := self.value(argument, found)) is not None)
+        return tuple(value for argument in head if (value := self.computed(argument, found)) is not None)
 
     def answer_for(self, claim: Claim) -> str:
         status = self.status(claim.relation)
@@ -185,23 +184,28 @@ class Statuses:
 
     def value(self, expression: Expression, values: Values) -> Value | None:
         """The value of an expression; None where it has none, or waits for a variable."""
+        try:
+            return self.computed(expression, values)
+        except EvaluationStopped:
+            return None
+
+    def computed(self, expression: Expression, values: Values) -> Value | None:
+        """As `value`. Raises EvaluationStopped where the value does not exist, or is beyond the limits."""
         match expression:
             case Variable(name=name):
                 return values.get(name)
             case Constant(value=value):
                 return value
             case Call(function=function, arguments=arguments, span=span):
-                known = [found for a in arguments if (found := self.value(a, values)) is not None]
-                try:
-                    return call(function, known, span) if len(known) == len(arguments) else None
-                except Refused:
-                    return None
+                known = [found for a in arguments if (found := self.computed(a, values)) is not None]
+                return call(function, known, span) if len(known) == len(arguments) else None
             case Aggregate(target=target):
                 inside = self.insides[id(expression)]
                 if not inside.shared <= values.keys():
                     return None
-                rows = {tuple(sorted(found.items())): found for found in self.solve(inside.parts, values, True)}
-                targets = [0 if target is None else self.value(target, found) for found in rows.values()]
+                solved = self.solve(inside.parts, values, True, is_needed=True)
+                rows = {tuple(sorted(found.items())): found for found in solved}
+                targets = [0 if target is None else self.computed(target, found) for found in rows.values()]
                 return aggregated(expression, [given for given in targets if given is not None])
         return None
 
@@ -212,6 +216,17 @@ class Statuses:
             is_computed = isinstance(side, Call | Aggregate) and side is not count
             if is_computed and self.value(side, values) is None and self.needs(side) <= values.keys():
                 return side
+        return None
+
+    def why_without(self, literal: Literal, values: Values) -> EvaluationStopped | None:
+        """Why an expression of a literal, which waits for no variable, has no value; None where all have one, or where
+        it is the least or greatest of nothing."""
+        side = self.without_value(literal, values)
+        try:
+            if side is not None:
+                self.computed(side, values)
+        except EvaluationStopped as stop:
+            return stop
         return None
 
     def claim_of(self, atom: Atom, values: Values) -> Claim:
@@ -269,8 +284,8 @@ class Statuses:
             def row(found: Values) -> tuple[Any, ...]:
                 return tuple(sorted((name, value) for name, value in found.items() if name not in outer))
 
-            certain = {row(found) for found in self.solve(inside.parts, outer, True)}
-            possible = list(self.solve(inside.parts, outer, False))
+            certain = {row(found) for found in self.solve(inside.parts, outer, True, is_needed=True)}
+            possible = list(self.solve(inside.parts, outer, False, is_needed=True))
             whole = {row(found) for found in possible if inside.bound <= found.keys()}
             self.counts[key] = certain, whole, any(not inside.bound <= found.keys() for found in possible)
         return self.counts[key]
@@ -323,41 +338,57 @@ class Statuses:
         )
         return next(computed, atoms[0] if atoms else None)
 
-    def solve(self, parts: Parts, start: Values, certain: bool) -> Iterator[dict[str, Value]]:
+    def solve(
+        self, parts: Parts, start: Values, certain: bool, *, is_needed: bool = False,
+        stop: EvaluationStopped | None = None,
+    ) -> Iterator[dict[str, Value]]:
         """The bindings under which literals hold: for certain, or in some world. In some world an open atom may leave
-        its variables unbound, and what needs them says nothing."""
+        its variables unbound, and what needs them says nothing.
+
+        A literal does not hold where a value of it does not exist. Of a whole body (`is_needed`) that value refuses the
+        case where all other literals hold: EvaluationStopped, which is also `stop`, found on the way."""
         values = dict(start)
         while True:
             before, waiting = len(values), []
             for part in parts:
                 given = self.gives(part.literal, values)
-                if given is not None:
-                    value = self.value(given[1], values)
-                    if value is None:
-                        return
+                if given is not None and (value := self.value(given[1], values)) is not None:
                     values[given[0]] = value
-                elif not part.needs <= values.keys():
+                elif given is None and not part.needs <= values.keys():
                     waiting.append(part)
-                elif (answer := self.answer(part, values)) == NOT_MET or (certain and answer != MET):
-                    return
+                elif given is not None or (answer := self.answer(part, values)) == NOT_MET or (
+                    certain and answer != MET
+                ):
+                    why = self.why_without(part.literal, values) if is_needed else None
+                    if why is None:
+                        return
+                    if isinstance(part.literal, Atom):
+                        claim = self.claim_of(part.literal, values)
+                        if not self.status(claim.relation).possible.matching(claim):
+                            return
+                    stop = stop or why
             parts = tuple(waiting)
             if len(values) == before:
                 break
         chosen = self.next_atom(parts, values)
         if chosen is None:
+            if stop is not None:
+                raise stop
             yield values
             return
         atom = chosen.literal
         assert isinstance(atom, Atom)
         rest = tuple(part for part in parts if part is not chosen)
+        why = self.why_without(atom, values)
+        rows = self.rows_for(atom, chosen.place, values, certain=certain) if why is None or is_needed else ()
         tried = set()
-        for row, extended, later in self.rows_for(atom, chosen.place, values, certain=certain):
+        for row, extended, later in rows:
             key = tuple(v for a, v in zip(atom.arguments, row, strict=True) if not isinstance(a, Wildcard))
             if key not in tried:  # rows that differ in what `_` stands for alone say the same
                 tried.add(key)
-                yield from self.solve((*rest, *later), extended, certain)
+                yield from self.solve((*rest, *later), extended, certain, is_needed=is_needed, stop=stop or why)
         if not certain and self.status(atom.relation).is_open:
-            yield from self.solve(rest, values, False)
+            yield from self.solve(rest, values, False, is_needed=is_needed, stop=stop)
 
     def determined(self, start: Values, parts: Parts) -> dict[str, Value]:
         """The bindings that are the same in every world: `variable = expression`, and atoms that are not open and that

@@ -6,17 +6,22 @@ the pyDatalog engine is tested against.
 Every rule is compiled once. It works on a *frame*, a list with a slot for each value of the rule: a *check* asks
 something of the values there, or computes a further one; a *search* goes on for every row that it finds, its values
 written into their slots. The last step takes the head's row down in slot 0. Slot 1 counts the rows looked at.
+
+In the slot of a value that does not exist stands why (`EvaluationStopped`). It denies no literal: only where all else
+that a body says holds is the value needed, and then the evaluation stops. So the order of literals never counts. Slot 2
+has the first reason to stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
 from policy_kb import numbers
 from policy_kb.check.safety import bound_variables, outer_variables
 from policy_kb.evaluate.plain import (
+    NoValue,
     PlainProgram,
     PlainRule,
     Row,
@@ -27,7 +32,7 @@ from policy_kb.evaluate.plain import (
     lifted,
     named_wildcards,
 )
-from policy_kb.expressions import COMPARE, WholeNumber, aggregated, call, compared, limited_texts
+from policy_kb.expressions import COMPARE, EvaluationStopped, WholeNumber, aggregated, call, compared, limited_texts
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -98,7 +103,8 @@ class BottomUp:
 
     @limited_texts()
     def evaluate(self, given: Rows) -> dict[str, set[Row]]:
-        """All rows of all relations."""
+        """All rows of all relations. Raises NoValue for the first place, in the order of files, where one of the first
+        relations to be derived needs a value that does not exist."""
         derived = {rule.head.relation for rule in self._program.rules}
         tables: Tables = {}
         for name in self._program.arities:
@@ -114,8 +120,9 @@ class BottomUp:
 
     def _fixpoint(self, stratum: frozenset[str], rules: list[PlainRule], tables: Tables) -> None:
         changed: dict[str, set[Row]] = {}
+        stops: list[tuple[PlainRule, _Stop]] = []
         for rule in rules:
-            new = self._derive(rule, None, tables)
+            new = self._derive(rule, None, tables, stops)
             if new:
                 tables[rule.head.relation].add(new)
                 changed.setdefault(rule.head.relation, set()).update(new)
@@ -135,20 +142,44 @@ class BottomUp:
                 tables[_CHANGED] = _Table(rows)
                 for rule, place, source in recursive:
                     if source == relation:
-                        found.setdefault(rule.head.relation, set()).update(self._derive(rule, place, tables))
+                        found.setdefault(rule.head.relation, set()).update(self._derive(rule, place, tables, stops))
             changed = {name: rows for name, rows in found.items() if rows}
             for name, rows in changed.items():
                 tables[name].add(rows)
                 if len(tables[name].rows) > MOST_ROWS:
                     rule = next(rule for rule in rules if rule.head.relation == name)
                     raise _too_many(rule.head)
+        if stops:
+            rule, (stop, bindings) = min(stops, key=lambda one: _in_file_order(one[1]))
+            raise NoValue.of(stop, rule, bindings, {name: table.rows for name, table in tables.items()})
 
-    def _derive(self, rule: PlainRule, place: int | None, tables: Tables) -> set[Row]:
-        """The new rows of the head; the atom at `place` reads the rows that changed."""
+    def _derive(
+        self, rule: PlainRule, place: int | None, tables: Tables, stops: list[tuple[PlainRule, _Stop]]
+    ) -> set[Row]:
+        """The new rows of the head; the atom at `place` reads the rows that changed. Adds why a value is lacking."""
         key = (id(rule), place)
         if key not in self._compiled:
             self._compiled[key] = _Compiled(rule, place, self._whole_number)
-        return self._compiled[key].run(tables)
+        found, stop = self._compiled[key].run(tables)
+        if stop is not None:
+            stops.append((rule, stop))
+        return found
+
+
+_Stop = tuple[EvaluationStopped, dict[str, Value]]
+"""Why a value does not exist, and the variables around it."""
+
+
+def _in_file_order(one: _Stop) -> tuple[object, ...]:
+    stop, bindings = one
+    return stop.span.file, stop.span.line, stop.span.column, stop.message, repr(sorted(bindings.items()))
+
+
+def _first(frame: Frame, place: int, stop: EvaluationStopped, slots: Mapping[str, int]) -> None:
+    """Take down why a value is lacking, if it is the first such place of all."""
+    found = ((name, frame[slot]) for name, slot in slots.items() if not isinstance(frame[slot], EvaluationStopped))
+    one: _Stop = stop, {**dict(found), **stop.bindings}
+    frame[place] = one if frame[place] is None else min(frame[place], one, key=_in_file_order)
 
 
 def _too_many(head: tree.Atom) -> TooManyRows:
@@ -160,8 +191,10 @@ class _Compiled:
 
     def __init__(self, rule: PlainRule, place: int | None, whole_number: WholeNumber):
         self._whole_number = whole_number
-        self._template: Frame = [None, 0]
+        self._template: Frame = [None, 0, None]
         self._memories: list[int] = []
+        self._computed: list[int] = []
+        """The slots of values that may not exist."""
         whole = (*rule.body, rule.head)
         slots: dict[str, int] = {}
         if place is None:
@@ -176,8 +209,13 @@ class _Compiled:
         parts = self._parts([*first, *in_order(body, bound, whole)], slots, whole)
         head = rule.head.relation
         row = _row([self._slot(argument, slots, whole, parts) for argument in rule.head.arguments])
+        lacking = _lacking(self._computed)
 
         def take_down(frame: Frame, tables: Tables) -> None:
+            stop = lacking(frame)
+            if stop is not None:
+                _first(frame, 2, stop, slots)
+                return
             found = row(frame)
             if found not in tables[head].rows:
                 frame[0].add(found)
@@ -186,15 +224,14 @@ class _Compiled:
 
         self._first = _chain(parts, take_down)
 
-    def run(self, tables: Tables) -> set[Row]:
-        """The rows of the head that its table has not yet."""
+    def run(self, tables: Tables) -> tuple[set[Row], _Stop | None]:
+        """The rows of the head that its table has not yet; and the first reason why a row lacks a value."""
         frame = list(self._template)
         frame[0] = set()
         for memory in self._memories:
             frame[memory] = {}
         self._first(frame, tables)
-        found: set[Row] = frame[0]
-        return found
+        return frame[0], frame[2]
 
     def _new(self, value: Any = None) -> int:
         self._template.append(value)
@@ -215,7 +252,7 @@ class _Compiled:
                     self._atom(literal, slots, whole, parts)
                 case tree.Negation(atom=atom):
                     positions, values = self._bound(atom, slots, whole, parts)
-                    parts.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=False))
+                    parts.append(self._exists(atom, positions, values, wanted=False))
                 case tree.Comparison(operator=operator, left=left, right=right):
                     given = assignment(literal, slots.keys(), whole)
                     if given is not None:
@@ -223,7 +260,7 @@ class _Compiled:
                         slots[name] = self._slot(other, slots, whole, parts)
                     else:
                         one, two = (self._slot(side, slots, whole, parts) for side in (left, right))
-                        parts.append(_compared(operator, one, two, literal.span))
+                        parts.append(self._known(_compared(operator, one, two, literal.span), [one, two]))
         return parts
 
     def _atom(
@@ -239,7 +276,7 @@ class _Compiled:
                     twice.append((position, argument.name))
                 free.setdefault(argument.name, position)
         if not free:
-            parts.append(_exists(atom.relation, positions, values, len(atom.arguments), wanted=True))
+            parts.append(self._exists(atom, positions, values, wanted=True))
             return
         start = len(self._template)
         slots.update((name, self._new()) for name in free)
@@ -248,8 +285,23 @@ class _Compiled:
         for position, name in twice:
             read.append(position)
             again.append((self._new(), slots[name]))
-        parts.append(_Search(atom, positions, values, read, start))
+        parts.append(_Search(atom, positions, values, read, start, not self._exist(values)))
         parts += (_compared("=", one, two, atom.span) for one, two in again)
+
+    def _exists(self, atom: tree.Atom, positions: Positions, values: list[int], *, wanted: bool) -> Check:
+        check = _exists(atom.relation, positions, values, len(atom.arguments), wanted=wanted)
+        return self._known(check, values)
+
+    def _exist(self, slots: list[int]) -> bool:
+        """Whether all these values are sure to exist."""
+        return not set(slots) & set(self._computed)
+
+    def _known(self, check: Check, slots: list[int]) -> Check:
+        """The check; it holds where one of these values does not exist."""
+        if self._exist(slots):
+            return check
+        lacking = _lacking(slots)
+        return lambda frame, tables: lacking(frame) is not None or check(frame, tables)
 
     def _bound(
         self, atom: tree.Atom, slots: dict[str, int], whole: tuple[tree.Literal, ...],
@@ -280,10 +332,14 @@ class _Compiled:
                 result, whole_number = self._new(), self._whole_number
 
                 def compute(frame: Frame, tables: Tables) -> bool:
-                    frame[result] = call(function, [frame[value] for value in values], span, whole_number)
+                    try:
+                        frame[result] = call(function, [frame[value] for value in values], span, whole_number)
+                    except EvaluationStopped as stop:
+                        frame[result] = stop
                     return True
 
                 parts.append(compute)
+                self._computed.append(result)
                 return result
             case tree.Aggregate():
                 return self._aggregate(expression, slots, whole, parts)
@@ -299,6 +355,7 @@ class _Compiled:
         body = named_wildcards(aggregate.body)
         inside = {name: slots[name] for name in shared}
         inner_whole = (*body, *whole)
+        around, self._computed = self._computed, []
         inner = self._parts(in_order(body, shared, inner_whole), inside, inner_whole)
         found, memory, result = self._new(), self._new(), self._new()
         self._memories.append(memory)
@@ -307,19 +364,36 @@ class _Compiled:
             target = self._slot(aggregate.target, inside, inner_whole, inner)
         row = _row([inside[name] for name in sorted(bound_variables(body, shared) - shared)])
 
+        lacking, reason = _lacking(self._computed), self._new()
+        self._computed = [*around, result]
+
         def collect(frame: Frame, tables: Tables) -> None:
+            stop = lacking(frame)
+            if stop is not None:
+                _first(frame, reason, stop, inside)
+                return
             frame[found][row(frame)] = None if target is None else frame[target]
 
         first = _chain(inner, collect)
         place, whole_number = _row(outer), self._whole_number
 
+        def total(frame: Frame) -> Value | EvaluationStopped | None:
+            if frame[reason] is not None:
+                stop, bindings = frame[reason]
+                stop.bindings = bindings
+                return stop  # type: ignore[no-any-return]
+            try:
+                return aggregated(aggregate, list(frame[found].values()), whole_number)
+            except EvaluationStopped as stop:
+                return stop
+
         def compute(frame: Frame, tables: Tables) -> bool:
-            known: dict[Row, Value | None] = frame[memory]
+            known: dict[Row, Value | EvaluationStopped | None] = frame[memory]
             where = place(frame)
             if where not in known:
-                frame[found] = {}
+                frame[found], frame[reason] = {}, None
                 first(frame, tables)
-                known[where] = aggregated(aggregate, list(frame[found].values()), whole_number)
+                known[where] = total(frame)
             frame[result] = known[where]
             return frame[result] is not None  # nothing has no least or greatest value
 
@@ -329,19 +403,33 @@ class _Compiled:
 
 class _Search:
     """Goes on for each row with the values at the positions; what `read` names goes into the slots from `start` on.
-    Rows that differ only in what is not read are gone on with once."""
+    Rows that differ only in what is not read are gone on with once. Of the values some `may_lack`: any fits then."""
 
-    def __init__(self, atom: tree.Atom, positions: Positions, values: list[int], read: list[int], start: int):
-        self.atom, self.positions, self.read = atom, positions, tuple(read)
-        self.start, self.end = start, start + len(read)
+    def __init__(
+        self, atom: tree.Atom, positions: Positions, values: list[int], read: list[int], start: int, may_lack: bool
+    ):
+        self.atom, self.positions, self.values, self.read = atom, positions, values, tuple(read)
+        self.start, self.end, self.may_lack = start, start + len(read), may_lack
         self.key = itemgetter(*values) if values else lambda frame: None
+
+    def look_up(self, frame: Frame, table: _Table) -> Collection[Any]:
+        """What is read of the rows that fit."""
+        positions, key = self.positions, self.key
+        if self.may_lack:
+            pairs = zip(self.positions, self.values, strict=True)
+            there = [pair for pair in pairs if not isinstance(frame[pair[1]], EvaluationStopped)]
+            if len(there) < len(positions):
+                positions = tuple(position for position, _ in there)
+                key = itemgetter(*(slot for _, slot in there)) if there else lambda frame: None
+        return table.index(positions, self.read).get(key(frame), ())
 
     def then(self, following: Step) -> Step:
         relation, span, positions, read, key = self.atom.relation, self.atom.span, self.positions, self.read, self.key
-        start, end = self.start, self.end
+        start, end, may_lack, look_up = self.start, self.end, self.may_lack, self.look_up
 
         def found(frame: Frame, tables: Tables) -> Collection[Any]:
-            values = tables[relation].index(positions, read).get(key(frame), ())
+            table = tables[relation]
+            values = look_up(frame, table) if may_lack else table.index(positions, read).get(key(frame), ())
             frame[1] += len(values)
             if frame[1] > MOST_LOOKED_AT:
                 raise TooManyRows(span, f"rows are compared with each other more than {MOST_LOOKED_AT:,} times")
@@ -383,6 +471,19 @@ def _checked(checks: list[Check], following: Step) -> Step:
         following(frame, tables)
 
     return step
+
+
+def _lacking(slots: Iterable[int]) -> Callable[[Frame], EvaluationStopped | None]:
+    """What says why one of the values in these slots does not exist; None where all of them do."""
+    those = tuple(slots)
+
+    def lacking(frame: Frame) -> EvaluationStopped | None:
+        for slot in those:
+            if isinstance(frame[slot], EvaluationStopped):
+                return frame[slot]  # type: ignore[no-any-return]
+        return None
+
+    return lacking if those else lambda frame: None
 
 
 def _row(slots: list[int]) -> Callable[[Frame], Row]:

@@ -25,10 +25,13 @@ def evaluate_known(
         given["reading"] = kept | set(readings.items())
     known = {name: relation.arity for name, relation in program.relations.items() if not relation.is_case}
     rules = (PlainRule(rule.head, rule.body) for rule in program.rules if rule.head.relation in known)
+    plain = plain_program(rules, known)
     try:
-        found = BottomUp(plain_program(rules, known)).evaluate(given)
+        found = BottomUp(plain).evaluate(given)
     except EvaluationStopped as stopped:
-        raise stopped.in_files(program.files) from None
+        from policy_kb.evaluate.origins import facts_behind
+
+        raise stopped.in_files(program.files, facts_behind(plain, stopped)) from None
     return {name: found[name] for name in known}
 
 

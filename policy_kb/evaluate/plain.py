@@ -75,6 +75,21 @@ class Engine(Protocol):
         ...
 
 
+class NoValue(EvaluationStopped):
+    """A rule needs a value that does not exist. `bindings` are those of the rule's variables, `rows` what was given and
+    derived until then."""
+
+    rule: PlainRule
+    bindings: Mapping[str, Value]
+    rows: Rows
+
+    @classmethod
+    def of(cls, stop: EvaluationStopped, rule: PlainRule, bindings: Mapping[str, Value], rows: Rows) -> NoValue:
+        made = cls(stop.span, stop.message)
+        made.rule, made.bindings, made.rows = rule, bindings, rows
+        return made
+
+
 class TooManyRows(EvaluationStopped):
     """A relation would get more rows than are kept, or get further ones without end."""
 

@@ -35,7 +35,9 @@ def evaluate_program(program: CheckedProgram, tables: Rows) -> dict[str, set[Row
         try:
             rows.update(engine.evaluate(given))
         except EvaluationStopped as stopped:
-            raise stopped.in_files(program.files) from None
+            from policy_kb.evaluate.origins import facts_behind
+
+            raise stopped.in_files(program.files, facts_behind(part, stopped)) from None
     return rows
 
 

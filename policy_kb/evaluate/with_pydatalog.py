@@ -20,8 +20,9 @@ from pyDatalog import pyEngine
 
 from policy_kb import numbers
 from policy_kb.check.safety import bound_variables, needs, outer_variables
+from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, Row, Rows, assigned, in_order, named_wildcards
-from policy_kb.expressions import WholeNumber, aggregated, compared, limited_texts, value_of
+from policy_kb.expressions import EvaluationStopped, WholeNumber, aggregated, compared, limited_texts, value_of
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
@@ -71,6 +72,10 @@ class WithPyDatalog:
                     _add(fact)
                 variables = [pyEngine.Fresh_var() for _ in range(self._answer.arity)]
                 answers = pyEngine.Literal(self._answer, variables).ask()
+            except EvaluationStopped:
+                # A value does not exist. Whether it is needed is not known here, where a literal is evaluated as soon
+                # as it can be.
+                return BottomUp(self._program, self._known, self.whole_number).evaluate(given)
             finally:
                 for fact in asserted:
                     pyEngine.retract(fact)

@@ -96,9 +96,9 @@ HEAD = ".decl r(x: number)\n.decl s(x: number)\n.input r\n.output s\n.output t\n
 @pytest.mark.parametrize(
     ("rule", "facts", "problem"),
     [
-        ("s(1 / x) :- r(x).", "1\n0\n", "p.dl:8:3: error: division by zero [arithmetic]"),
-        ("s(1 % x) :- r(x).", "0\n", "p.dl:8:3: error: division by zero [arithmetic]"),
-        ("s(to_number(cat(\"a\", to_string(x)))) :- r(x).", "1\n", "error: `a1` is not a number [arithmetic]"),
+        ("s(1 / x) :- r(x).", "1\n0\n", "p.dl:8:3: error: division by zero: `1 / 0`, from `r(0)` [arithmetic]"),
+        ("s(1 % x) :- r(x).", "0\n", "p.dl:8:3: error: division by zero: `1 % 0`, from `r(0)` [arithmetic]"),
+        ("s(to_number(cat(\"a\", to_string(x)))) :- r(x).", "1\n", "`a1` is not a number, from `r(1)` [arithmetic]"),
         ("s(x) :- r(x).", None, "r.facts:1:1: error: no such file [unreadable]"),
         ("s(x) :- r(x).", "one\n", "error: `x` is a whole number; the table says `one` [bad-table]"),
         ("s(x) :- r(x).", "1\t2\n", "error: 2 columns where `r` has 1 [bad-table]"),
