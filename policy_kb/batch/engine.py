@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -28,13 +28,12 @@ from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.policies import Policies, Policy
-from policy_kb.record import record
 from policy_kb.source import Span, real_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from policy_kb.batch.results import Written
+    from policy_kb.batch.summary import Summary
     from policy_kb.batch.tables import Batch, Problem
 
 PART = 10_000_000
@@ -64,20 +63,6 @@ _q = _dialect.quoted
 _PARTS = "part_of_cases"
 _NUMBER = "0"
 """The column with the number of a part, which no attribute has the name of."""
-
-
-@record
-class Outcome:
-    """What a batch came to. `cases` were read, `decided` of them written and `rejected` put aside; of `unnamed` rows
-    nobody can say which case they belong to. `not_stated` says of the relations with a table in how many of the cases
-    decided they are unknown for having no row there."""
-
-    cases: int
-    decided: int
-    rejected: int
-    unnamed: int
-    written: Written
-    not_stated: Mapping[str, int]
 
 
 def open_batch(
@@ -113,17 +98,17 @@ def open_batch(
 def decide_batch(
     policies: Sequence[Policy], path: Path, readings: Mapping[str, str], output: Path, folder: Path, *,
     complete: Complete = AS_STATED, rejects: Path | None = None, progress: Progress | None = None,
-) -> tuple[Outcome, DuckDBPyConnection]:
+) -> tuple[Summary, int]:
     """Read the input, decide all cases and write the result; with `rejects`, put those aside that cannot be decided,
-    and write there what is wrong with them. The outcome, and the database that has read the input; `folder` is empty,
-    and for what it does not hold in memory.
+    and write there what is wrong with them. The summary, and of how many rows nobody can say which case they belong to.
+    `folder` is empty, and for what the database does not hold in memory.
 
-    Raises CaseRefused.
+    Raises CaseRefused; then no file has been written.
     """
-    def decided(leave_names: bool) -> tuple[Outcome, DuckDBPyConnection]:
+    def decided(leave_names: bool) -> tuple[Summary, int]:
         batch = open_batch(policies, path, complete, progress, folder, leave_names)
-        with batch.files.unchanged():
-            return Run(policies, batch, path, readings, folder).decide(output, rejects, progress), batch.connection
+        with batch.connection, batch.files.unchanged():
+            return Run(policies, batch, path, readings, folder).decide(output, rejects, progress)
 
     try:
         return decided(leave_names=True)
@@ -370,17 +355,13 @@ class Run:
         found = (Problem(table, row, case, reason, None, places.get(table)) for case, table, row, reason in more)
         return [*self.batch.problems, *found][:MOST_PROBLEMS]
 
-    def write_rejects(self, path: Path) -> int:
-        """Write every problem of the cases put aside, as CSV or Parquet; the number of problems."""
-        from policy_kb.batch.results import copy, whole_files
-
+    @property
+    def all_problems(self) -> str:
+        """The query for every problem of the cases put aside."""
         tables = ["SELECT * FROM main.batch_refused"]
         if self.batch.rejected or self.batch.unnamed:
             tables.insert(0, 'SELECT "case", "table", "row", "reason" FROM main.batch_rejected')
-        with whole_files([path]) as [unfinished]:
-            form = "parquet" if path.suffix.lower() == ".parquet" else "csv"
-            return copy(self.connection, f"SELECT * FROM ({' UNION ALL '.join(tables)}) AS found ORDER BY ALL",
-                        unfinished, form)
+        return f"SELECT * FROM ({' UNION ALL '.join(tables)}) AS found ORDER BY ALL"
 
     # decisions
 
@@ -398,9 +379,10 @@ class Run:
             register(self.connection, self.queries[key].script.text)
         return self.queries[key]
 
-    def decide(self, output: Path, rejects: Path | None, progress: Progress | None) -> Outcome:
+    def decide(self, output: Path, rejects: Path | None, progress: Progress | None) -> tuple[Summary, int]:
         """As `decide_batch`."""
-        from policy_kb.batch.results import write_results
+        from policy_kb.batch.results import writing_results
+        from policy_kb.batch.summary import summarise
 
         self.refuse_uncovered()
         if self.refused():
@@ -410,18 +392,24 @@ class Run:
         criteria = list(dict.fromkeys(name for query in queries for name in query.criteria.values()))
         parts = self.parts_of(max((query.script.width for query in queries), default=0))
         places = {name: place for place, name in enumerate(criteria)}
-        selects = self.selects(queries, places, parts, rejects is None, progress)
-        is_one = parts == 1 and len(queries) == 1
-        written = write_results(self.connection, list(selects) if is_one else selects, output, criteria, self.add_up)
-        if rejects is not None:
-            self.write_rejects(rejects)
-        not_stated = count_not_stated(self.rows, self.batch.unstated, self.batch.shape, written.cases,
-                                      f"SELECT {_q(CASE)} FROM main.batch_refused", VALUES)
-        return Outcome(self.batch.cases, written.cases, self.rejected(), self.batch.unnamed, written, not_stated)
+        selects: Iterable[str] = self.selects(queries, places, parts, rejects is None, progress)
+        if parts == 1 and len(queries) == 1:
+            selects = list(selects)
+        aside = None if rejects is None else (rejects, self.all_problems)
+        with writing_results(self.connection, selects, output, criteria, aside) as written:
+            self.batch.files.check()
+            add_up(written.cases, self.batch.cases - self.rejected(), self.path)
+            programs = {policy.number: policy.program for policy in self.policies}
+            summary = summarise(
+                self.connection, written, programs, rejected=None if rejects is None else self.rejected(),
+                not_stated=self.not_stated(written.cases),
+            )
+        return summary, self.batch.unnamed
 
-    def add_up(self, decided: int) -> None:
-        self.batch.files.check()
-        add_up(decided, self.batch.cases - self.rejected(), self.path)
+    def not_stated(self, decided: int) -> Mapping[str, int]:
+        """As of a `Summary`."""
+        refused = f"SELECT {_q(CASE)} FROM main.batch_refused"
+        return count_not_stated(self.rows, self.batch.unstated, self.batch.shape, decided, refused, VALUES)
 
     def parts_of(self, width: int) -> int:
         """The number of parts in which cases of so many flags are decided."""

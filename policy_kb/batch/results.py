@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from policy_kb.batch.script import criterion_column
 from policy_kb.batch.sources import MAKE_ROOM, NO_ROOM
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.record import record
-from policy_kb.source import Span
+from policy_kb.source import Span, real_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -77,27 +77,32 @@ def check_output(path: Path, inputs: Collection[Path] = ()) -> None:
     """Refuse, before anything is computed, an output that could not be written.
 
     That is: another ending than Parquet, CSV and NDJSON have; a folder that is missing or closed to writing; a folder,
-    a pipe or a device; one of the `inputs`, or a file directly in a folder that is one.
+    a pipe or a device; one of the `inputs`, or a file in a folder of tables that is one.
     """
-
     _ending(path)
     outputs.check_place(path)
     outputs.refuse_input(path, inputs)
+    folder = real_path(path.parent)
     for given in inputs:
-        if given.is_dir() and path.parent.samefile(given):
+        whole = real_path(given)
+        if whole.is_dir() and (folder == whole or (folder.parent == whole and _ending_of(folder) is not None)):
             message = "the folder is the input; the result would be read as one of its tables"
             raise outputs.refused(path, message, "write the result to another folder")
 
 
 def _ending(path: Path) -> str:
     """`parquet`, `csv` or `ndjson`; refused where the ending is none of theirs."""
-    form = ENDINGS.get(path.suffix.lower())
+    form = _ending_of(path)
     if form is None:
         message = f"the ending {quoted(path.suffix)} says no format" if path.suffix else "the name has no ending"
         hint = did_you_mean(path.suffix, ENDINGS) if path.suffix else None
         hint = hint or f"the ending says the format: {listed(ENDINGS)}"
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), message, hint)])
     return form
+
+
+def _ending_of(path: Path) -> str | None:
+    return ENDINGS.get(path.suffix.lower())
 
 
 @contextmanager
@@ -146,50 +151,52 @@ def _reason(problem: Exception) -> str:
 
 @record
 class Written:
-    """A finished output. `table` is SQL that reads it while the connection is open, with the columns of `columns_of`;
-    `cases` is the number of its rows."""
+    """An output. `table` is SQL that reads it, with the columns of `columns_of`; `cases` is the number of its rows."""
 
-    path: Path
     table: str
     cases: int
     criteria: Criteria
 
 
-def write_results(
+@contextmanager
+def writing_results(
     connection: DuckDBPyConnection, selects: Iterable[str], path: Path, criteria: Criteria,
-    add_up: Callable[[int], None] = lambda cases: None,
-) -> Written:
+    aside: tuple[Path, str] | None = None,
+) -> Iterator[Written]:
     """Write the rows of all SELECTs, with the columns of `columns_of`, to one file: Parquet, CSV or NDJSON by its
-    ending.
+    ending. The file appears at the end of the `with`, or not at all; until then it can be read as `Written` says.
 
     Each SELECT is run to its end before the next one is asked for, so that it may rest on tables that go away then; it
     may leave criteria out that its cases do not have. A list or tuple of one SELECT is written to Parquet without being
     held. Everything else stands in a temporary table first, which the database moves to its disk where memory is short.
-    `add_up` is told how many rows were written before the file appears, and may raise.
+    `aside` is a second file and its SELECT, which is run when all others are done; both files appear, or none.
 
-    Raises CaseRefused where the file cannot be written; then nothing is left of it, and what stood there before stands.
+    Raises CaseRefused where a file cannot be written; then nothing is left of it, and what stood there before stands.
     """
     form, columns = _ending(path), columns_of(criteria)
     connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
-    if form == "parquet" and isinstance(selects, (list, tuple)) and len(selects) == 1:
-        with whole_files([path]) as [unfinished]:
-            select = _typed(connection, selects[0], criteria)
-            cases = copy(connection, select, unfinished, form, column_names(criteria))
-            add_up(cases)
-        return Written(path, f"{parquet(path)} AS written({', '.join(map(name, columns))})", cases, criteria)
     try:
-        with whole_files([path]) as [unfinished]:
-            declared = ", ".join(f"{name(column)} {kind}" for column, kind in columns.items())
-            connection.execute(f"CREATE TEMP TABLE {_STAGED} ({declared})")
-            for select in selects:
-                connection.execute(f"INSERT INTO {_STAGED} {_typed(connection, select, criteria)}")
-            names = [] if form == "ndjson" else column_names(criteria)
-            cases = copy(connection, _FORMS[form](_STAGED, criteria), unfinished, form, names)
-            add_up(cases)
-    except BaseException:
+        with whole_files([path, *([aside[0]] if aside else [])]) as [unfinished, *second]:
+            if form == "parquet" and isinstance(selects, (list, tuple)) and len(selects) == 1:
+                table = f"{parquet(unfinished)} AS written({', '.join(map(name, columns))})"
+                query = _typed(connection, selects[0], criteria)
+            else:
+                table, query = _STAGED, _FORMS[form](_STAGED, criteria)
+                _stage(connection, selects, criteria)
+            cases = copy(connection, query, unfinished, form, [] if form == "ndjson" else column_names(criteria))
+            if aside:
+                copy(connection, aside[1], second[0], _ending(aside[0]))
+            yield Written(table, cases, criteria)
+    finally:
         connection.execute(f"DROP TABLE IF EXISTS {_STAGED}")
-        raise
-    return Written(path, _STAGED, cases, criteria)
+
+
+def _stage(connection: DuckDBPyConnection, selects: Iterable[str], criteria: Criteria) -> None:
+    """Hold the rows of all SELECTs."""
+    declared = ", ".join(f"{name(column)} {kind}" for column, kind in columns_of(criteria).items())
+    connection.execute(f"CREATE TEMP TABLE {_STAGED} ({declared})")
+    for select in selects:
+        connection.execute(f"INSERT INTO {_STAGED} {_typed(connection, select, criteria)}")
 
 
 _OPTIONS = {

@@ -89,7 +89,6 @@ def _with_duckdb(
     needs_duckdb()
     from policy_kb.batch.engine import decide_batch, policies_of
     from policy_kb.batch.results import check_output
-    from policy_kb.batch.summary import summarise
     from policy_kb.outputs import refused, temporary_folder
     from policy_kb.policies import Policies
     from policy_kb.source import real_path
@@ -101,15 +100,9 @@ def _with_duckdb(
         if real_path(aside) == real_path(target):
             raise refused(aside, "the decisions are written to the same file", "give a file of its own")
     policies = policies_of(Policies(policy))
-    programs = {one.number: one.program for one in policies}
     with temporary_folder() as folder:
-        outcome, connection = decide_batch(policies, path, readings, target, folder,
-                                           complete=complete, rejects=aside, progress=progress)
-        with connection:
-            rejected = outcome.rejected if aside is not None else None
-            summary = summarise(connection, outcome.written, programs, rejected=rejected,
-                                not_stated=outcome.not_stated)
-    return summary, outcome.unnamed
+        return decide_batch(policies, path, readings, target, folder, complete=complete, rejects=aside,
+                            progress=progress)
 
 
 def _with_spark(

@@ -33,6 +33,8 @@ COLUMNS = {
     "prior_approval": ("case", "payer"),
     "line_of_business": ("case", "line"),
     "doses_requested": ("case", "doses"),
+    "_stated": ("case", "relation"),
+    "_incomplete": ("case", "relation"),
 }
 
 

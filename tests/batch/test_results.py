@@ -21,13 +21,14 @@ import policy_kb  # noqa: E402
 from policy_kb.batch.results import (  # noqa: E402
     ANSWERS,
     DECISIONS,
+    Written,
     check_output,
     column_names,
     columns_of,
     literal,
     name,
     read_results,
-    write_results,
+    writing_results,
 )
 from policy_kb.batch.summary import MOST, summarise, summary_dict, summary_lines  # noqa: E402
 from policy_kb.diagnostics import CaseRefused  # noqa: E402
@@ -103,6 +104,11 @@ def select_of(rows: list[Row]) -> str:
     if not rows:
         return f"SELECT {', '.join(f'NULL::{kind} AS {name(column)}' for column, kind in columns.items())} WHERE false"
     return f"SELECT {typed} FROM (VALUES {values}) AS result({names})"
+
+
+def write_results(connection, selects, path: Path, criteria) -> Written:
+    with writing_results(connection, selects, path, criteria) as written:
+        return written
 
 
 def write(path: Path, *parts: list[Row]) -> Path:
@@ -244,6 +250,28 @@ def test_several_parts_give_the_file_of_one(tmp_path_factory, file, rows, cut):
     assert read_back(whole) == read_back(parts)
 
 
+def test_a_second_file_appears_with_the_first_or_neither(tmp_path):
+    """Also where the second turns out not to fit, or what follows fails."""
+    for file in NAMES:
+        write(tmp_path / file, [row("old")])
+        (tmp_path / "aside.csv").write_text("old")
+        with duckdb.connect() as connection:
+            for select, failure in (("SELECT error('no room')", duckdb.InvalidInputException), ("SELECT 1", KeyError)):
+                with pytest.raises(failure), writing_results(
+                    connection, [select_of([row("new")])], tmp_path / file, PAIRS, (tmp_path / "aside.csv", select)
+                ):
+                    raise KeyError
+        assert [one["case"] for one in read_back(tmp_path / file)] == ["old"]
+        assert (tmp_path / "aside.csv").read_text() == "old"
+        aside = tmp_path / "aside.csv", "SELECT 1 AS one"
+        with duckdb.connect() as connection, writing_results(
+            connection, [select_of([row("new")])], tmp_path / file, PAIRS, aside
+        ) as written:
+            assert connection.execute(f"SELECT \"case\" FROM {written.table}").fetchall() == [("new",)]
+        assert [one["case"] for one in read_back(tmp_path / file)] == ["new"]
+        assert (tmp_path / "aside.csv").read_text() == "one\n1\n"
+
+
 def test_each_part_is_run_before_the_next_is_asked_for(tmp_path):
     with duckdb.connect() as connection:
 
@@ -300,7 +328,7 @@ _RUN = """
 import sys, threading, os, signal, resource
 from pathlib import Path
 import duckdb
-from policy_kb.batch.results import write_results
+from policy_kb.batch.results import writing_results
 from policy_kb.diagnostics import CaseRefused
 # Who is started in the background inherits that an interrupt is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -321,7 +349,8 @@ else:
     threading.Thread(target=when_begun, daemon=True).start()
 try:
     connection = duckdb.connect(config={"threads": 1, "preserve_insertion_order": False})
-    write_results(connection, [select], path, criteria)
+    with writing_results(connection, [select], path, criteria):
+        pass
 except CaseRefused as refused:
     print(refused)
 except KeyboardInterrupt:
@@ -383,6 +412,9 @@ def test_an_output_that_cannot_be_written_is_refused_early(tmp_path):
         if os.geteuid() != 0:
             given_folder.chmod(0o500)
             assert "closed to writing" in problem(check_output, given_folder / "a.csv")
+    parts = given_folder / "relapse.parquet"
+    parts.mkdir()
+    assert "the folder is the input" in refused(parts / "part-9.parquet")
     check_output(tmp_path / "a.csv", (given_file, given_folder))
     assert not (tmp_path / "a.csv").exists()
 
@@ -439,8 +471,8 @@ PROGRAMS = {"09-J2000-27": policy_kb.load_policy("09-J2000-27").program}
 
 
 def summary_of(path: Path, rows: list[Row], **given: int):
-    with duckdb.connect() as connection:
-        return summarise(connection, write_results(connection, [select_of(rows)], path, PAIRS), PROGRAMS, **given)
+    with duckdb.connect() as connection, writing_results(connection, [select_of(rows)], path, PAIRS) as written:
+        return summarise(connection, written, PROGRAMS, **given)
 
 
 @pytest.mark.parametrize("file", NAMES)

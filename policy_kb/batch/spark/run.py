@@ -216,7 +216,7 @@ class _Work:
         rows = session.read.option("__globPaths__", "false").parquet(location)
         rows.toDF(*columns_of(criteria)).createOrReplaceTempView(table)
         [(cases,)] = session.sql(f"SELECT count(*) FROM {table}").collect()
-        written = Written(Path(unfinished.path), table, cases, criteria)
+        written = Written(table, cases, criteria)
         return (lambda query: [tuple(row) for row in session.sql(query).collect()]), written
 
     def not_stated(self, decided: int) -> Mapping[str, int]:
