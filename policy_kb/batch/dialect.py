@@ -219,6 +219,10 @@ class DuckDB:
             case "@year", [day]:
                 year = f"CAST(year({self.as_date(day)}) AS {self.whole_type})"
                 return f"CASE WHEN {self.in_calendar(day)} THEN {year} END"
+            case "@written", [day]:
+                return (f"CASE WHEN {day} = {dates.ONGOING} THEN {self.text(dates.format_date(dates.ONGOING))} "
+                        f"WHEN {self.in_calendar(day)} THEN CAST({self.as_date(day)} AS {self.text_type}) "
+                        f"ELSE CAST({day} AS {self.text_type}) END")
             case "@months_after", [day, months]:
                 return self.months(day, months)
             case "@months_before", [day, months]:

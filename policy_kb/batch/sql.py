@@ -67,7 +67,8 @@ LONGEST_EXPRESSION = 1_000_000
 
 _KINDS = {
     "cat": SYMBOL, "substr": SYMBOL, "to_string": SYMBOL, "strlen": NUMBER, "to_number": NUMBER, "@date": NUMBER,
-    "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER, "%": NUMBER, NUMBER_OF: NUMBER,
+    "@written": SYMBOL, "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER,
+    "%": NUMBER, NUMBER_OF: NUMBER,
 }
 
 _NOT_A_COLUMN = re.compile(r"\(NOT ([\"`]\w+[\"`])\)", re.ASCII)

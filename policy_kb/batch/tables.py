@@ -673,7 +673,9 @@ class _Reader:
                 stated = Span(self.tables[name].source.place, 1)
             if stated is not None:
                 entries.append(Entry(name, stated, self.node(relation, found, stated)))
-        return Document(MappingNode(tuple(entries), whole), str(self.path))
+        said = {entry.key for entry in entries}
+        unstated = tuple(name for name in self.inputs if name in self.tables and name not in said)
+        return Document(MappingNode(tuple(entries), whole), str(self.path), unstated=unstated)
 
     def node(self, relation: Relation, found: Sequence[_Said], stated: Span) -> Node:
         """The rows of a relation, which it is stated at a place that there are no others of."""

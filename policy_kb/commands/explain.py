@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from policy_kb.batch.shape import Complete
     from policy_kb.load.documents import Document
     from policy_kb.policies import Policies
+    from policy_kb.report.determination import Determination
 
 STANDARD_OUTPUT = Path("-")
 
@@ -108,6 +109,8 @@ def command(
         click.echo("\n".join(explained(determination, width(), criterion, why_not, changes, styled())))
     elif html != STANDARD_OUTPUT:
         click.echo(f"{determination.case}: {determination.decision}: {escaped(str(html), LONGEST_NAME)}")
+    if not with_json:
+        _tell_unstated(document, determination)
     context.exit(EXIT_CODES[determination.decision])
 
 
@@ -129,6 +132,20 @@ def _write_page(html: Path, page: str) -> None:
         click.echo(page, nl=False)
     else:
         write_text(html, page)
+
+
+def _tell_unstated(document: Document, determination: Determination) -> None:
+    """Say on standard error which relations are open only because the case has no row in their tables."""
+    from policy_kb.diagnostics import Diagnostic, Kind, listed
+    from policy_kb.load.cases import NOT_STATED
+    from policy_kb.source import Span
+
+    open_ones = {one.relation for one in determination.missing if one.why == NOT_STATED}
+    if unstated := [name for name in document.unstated if name in open_ones]:
+        message = f"the case has no row in {listed(unstated, 'and')}: that is unknown, not none"
+        hint = "if these tables are complete, give `--stated all` (version 0.1 took them so)"
+        note = Diagnostic(Kind.MISSING_RELATION, Span(document.source, 1), message, hint, is_warning=True)
+        click.echo(str(note), err=True)
 
 
 def _from_batch(policies: Policies, source: Path, name: str, complete: Complete) -> Document:

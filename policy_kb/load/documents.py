@@ -53,7 +53,8 @@ class Document:
     """One document of a file (or of Python data).
 
     `case` is the mapping with the case's relations; of a `scenario` (a mapping with the keys `description`, `case`,
-    `expect`, and perhaps `readings`) the one below its `case`. `problems` is what is wrong with the text itself: with
+    `expect`, and perhaps `readings`) the one below its `case`. `unstated` are relations that it leaves out because the
+    case has no row in their tables. `problems` is what is wrong with the text itself: with
     any of them the case is refused, together with what else is found in it. A document that cannot be read at all has
     problems and an empty case.
     """
@@ -63,6 +64,7 @@ class Document:
     scenario: Mapping | None = None
     problems: tuple[Diagnostic, ...] = ()
     text: DocumentText | None = field(default=None, compare=False, repr=False)
+    unstated: tuple[str, ...] = ()
 
     def line_text(self, line: int) -> str | None:
         """A line of the file, for the excerpt of a message; None where there is no text."""
