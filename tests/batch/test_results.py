@@ -456,9 +456,9 @@ def test_criteria_may_be_called_anything(tmp_path, file, numbers):
     answers = ", ".join(f"'{answer}' AS criterion_{place + 1}" for place, answer in enumerate(ANSWERS))
     with duckdb.connect() as connection:
         select = f"SELECT {fixed}, {answers}, [] AS missing, [] AS notices"
-        written = write_results(connection, [select], tmp_path / file, pairs)
         columns = "criterion_1, criterion_2, criterion_3"
-        assert connection.execute(f"SELECT {columns} FROM {written.table}").fetchall() == [ANSWERS]
+        with writing_results(connection, [select], tmp_path / file, pairs) as written:
+            assert connection.execute(f"SELECT {columns} FROM {written.table}").fetchall() == [ANSWERS]
     (found,) = read_back(tmp_path / file)
     assert [(key, value) for key, value in found.items() if " " in key] == [
         (" ".join(pair), answer) for pair, answer in zip(pairs, ANSWERS, strict=True)]
