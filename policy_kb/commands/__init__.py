@@ -24,6 +24,9 @@ INTERRUPTED = 130
 
 EXIT_CODES = {"met": 0, "not met": 4, "needs information": 5, "not applicable": 6}
 
+TOO_DEEP = Diagnostic(Kind.TOO_MANY_ROWS, NOWHERE, "the rules rest on each other too deeply to be explained",
+                      "let fewer relations stand one upon the other: about 900 can")
+
 _JSON = "policy_kb.commands.json"
 """Whether the command line asks for JSON: known before it is understood, so that what is wrong with it is said so."""
 
@@ -79,9 +82,7 @@ class _Commands(click.Group):
         except click.ClickException as wrong:
             context.exit(show_usage(wrong, context.meta[_JSON]))
         except RecursionError:
-            message, hint = ("the rules rest on each other too deeply to be explained",
-                             "let fewer relations stand one upon the other: about 900 can")
-            show_diagnostics([Diagnostic(Kind.TOO_MANY_ROWS, NOWHERE, message, hint)], context.meta[_JSON])
+            show_diagnostics([TOO_DEEP], context.meta[_JSON])
             context.exit(RULES_REFUSED)
         except BrokenPipeError:  # what is left to say has no reader
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

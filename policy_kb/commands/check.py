@@ -52,7 +52,8 @@ def command(context: click.Context, paths: tuple[Path, ...], with_json: bool) ->
         else:
             found += rules.program.warnings
             program = rules.program
-            summaries.append(f"{display_name(entry)}: {len(program.relations)} relations, {len(program.rules)} rules, "
+            name = display_name(entry if paths else entry.name)
+            summaries.append(f"{name}: {len(program.relations)} relations, {len(program.rules)} rules, "
                              f"{len(program.facts)} facts")
     problems = list(dict.fromkeys(found))
     errors = sum(not problem.is_warning for problem in problems)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from policy_kb.commands import EXIT_CODES, INPUT_REFUSED, show_diagnostics
+from policy_kb.commands import EXIT_CODES, INPUT_REFUSED, TOO_DEEP, show_diagnostics
 from policy_kb.commands._options import (
     PATH,
     as_json,
@@ -25,8 +26,9 @@ from policy_kb.commands._options import (
 from policy_kb.commands._progress import counted
 
 if TYPE_CHECKING:
-    from policy_kb.diagnostics import CaseRefused
+    from policy_kb.diagnostics import CaseRefused, Diagnostic
     from policy_kb.load.documents import Document
+    from policy_kb.policies import Policy
     from policy_kb.report.determination import Determination
 
 Changes = list[tuple[str, str, str]]
@@ -70,6 +72,7 @@ def command(
     from policy_kb.diagnostics import CaseRefused
     from policy_kb.load.documents import STANDARD_INPUT, format_of
     from policy_kb.policies import COMPILED, Policies, of_case
+    from policy_kb.report.as_json import changes_as_list
 
     if log is not None and no_explanation:
         raise click.UsageError("a log keeps the explanation: leave out --no-explanation, or --record")
@@ -80,7 +83,7 @@ def command(
     is_explained = log is not None or (with_json and not no_explanation)
     recorded: list[tuple[int, str]] = []
     if log is not None:
-        context.call_on_close(lambda: _say_recorded(log, recorded))
+        context.call_on_close(lambda: _say_recorded(log, recorded, with_json))
     codes: set[int] = set()
     for document in counted(_documents(cases, form), "decided"):
         try:
@@ -88,20 +91,22 @@ def command(
                 raise document
             with of_case(document):
                 found = policies.for_document(document)
-                determination = found.determine(document, reading, with_explanation=is_explained)
+                determination, whole = _decided(found, document, reading, is_explained, with_json)
                 changes = found.sensitivity(document, reading, determination.decision) if with_sensitivity else None
         except CaseRefused as refused:
             codes.add(INPUT_REFUSED)
             show_diagnostics(refused.diagnostics, with_json)
             continue
         codes.add(EXIT_CODES[determination.decision])
+        if changes is not None:
+            whole["sensitivity"] = changes_as_list(changes)
         if log is not None:
             from policy_kb.audit.log import append
 
-            entry = append(log, _as_dict(determination, changes), reading)
+            entry = append(log, whole, reading)
             recorded.append((entry["entry"], entry["hash"]))
         if with_json:
-            print_json(_as_dict(determination, changes), indent=None)
+            print_json(whole, indent=None)
         elif is_single:
             from policy_kb.report.summary import in_short
 
@@ -137,10 +142,27 @@ def _documents(cases: Iterable[Path], form: str | None) -> Iterator[Document | C
             yield refused
 
 
-def _as_dict(determination: Determination, changes: Changes | None) -> dict[str, object]:
-    from policy_kb.report.as_json import changes_as_list
+def _decided(
+    policy: Policy, document: Document, readings: Mapping[str, str], is_explained: bool, with_json: bool
+) -> tuple[Determination, dict[str, object]]:
+    """The determination of a case, and the same as JSON. An explanation that is too large to be made is left out, with
+    a warning: it does not keep from the decision."""
+    from policy_kb.diagnostics import Refused
 
-    return determination.to_dict() | ({} if changes is None else {"sensitivity": changes_as_list(changes)})
+    left_out: list[Diagnostic] = []
+    if is_explained:
+        try:
+            determination = policy.determine(document, readings)
+            return determination, determination.to_dict()
+        except Refused as refused:
+            left_out = refused.diagnostics
+        except RecursionError:
+            left_out = [TOO_DEEP]
+    determination = policy.determine(document, readings, with_explanation=False)
+    if left_out:
+        why = "the explanation is left out: "
+        show_diagnostics([replace(one, is_warning=True, message=why + one.message) for one in left_out], with_json)
+    return determination, determination.to_dict()
 
 
 def _line(determination: Determination, changes: Changes | None) -> str:
@@ -149,9 +171,14 @@ def _line(determination: Determination, changes: Changes | None) -> str:
     return f"{text} (would change: {changed})" if changed else text
 
 
-def _say_recorded(log: Path, recorded: list[tuple[int, str]]) -> None:
+def _say_recorded(log: Path, recorded: list[tuple[int, str]], with_json: bool) -> None:
     """What was recorded, on standard error: also where a later case could not be."""
-    if recorded:
-        last, head = recorded[-1]
+    if not recorded:
+        return
+    last, head = recorded[-1]
+    if with_json:
+        said = {"log": str(log), "entries": len(recorded), "last": last, "head": head}
+        print_json({"recorded": said}, indent=None, err=True)
+    else:
         which = f"entry {last}" if len(recorded) == 1 else f"{len(recorded)} entries, the last is entry {last}"
         click.echo(f"recorded: {which} of {log}, head {head}", err=True)

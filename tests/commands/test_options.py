@@ -167,6 +167,17 @@ def test_options_refuse_no_more_than_the_command_without_them(tmp_path_factory, 
     assert call("decide", case, *options).exit_code == call("decide", case).exit_code
 
 
+def test_an_explanation_that_is_too_large_does_not_keep_from_the_decision(monkeypatch, tmp_path):
+    monkeypatch.setattr("policy_kb.explain.why.MOST_PARTS", 3)
+    assert call("explain", NO).exit_code == 1
+    result = call("decide", NO, "--json", "--record", tmp_path / "log")
+    assert result.exit_code == 4
+    assert "explanation" not in json.loads(result.stdout)
+    warning, said = result.stderr.splitlines()
+    assert [problem["severity"] for problem in json.loads(warning)] == ["warning"]
+    assert json.loads(said)["recorded"]["entries"] == 1
+
+
 def test_a_reading_under_which_the_case_would_be_refused_is_told(tmp_path):
     """The calendar year before 1900 has no first day."""
     case = tmp_path / "case.yaml"
