@@ -173,6 +173,8 @@ def _line(determination: Determination, changes: Changes | None) -> str:
 
 def _say_recorded(log: Path, recorded: list[tuple[int, str]], with_json: bool) -> None:
     """What was recorded, on standard error: also where a later case could not be."""
+    from policy_kb.source import display_name
+
     if not recorded:
         return
     last, head = recorded[-1]
@@ -181,4 +183,4 @@ def _say_recorded(log: Path, recorded: list[tuple[int, str]], with_json: bool) -
         print_json({"recorded": said}, indent=None, err=True)
     else:
         which = f"entry {last}" if len(recorded) == 1 else f"{len(recorded)} entries, the last is entry {last}"
-        click.echo(f"recorded: {which} of {log}, head {head}", err=True)
+        click.echo(f"recorded: {which} of {display_name(log)}, head {head}", err=True)

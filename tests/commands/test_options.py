@@ -188,6 +188,8 @@ def test_a_reading_under_which_the_case_would_be_refused_is_told(tmp_path):
     assert "with previous_year = calendar_year the case would be refused" in told.stdout
     determination = call("decide", case, "--sensitivity", "--json").stdout
     jsonschema.validate(json.loads(determination), determination_schema())
+    (tmp_path / "d.json").write_text(determination)
+    assert call("audit", tmp_path / "d.json").stdout.startswith("sound")
 
 
 # a criterion as it is named
