@@ -183,20 +183,26 @@ def _with_known_types(
     )
 
 
+def declared_in(functor: str) -> str:
+    """The file of the vocabulary that declares a functor."""
+    return f"vocabulary/{'numbers' if 'float' in FUNCTORS[functor][0] else 'dates'}.dl"
+
+
 def _collect_functor(item: tree.FunctorDeclaration, found: Declarations, report: Report) -> None:
     if item.name not in FUNCTORS:
         report(Kind.UNKNOWN_FUNCTOR, item.span, f"there is no functor `@{item.name}`",
-               did_you_mean(f"@{item.name}", _FUNCTOR_NAMES) or "the functors are those of `vocabulary/dates.dl`")
+               did_you_mean(f"@{item.name}", _FUNCTOR_NAMES)
+               or "the functors are those of `vocabulary/dates.dl` and `vocabulary/numbers.dl`")
     elif item.name in found.functors:
         report(Kind.DECLARED_TWICE, item.span, f"the functor `@{item.name}` is declared twice", "leave one out")
     elif (item.parameters, item.result) != FUNCTORS[item.name]:
         parameters, result = FUNCTORS[item.name]
         report(Kind.FIXED_NAME, item.span, f"`@{item.name}` takes ({', '.join(parameters)}) and gives a {result}",
-               "include `vocabulary/dates.dl` instead of declaring it")
+               f"include `{declared_in(item.name)}` instead of declaring it")
     else:
         for type_ in (*item.parameters, item.result):
             if type_ not in found.types:
-                report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{type_}`", "include `vocabulary/dates.dl`")
+                report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{type_}`", f"include `{declared_in(item.name)}`")
                 found.types[type_] = "number"  # reported once
         found.functors[item.name] = item
 
@@ -298,7 +304,7 @@ def _check_call(call: tree.Call, found: Declarations, report: Report) -> None:
     if call.function.startswith("@"):
         name = call.function[1:]
         if name not in found.functors:
-            hint = "include `vocabulary/dates.dl`" if name in FUNCTORS else did_you_mean(f"@{name}", _FUNCTOR_NAMES)
+            hint = f"include `{declared_in(name)}`" if name in FUNCTORS else did_you_mean(f"@{name}", _FUNCTOR_NAMES)
             report(Kind.UNKNOWN_FUNCTOR, call.span, f"the functor `@{name}` is not declared",
                    hint or f"the functors are {listed(_FUNCTOR_NAMES, 'and')}")
         elif number != len(FUNCTORS[name][0]):

@@ -97,12 +97,9 @@ class _RuleTypes:
                 if known is None or self.found.is_below(attribute.type, known):
                     self.types[argument.name] = attribute.type
                 elif not self.found.is_below(known, attribute.type):
-                    kinds = {self.found.kind(known), self.found.kind(attribute.type)}
                     self.report(Kind.TYPE_MISMATCH, argument.span,
                                 f"`{argument}` is {_a(known)}; `{attribute.name}` of `{atom.relation}` is "
-                                f"{_a(attribute.type)}",
-                                f"write another variable here, and compare it: `{argument} = other`"
-                                if kinds == {"number", "float"} else "use a variable of that type")
+                                f"{_a(attribute.type)}", self.other_type(argument, known, attribute.type, False))
 
     def spread(self, body: tuple[tree.Literal, ...]) -> bool:
         changed = False
@@ -202,9 +199,17 @@ class _RuleTypes:
             # Soufflé lets types differ in a negated atom, where they are hardly ever meant to.
             same_kind = self.found.kind(known) == self.found.kind(wanted)
             report = self.report.warn if is_negated and same_kind else self.report
-            hint = "use a variable of that type" if same_kind else _instead(
-                variable, self.found.kind(known), self.found.kind(wanted))
-            report(Kind.TYPE_MISMATCH, variable.span, f"`{variable}` is {_a(known)}; {place} is {_a(wanted)}", hint)
+            report(Kind.TYPE_MISMATCH, variable.span, f"`{variable}` is {_a(known)}; {place} is {_a(wanted)}",
+                   self.other_type(variable, known, wanted, is_head))
+
+    def other_type(self, variable: tree.Variable, known: str, wanted: str, is_head: bool) -> str:
+        """What to write for a variable that is of another type than the attribute it stands in."""
+        actual, kind = self.found.kind(known), self.found.kind(wanted)
+        if actual == kind or (not is_head and "symbol" in (actual, kind)):
+            return "use a variable of that type"
+        if is_head:
+            return _instead(variable, actual, kind)
+        return f"write another variable here, and compare it: `{variable} = other`"
 
     def from_attributes(self) -> set[str]:
         """The variables whose type an attribute says."""

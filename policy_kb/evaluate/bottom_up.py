@@ -9,7 +9,8 @@ written into their slots. The last step takes the head's row down in slot 0. Slo
 
 In the slot of a value that does not exist stands why (`EvaluationStopped`). It denies no literal: only where all else
 that a body says holds is the value needed, and then the evaluation stops. So the order of literals never counts. Slot 2
-has the first reason to stop.
+has the first reason to stop. Where a value by which rows are looked up does not exist, slot 3 says so, and the rule is
+run again, slowly: with the rows found first.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class BottomUp:
         self._strata = [
             [rule for rule in program.rules if rule.head.relation in stratum] for stratum in program.strata
         ]
-        self._compiled: dict[tuple[int, int | None], _Compiled] = {}
+        self._compiled: dict[tuple[int, int | None, bool], _Compiled] = {}
 
     @limited_texts()
     def evaluate(self, given: Rows) -> dict[str, set[Row]]:
@@ -157,10 +158,13 @@ class BottomUp:
         self, rule: PlainRule, place: int | None, tables: Tables, stops: list[tuple[PlainRule, _Stop]]
     ) -> set[Row]:
         """The new rows of the head; the atom at `place` reads the rows that changed. Adds why a value is lacking."""
-        key = (id(rule), place)
-        if key not in self._compiled:
-            self._compiled[key] = _Compiled(rule, place, self._whole_number)
-        found, stop = self._compiled[key].run(tables)
+        for is_careful in (False, True):
+            key = (id(rule), place, is_careful)
+            if key not in self._compiled:
+                self._compiled[key] = _Compiled(rule, place, self._whole_number, is_careful=is_careful)
+            found, stop, is_whole = self._compiled[key].run(tables)
+            if is_whole:
+                break
         if stop is not None:
             stops.append((rule, stop))
         return found
@@ -187,11 +191,12 @@ def _too_many(head: tree.Atom) -> TooManyRows:
 
 
 class _Compiled:
-    """One rule as a chain of steps; the atom at `place`, if one is named, reads the changed rows and comes first."""
+    """One rule as a chain of steps; the atom at `place`, if one is named, reads the changed rows and comes first. One
+    that `is_careful` computes no variable that an atom can bind."""
 
-    def __init__(self, rule: PlainRule, place: int | None, whole_number: WholeNumber):
-        self._whole_number = whole_number
-        self._template: Frame = [None, 0, None]
+    def __init__(self, rule: PlainRule, place: int | None, whole_number: WholeNumber, *, is_careful: bool):
+        self._whole_number, self._is_careful = whole_number, is_careful
+        self._template: Frame = [None, 0, None, True]
         self._memories: list[int] = []
         self._computed: list[int] = []
         """The slots of values that may not exist."""
@@ -206,7 +211,7 @@ class _Compiled:
             first = [tree.Atom(_CHANGED, atom.arguments, atom.span)]
             body = [*equalities, *rule.body[:place], *rule.body[place + 1 :]]
         bound = frozenset(name for literal in first for name in tree.names(literal))
-        parts = self._parts([*first, *in_order(body, bound, whole)], slots, whole)
+        parts = self._parts([*first, *self._in_order(body, bound, whole)], slots, whole)
         head = rule.head.relation
         row = _row([self._slot(argument, slots, whole, parts) for argument in rule.head.arguments])
         lacking = _lacking(self._computed)
@@ -224,25 +229,34 @@ class _Compiled:
 
         self._first = _chain(parts, take_down)
 
-    def run(self, tables: Tables) -> tuple[set[Row], _Stop | None]:
-        """The rows of the head that its table has not yet; and the first reason why a row lacks a value."""
+    def run(self, tables: Tables) -> tuple[set[Row], _Stop | None, bool]:
+        """The rows of the head that its table has not yet; the first reason why a row lacks a value; and whether that
+        is all."""
         frame = list(self._template)
         frame[0] = set()
         for memory in self._memories:
             frame[memory] = {}
         self._first(frame, tables)
-        return frame[0], frame[2]
+        return frame[0], frame[2], frame[3]
+
+    def _in_order(
+        self, body: Iterable[tree.Literal], bound: frozenset[str], whole: tuple[tree.Literal, ...]
+    ) -> list[tree.Literal]:
+        literals = tuple(body)
+        unassigned = _bound_by_atoms(literals) if self._is_careful else frozenset[str]()
+        return in_order(literals, bound, whole, unassigned=unassigned)
 
     def _new(self, value: Any = None) -> int:
         self._template.append(value)
         return len(self._template) - 1
 
     def _parts(
-        self, ordered: Iterable[tree.Literal], slots: dict[str, int], whole: tuple[tree.Literal, ...]
+        self, ordered: list[tree.Literal], slots: dict[str, int], whole: tuple[tree.Literal, ...]
     ) -> list[Check | _Search]:
         """What has to be done for the literals, in order. `slots` says where the variables bound so far have their
         values."""
         parts: list[Check | _Search] = []
+        looked_up = _bound_by_atoms(ordered)
         for literal in ordered:
             match literal:
                 case tree.Truth(value=value):
@@ -258,6 +272,8 @@ class _Compiled:
                     if given is not None:
                         name, other = given
                         slots[name] = self._slot(other, slots, whole, parts)
+                        if name in looked_up and not self._exist([slots[name]]):
+                            parts.append(_given_up(slots[name]))
                     else:
                         one, two = (self._slot(side, slots, whole, parts) for side in (left, right))
                         parts.append(self._known(_compared(operator, one, two, literal.span), [one, two]))
@@ -356,7 +372,7 @@ class _Compiled:
         inside = {name: slots[name] for name in shared}
         inner_whole = (*body, *whole)
         around, self._computed = self._computed, []
-        inner = self._parts(in_order(body, shared, inner_whole), inside, inner_whole)
+        inner = self._parts(self._in_order(body, shared, inner_whole), inside, inner_whole)
         found, memory, result = self._new(), self._new(), self._new()
         self._memories.append(memory)
         target = None
@@ -471,6 +487,24 @@ def _checked(checks: list[Check], following: Step) -> Step:
         following(frame, tables)
 
     return step
+
+
+def _bound_by_atoms(body: Iterable[tree.Literal]) -> frozenset[str]:
+    """The variables that stand in atoms."""
+    atoms = (literal for literal in body if isinstance(literal, tree.Atom))
+    return frozenset(one.name for atom in atoms for one in atom.arguments if isinstance(one, tree.Variable))
+
+
+def _given_up(slot: int) -> Check:
+    """Goes on with a value that exists; without it the rows that it is to be equal to have to be found first."""
+
+    def check(frame: Frame, tables: Tables) -> bool:
+        if isinstance(frame[slot], EvaluationStopped):
+            frame[3] = False
+            return False
+        return True
+
+    return check
 
 
 def _lacking(slots: Iterable[int]) -> Callable[[Frame], EvaluationStopped | None]:

@@ -101,10 +101,12 @@ _ATOM_NOT_YET, _NOT_YET = 8, 9
 
 
 def in_order(
-    body: Iterable[Literal], bound: frozenset[str], whole: tuple[Literal, ...] | None = None
+    body: Iterable[Literal], bound: frozenset[str], whole: tuple[Literal, ...] | None = None, *,
+    unassigned: frozenset[str] = frozenset(),
 ) -> list[Literal]:
     """The literals in an order in which each can be evaluated: tests as early as their variables are bound, then
-    negations, then the atom that shares most with what is bound. `bound` are the variables bound from the start."""
+    negations, then the atom that shares most with what is bound. `bound` are the variables bound from the start,
+    `unassigned` those that atoms have to bind."""
     waiting = list(body)
     everything = tuple(waiting) if whole is None else whole
     known = set(bound)
@@ -119,7 +121,7 @@ def in_order(
                 required = needs(literal, known, everything)
                 if required <= known:
                     return (3 if any(True for _ in tree.aggregates(literal)) else 1), 0
-                return (2, 0) if assigned(literal, known, everything) else (_NOT_YET, 0)
+                return (_NOT_YET if assigned(literal, known, everything) in {None, *unassigned} else 2), 0
             case tree.Negation():
                 return (3, 0) if needs(literal, known, everything) <= known else (_NOT_YET, 0)
             case Atom(arguments=arguments):

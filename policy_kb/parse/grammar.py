@@ -160,7 +160,7 @@ OUTSIDE_SUBSET = {
     "input": ("`input` behind a declaration", "write `.input` with the relation's name below it"),
     "output": ("`output` behind a declaration", "write `.output` with the relation's name below it"),
     "recursive_iteration_cnt": ("`recursive_iteration_cnt`", "count with an attribute"),
-    "stateful": ("a stateful functor", "use the functors of `vocabulary/dates.dl`"),
+    "stateful": ("a stateful functor", "use the functors of `vocabulary/dates.dl` and `numbers.dl`"),
     **{
         word: (f"`{word}` behind a declaration", _PLAIN_DECLARATION)
         for word in ("brie", "btree", "btree_delete", "inline", "no_inline", "magic", "no_magic", "overridable")
