@@ -202,7 +202,8 @@ def _collect_functor(item: tree.FunctorDeclaration, found: Declarations, report:
     else:
         for type_ in (*item.parameters, item.result):
             if type_ not in found.types:
-                report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{type_}`", f"include `{declared_in(item.name)}`")
+                report(Kind.UNKNOWN_TYPE, item.span, f"no type is called `{type_}`",
+                       f"include `{declared_in(item.name)}`")
                 found.types[type_] = "number"  # reported once
         found.functors[item.name] = item
 
