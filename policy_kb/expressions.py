@@ -138,6 +138,7 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "@rounded": numbers.rounded,
     "@rounded_up": numbers.rounded_up,
     "@rounded_down": numbers.rounded_down,
+    "exactly": numbers.exactly,  # of no rule file: what a batch writes an amount with
 }
 
 

@@ -11,7 +11,7 @@ from policy_kb import cache, pipeline
 from policy_kb.batch.dialect import DUCKDB, DuckDB
 from policy_kb.batch.functions import make, register
 from policy_kb.batch.openness import count_not_stated
-from policy_kb.batch.script import CASES, GATHERED, REFUSING, UNGATHERED, Query, Script, Step, criterion_column
+from policy_kb.batch.script import CASES, GATHERED, UNGATHERED, UNSURE, Query, Script, Step, criterion_column
 from policy_kb.batch.shape import (
     AS_STATED,
     CASE,
@@ -33,6 +33,7 @@ from policy_kb.source import Span, real_path
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from policy_kb.batch.results import Criteria
     from policy_kb.batch.summary import Summary
     from policy_kb.batch.tables import Batch, Problem
 
@@ -55,12 +56,16 @@ _STAGES = ("parse", "check", "load", "evaluate", "batch", "batch/spark", "report
 
 _T = TypeVar("_T")
 
+Asked = tuple[Policy, Phase, Query]
+"""A phase of a policy that cases ask for, and what decides them."""
+
 Chosen = tuple[tuple[str, str], ...]
 """The readings that a policy is decided under, by name."""
 
 _dialect = DUCKDB
 _q = _dialect.quoted
-_PARTS = "part_of_cases"
+_PARTS, _ALONE = "part_of_cases", "batch_alone"
+_MOST_TOLD = 1000
 _NUMBER = "0"
 """The column with the number of a part, which no attribute has the name of."""
 
@@ -151,6 +156,8 @@ class Run:
         self.arities = {name: policies[0].program.relations[name].arity for name in batch.shape}
         self.made: list[Step] = []
         self.part, self.parts = 0, 1
+        self.diagnostics: dict[tuple[str, str], Diagnostic] = {}
+        """What the first cases are told that were refused when they were decided by themselves, by case and reason."""
         self.are_names_checked = False
 
     def rows(self, query: str) -> list[Any]:
@@ -316,13 +323,41 @@ class Run:
             register(self.connection, script.text)
         return [(first.program.relations[name], script) for name, script in found]
 
-    def refuse_stopped(self, query: Query) -> bool:
-        """Refuse the cases of the part that a flag of the query refuses; whether there are any."""
-        before = self.refused()
-        for flag in REFUSING.keys() & set(query.columns):
-            found = self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {_q(flag)}")
-            self.insert([(str(case), REQUEST, None, REFUSING[flag]) for case, in found])
-        return self.refused() > before
+    def decide_alone(self, asked: Asked, criteria: Criteria) -> str | None:
+        """Decide the cases of the part by themselves for which the query is not sure; the table of those that are not
+        refused, in the columns of a result. None where there are no such cases."""
+        from policy_kb.batch.alone import Prepared, decided_alone, result_row
+        from policy_kb.batch.results import columns_of
+
+        policy, phase, query = asked
+        if not (flags := _unsure(query)):
+            return None
+        cases = [case for case, in self.rows(f"SELECT {_q(CASE)} FROM ({query.script.last}) AS decided WHERE {flags}")]
+        if not cases:
+            return None
+        columns = columns_of(criteria)
+        declared = ", ".join(f"{_q(column)} {kind}" for column, kind in columns.items())
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE {_ALONE} ({declared})")
+        prepared = Prepared(self.rows, _dialect, self.batch.shape, str(self.path), self.batch.places)
+        known = policy.known_under(self.chosen[policy.number])
+        refused = []
+        for case, outcome in decided_alone(policy.rules, known, phase, prepared, cases):
+            found = outcome if isinstance(outcome, list) else result_row(outcome, criteria)
+            if isinstance(found, list):
+                refused += [(case, problem) for problem in found]
+            else:
+                self.connection.execute(f"INSERT INTO {_ALONE} VALUES ({', '.join('?' * len(columns))})", found)
+        self.insert([(case, REQUEST, None, self.told(case, problem, policy)) for case, problem in refused])
+        return _ALONE
+
+    def told(self, case: str, problem: Diagnostic, policy: Policy) -> str:
+        """The reason for which a case is put aside that was decided by itself."""
+        span, reason = problem.span, problem.message
+        if span.file in policy.program.files:
+            reason = f"{span.file}:{span.line}:{span.column}: {reason}"
+        if len(self.diagnostics) < _MOST_TOLD:
+            self.diagnostics[case, reason] = problem
+        return reason
 
     def insert(self, found: list[tuple[str, str, None, str]]) -> None:
         for start in range(0, len(found), 1000):
@@ -352,7 +387,8 @@ class Run:
             f'SELECT "case", "table", "row", "reason" FROM main.batch_refused ORDER BY ALL LIMIT {MOST_PROBLEMS}'
         )
         places = self.batch.places
-        found = (Problem(table, row, case, reason, None, places.get(table)) for case, table, row, reason in more)
+        found = (Problem(table, row, case, reason, None, places.get(table), self.diagnostics.get((case, reason)))
+                 for case, table, row, reason in more)
         return [*self.batch.problems, *found][:MOST_PROBLEMS]
 
     @property
@@ -388,11 +424,11 @@ class Run:
         if self.refused():
             # What is refused is shown no more, and whether its names are right cannot be seen from what is decided.
             self.check_names(None)
-        queries = [self.query(policy, phase) for policy, phase in phases_asked_for(self.policies, self.asked)]
-        criteria = list(dict.fromkeys(name for query in queries for name in query.criteria.values()))
-        parts = self.parts_of(max((query.script.width for query in queries), default=0))
-        places = {name: place for place, name in enumerate(criteria)}
-        selects: Iterable[str] = self.selects(queries, places, parts, rejects is None, progress)
+        queries = [(policy, phase, self.query(policy, phase))
+                   for policy, phase in phases_asked_for(self.policies, self.asked)]
+        criteria = list(dict.fromkeys(name for *_, query in queries for name in query.criteria.values()))
+        parts = self.parts_of(max((query.script.width for *_, query in queries), default=0))
+        selects: Iterable[str] = self.selects(queries, criteria, parts, rejects is None, progress)
         if parts == 1 and len(queries) == 1:
             selects = list(selects)
         aside = None if rejects is None else (rejects, self.all_problems)
@@ -417,11 +453,10 @@ class Run:
         return max(1, -(-cases // min(PART, max(1, MOST_FLAGS // max(1, width)))))
 
     def selects(
-        self, queries: Sequence[Query], places: Mapping[tuple[str, str], int], parts: int, is_strict: bool,
-        progress: Progress | None,
+        self, queries: Sequence[Asked], criteria: Criteria, parts: int, is_strict: bool, progress: Progress | None
     ) -> Iterator[str]:
-        """The queries that give the result, part by part; each rests on tables that the next one replaces. `places` are
-        those of the criteria in the result.
+        """The queries that give the result, part by part; each rests on tables that the next one replaces. `criteria`
+        are those of the result.
 
         Where it `is_strict`, a bad case ends this, but only when all cases have been looked at. Raises CaseRefused.
         """
@@ -438,29 +473,42 @@ class Run:
                 self.choose(part, parts)
             if is_strict and self.is_bad():
                 self.check_names(None)
-            for i, query in enumerate(queries):
+            for i, asked in enumerate(queries):
+                query = asked[2]
                 if progress is not None:
                     progress("deciding", part * len(queries) + i, steps)
-                if not (is_strict and self.is_bad()) or REFUSING.keys() & set(query.columns):
+                alone = None
+                if not (is_strict and self.is_bad()) or _unsure(query):
                     self.run(query.script)
                     if i == 0:
                         self.check_names(query.script)
-                if self.refuse_stopped(query) and not is_strict:
-                    self.choose(part, parts)
-                    self.run(query.script)
+                    alone = self.decide_alone(asked, criteria)
                 if not (is_strict and self.is_bad()):
-                    columns = ", ".join(
-                        f"{column} AS {criterion_column(places[query.criteria[column]])}"
-                        if column in query.criteria else _q(column)
-                        for column in query.columns if column not in REFUSING
-                    )
-                    yield f"SELECT {columns} FROM (\n{query.script.last}\n) AS decided"
+                    yield _in_columns(query, criteria, alone)
         if is_strict and self.is_bad():
             raise self.refusal()
 
     def refusal(self) -> CaseRefused:
         """The refusal of a batch with bad cases, the first hundred problems and what to do."""
         return refuse_batch(self.problems(), self.batch.cases, self.rejected(), self.batch.unnamed, self.path)
+
+
+def _unsure(query: Query) -> str:
+    """The condition on an answer of the query that it is not sure; nothing where all are."""
+    return " OR ".join(f"coalesce({_q(flag)}, FALSE)" for flag in UNSURE if flag in query.columns)
+
+
+def _in_columns(query: Query, criteria: Criteria, alone: str | None) -> str:
+    """The answers of the query in the columns of a result; `alone` is the table of those that were found otherwise."""
+    names = {
+        column: criterion_column(criteria.index(query.criteria[column])) if column in query.criteria else _q(column)
+        for column in query.columns if column not in UNSURE
+    }
+    picked = ", ".join(f"{_q(column)} AS {name}" for column, name in names.items())
+    select = f"SELECT {picked} FROM (\n{query.script.last}\n) AS decided"
+    if alone is None:
+        return select
+    return f"{select} WHERE NOT ({_unsure(query)}) UNION ALL SELECT {', '.join(names.values())} FROM {alone}"
 
 
 def chosen_readings(policy: Policy, readings: Mapping[str, str]) -> Chosen:
@@ -536,6 +584,9 @@ def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed
     """The refusal of a batch with bad cases, the first hundred problems and what to do."""
     found = []
     for one in problems:
+        if one.diagnostic is not None:
+            found.append(one.diagnostic)
+            continue
         place = Span(one.place or str(path), one.row or 1)
         found.append(Diagnostic(Kind.REFUSED_ROW, place, one.reason, one.hint, case=one.case))
     what = [f"{rejected} of {cases} cases" if rejected else "", f"{unnamed} rows without a case" if unnamed else ""]

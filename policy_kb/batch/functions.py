@@ -2,55 +2,101 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
+from inspect import Parameter, Signature
 from typing import Any
 
-from policy_kb.batch.dialect import DUCKDB
+from policy_kb.batch.dialect import DUCKDB, FLOAT, LIST_OF_FLOATS, NUMBER, SYMBOL, WORDS, kind_of_result
 from policy_kb.batch.script import GATHERED, UNGATHERED, Script, Step
-from policy_kb.expressions import COMPARE, EvaluationStopped, call
+from policy_kb.expressions import COMPARE, EvaluationStopped, aggregated, call
+from policy_kb.parse.tree import Aggregate, Value
+from policy_kb.record import record
 from policy_kb.source import Span
 
 _NOWHERE = Span("", 1)
+_NAME = re.compile(r"\bdatalog_(\w+)_([nfsl]+)(?=\()")
+_FUNCTIONS = {word: function for function, word in WORDS.items()}
+_KINDS = {"n": NUMBER, "f": FLOAT, "s": SYMBOL, "l": LIST_OF_FLOATS}
 
 
-def datalog_match(pattern: str, text: str) -> bool:
-    return COMPARE["match"](pattern, text)
+def fraction(struct: Any) -> Fraction:
+    """A float as a database gives it."""
+    return Fraction(struct["n"], struct["d"])
 
 
-def datalog_to_string(value: float) -> str:
-    return str(call("to_string", [Fraction(repr(value))], _NOWHERE))
+def struct(value: Value) -> dict[str, int]:
+    """A float as a database is given it."""
+    assert not isinstance(value, str)
+    return {"n": value.numerator, "d": value.denominator}
 
 
-def datalog_substr(text: str, start: int, length: int) -> str:
-    return str(call("substr", [text, start, length], _NOWHERE))
+@record
+class Function:
+    """A function as a database calls it, for arguments of these kinds. What has no value is None."""
+
+    name: str
+    function: str
+    kinds: tuple[str, ...]
+
+    @property
+    def is_test(self) -> bool:
+        return self.function in COMPARE
+
+    @property
+    def result(self) -> str:
+        return kind_of_result(self.function, self.kinds)
+
+    def implementation(self) -> Callable[..., Any]:
+        """The function, whose signature says how many arguments it has."""
+        def called(*arguments: Any) -> Any:
+            return self(*arguments)
+
+        places = [Parameter(f"a{place}", Parameter.POSITIONAL_ONLY) for place in range(len(self.kinds))]
+        vars(called)["__signature__"] = Signature(places)
+        return called
+
+    def __call__(self, *arguments: Any) -> Any:
+        if None in arguments:
+            return None
+        if self.is_test:
+            return COMPARE[self.function](*arguments)
+        try:
+            value = self.value(arguments)
+        except EvaluationStopped:
+            return None
+        return struct(value) if value is not None and self.result == FLOAT else value
+
+    def value(self, arguments: tuple[Any, ...]) -> Value | None:
+        if self.kinds == (LIST_OF_FLOATS,):
+            [values] = arguments
+            aggregate = Aggregate(self.function, None, (), _NOWHERE)
+            return None if None in values else aggregated(aggregate, [fraction(one) for one in values])
+        pairs = zip(arguments, self.kinds, strict=True)
+        return call(self.function, [fraction(one) if kind == FLOAT else one for one, kind in pairs], _NOWHERE)
 
 
-def datalog_to_number(text: str | None) -> int | None:
-    if text is None:  # made of what has no value itself
-        return None
-    try:
-        return int(call("to_number", [text], _NOWHERE))
-    except EvaluationStopped:
-        return None
-
-
-FUNCTIONS = {
-    "datalog_match": (datalog_match, ("VARCHAR", "VARCHAR"), "BOOLEAN"),
-    "datalog_to_string": (datalog_to_string, ("DOUBLE",), "VARCHAR"),
-    "datalog_substr": (datalog_substr, ("VARCHAR", "BIGINT", "BIGINT"), "VARCHAR"),
-    "datalog_to_number": (datalog_to_number, ("VARCHAR",), "BIGINT"),
-}
-"""By name: the function, the types of its arguments and of its value."""
+def functions_in(sql: str) -> Iterator[Function]:
+    """The functions that a query uses beside the database's own."""
+    for name in dict.fromkeys(match[0] for match in _NAME.finditer(sql)):
+        word, kinds = name.removeprefix("datalog_").rsplit("_", 1)
+        if word in _FUNCTIONS:  # a text may hold such signs as well
+            yield Function(name, _FUNCTIONS[word], tuple(map(_KINDS.__getitem__, kinds)))
 
 
 def register(connection: Any, sql: str) -> None:
     """Give a DuckDB connection what a query uses beside DuckDB's own functions."""
     for macro in DUCKDB.macros:
         connection.execute(macro)
-    for name, (function, arguments, result) in FUNCTIONS.items():
-        if f"{name}(" in sql:
-            connection.create_function(name, function, list(arguments), result, null_handling="special"
-                                       if name == "datalog_to_number" else "default")
+    types = DUCKDB.types
+    for one in functions_in(sql):
+        result = "BOOLEAN" if one.is_test else types[one.result]
+        with suppress(Exception):  # it is of an earlier query
+            connection.remove_function(one.name)
+        arguments = [types[kind] for kind in one.kinds]
+        connection.create_function(one.name, one.implementation(), arguments, result, null_handling="special")
 
 
 def make(connection: Any, step: Step) -> None:

@@ -11,7 +11,6 @@ import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from itertools import chain
 from json import JSONDecoder
 from operator import attrgetter
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from policy_kb.batch.openness import WORD_BITS, States
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_column
+from policy_kb.batch.values import stored
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused
 from policy_kb.load.cases import INCOMPLETE, MOST_ROWS, NOT_STATED, CaseReader, is_single, named
@@ -47,6 +47,8 @@ _MOST_REMEMBERED = 50_000
 _LONGEST_REMEMBERED = 100
 
 _LONG_NUMBER = re.compile(rb"[-+.0-9eE]{%d}" % (LONGEST_VALUE + 1))
+_INEXACT = re.compile(rb"[-+.0-9eE]{16}|[eE]-[0-9]{3}")
+"""Where a number is so written, a binary one may not stand for it."""
 _BYTE_ORDER = b"\xef\xbb\xbf"
 _FLAG = attrgetter(UNCERTAIN)
 _NO_SPAN = Span("", 1)
@@ -128,15 +130,12 @@ class _Column:
         return pyarrow.array(map(stored, values), arrow_type(self.kind)).take(pyarrow.array(places)), codes[places]
 
 
-def stored(value: Value | None) -> float | str | None:
-    """A value as a table of a database holds it."""
-    return float(value) if isinstance(value, Fraction) else value
-
-
 def arrow_type(kind: str) -> pyarrow.DataType:
     import pyarrow
 
-    return {"number": pyarrow.int64, "float": pyarrow.float64, "symbol": pyarrow.string}[kind]()
+    if kind == "float":
+        return pyarrow.struct([("n", pyarrow.int64()), ("d", pyarrow.int64())])
+    return pyarrow.int64() if kind == "number" else pyarrow.string()
 
 
 # the rows of one relation
@@ -182,6 +181,7 @@ class _Rows:
         if self.is_truth:
             self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(bool).decode
             return
+        self.has_floats = any(column.kind == "float" for column in self.columns)
         types = {"number": int, "float": float, "symbol": str}
         own = [str if column.is_text else types[column.kind] for column in self.columns]
         fields: list[Any] = [(f"a{place}", one) for place, one in enumerate(own)]
@@ -252,6 +252,8 @@ class _Rows:
             return [], 0, True
         if self.is_truth:
             return [None] * found, 1, False
+        if self.has_floats and _INEXACT.search(node):
+            return [], 0, True
         rows = found if isinstance(found, list) else [found]
         if self.is_single and len(rows) != 1 and (rows or not self.may_be_empty):
             return [], 0, True

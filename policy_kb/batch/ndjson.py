@@ -49,7 +49,6 @@ _MOST_WAITING = 64 * 1024 * 1024
 
 _CASES, _SECOND, _PROBLEMS = "ndjson_cases", "ndjson_second", "ndjson_problems"
 _PART = "ndjson_part"
-_TYPES = {"number": "BIGINT", "float": "DOUBLE", "symbol": "VARCHAR"}
 _AT_ONCE = 20_000
 
 _name, _text = DUCKDB.name, DUCKDB.text

@@ -11,23 +11,19 @@ from policy_kb.batch.dialect import DuckDB, Sql
 from policy_kb.batch.needed import NOT_STATED_OR_INCOMPLETE, needed_rules
 from policy_kb.batch.script import ANSWERS_TABLE, STOPPED, TWICE, Query, Script, Step, criterion_column
 from policy_kb.batch.shape import CASE, ITEM, PHASE, Shape
-from policy_kb.batch.specialise import HAS_NO_VALUE, Specialised, folded, specialise
+from policy_kb.batch.specialise import Specialised, specialise
 from policy_kb.batch.sql import BITS, Compiler, Truths, all_of, negated, some_of
+from policy_kb.batch.stopping import NO_VALUE, stopping_rules
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.plain import PlainRule, Rows
 from policy_kb.evaluate.worlds import Worlds, certain, double, fired, open_, possible, spoken_of
 from policy_kb.explain.written import shown
-from policy_kb.parse import tree
-from policy_kb.parse.tree import Atom, Call, Comparison, Constant, Expression, Literal, Variable
+from policy_kb.parse.tree import Atom, Call, Constant, Variable
 from policy_kb.record import record
 from policy_kb.report.determination import NOT_APPLICABLE, approvals
 
 NOTICES, GRANTED = certain("notice"), "granted in words"
 POINT = ("relation", "why")
-
-_NO_VALUE = "a value does not exist"
-"""The flag of the cases for which a rule needs a value that does not exist; no relation has such a name."""
-
 
 def decisions(
     rules: pipeline.Rules, known: Rows, phase: Phase, shape: Shape, dialect: DuckDB,
@@ -44,12 +40,12 @@ def decisions(
     wanted += [point.flag for point in points]
     given = specialise(
         program, [*worlds.program.rules, *asking, *stopping_rules(program, worlds), *_granting_rules(program)], known,
-        shape, [*wanted, _NO_VALUE], [NOTICES, GRANTED],
+        shape, [*wanted, NO_VALUE], [NOTICES, GRANTED],
     )
     compiler = Compiler(program, given, shape, dialect, texts=(NOTICES, GRANTED))
     is_met, is_open = _answer(compiler, given, root)
     elsewhere = _truth(compiler, given, certain("not_applicable"))
-    stopped = _truth(compiler, given, _NO_VALUE)
+    stopped = _truth(compiler, given, NO_VALUE)
     text = dialect.text
     outputs: list[tuple[str, Sql]] = [
         (CASE, dialect.quoted(CASE)),
@@ -102,7 +98,7 @@ def decisions(
     is_approved = f"a.{dialect.quoted('decision')} = {dialect.decision(MET)}"
     approval = f"CASE WHEN {is_approved} THEN {dialect.some_of_lists(lists)} END" if lists else "NULL"
     if granted is not None:
-        answers[TWICE] = f"{is_approved} AND {dialect.has_unit_twice(dialect.joined(lists))}"
+        answers[TWICE] = f"{is_approved} AND {dialect.is_odd_approval(dialect.joined(lists))}"
     values = {
         CASE: answers.pop(CASE), "policy": dialect.constant(phase.policy), "phase": dialect.constant(phase.name),
         "decision": answers.pop("decision"), "approval": approval, **answers,
@@ -280,63 +276,6 @@ def _granting_rules(program: CheckedProgram) -> list[PlainRule]:
         return []
     span = relation.span
     case, amount, unit = (Variable(name, span) for name in (CASE, "amount", "unit"))
-    words = Call("cat", (unit, Constant("\t", span), Call("to_string", (amount,), span)), span)
+    words = Call("cat", (unit, Constant("\t", span), Call("exactly", (amount,), span)), span)
     granted = Atom(certain(relation.name), (case, amount, unit), span)
     return [PlainRule(Atom(GRANTED, (case, words), span), (granted,))]
-
-
-def stopping_rules(program: CheckedProgram, worlds: Worlds) -> list[PlainRule]:
-    """One rule for every value that may not exist: it holds for the cases where the value is needed and does not."""
-    result = []
-    for rule in worlds.program.rules:
-        head_at = len(rule.body)
-        body = list(rule.body)
-        dated = _input_dates(program, rule)
-        nodes: list[Literal | Expression] = [*body, *rule.head.arguments]
-        for place, node in enumerate(nodes):
-            for call in _fallible(node, dated):
-                if isinstance(folded(call), Constant):
-                    continue
-                before = tuple(body[: min(place, head_at)])
-                test = Comparison(HAS_NO_VALUE, call, Constant(0, call.span), call.span)
-                result.append(PlainRule(Atom(_NO_VALUE, rule.head.arguments[:1], rule.head.span), (*before, test)))
-    return result
-
-
-def _input_dates(program: CheckedProgram, rule: PlainRule) -> frozenset[str]:
-    """The variables that stand for a date a case states: one between 1900 and 2199, or `ongoing`."""
-    found = set()
-    for literal in rule.body:
-        if isinstance(literal, Atom):
-            relation = program.relations.get(spoken_of(literal.relation))
-            if relation is not None and relation.is_case and relation.is_input and len(literal.arguments) > 1:
-                found |= {
-                    argument.name for argument, attribute in zip(literal.arguments, relation.attributes, strict=True)
-                    if isinstance(argument, Variable) and attribute.is_date
-                }
-    return frozenset(found)
-
-
-def _fallible(node: Literal | Expression, dated: frozenset[str]) -> list[Call]:
-    """The calls in a literal or an expression that may have no value."""
-    match node:
-        case Call(function=function, arguments=arguments):
-            inner = [call for argument in arguments for call in _fallible(argument, dated)]
-            last = arguments[-1]
-            if function in ("/", "%") and not (isinstance(last, Constant) and last.value != 0):
-                return [*inner, node]
-            if function in ("@months_after", "@months_before"):
-                is_safe = isinstance(arguments[0], Variable) and arguments[0].name in dated
-                is_near = isinstance(last, Constant) and isinstance(last.value, int) and abs(last.value) < 12 * 1000
-                return inner if is_safe and is_near else [*inner, node]
-            if function == "@year":
-                return inner if isinstance(arguments[0], Variable) and arguments[0].name in dated else [*inner, node]
-            return [*inner, node] if function in ("@date", "to_number", "cat") else inner
-        case Atom(arguments=arguments):
-            return [call for argument in arguments for call in _fallible(argument, dated)]
-        case tree.Negation(atom=atom):
-            return _fallible(atom, dated)
-        case Comparison(left=left, right=right):
-            return [*_fallible(left, dated), *_fallible(right, dated)]
-    return []
-

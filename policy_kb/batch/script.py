@@ -23,13 +23,14 @@ STOPPED = "stopped"
 
 
 TWICE = "approved_twice"
-"""The flag of the cases for which two amounts of one unit are approved."""
+"""The flag of the cases for which two amounts of one unit are approved, or one that a table has no place for."""
 
-REFUSING = {
-    STOPPED: "a value that the rules need does not exist for this case",
-    TWICE: "the rules approve two amounts of one unit for this case",
+UNSURE = {
+    STOPPED: "a value that the rules need does not exist for this case, or is beyond what a database computes",
+    TWICE: "what the rules approve for this case is no list of amounts, one of each unit",
 }
-"""The flags of cases that are refused, which a query may have as columns, and why they are."""
+"""The flags, which a query may have as columns, of cases that are decided by themselves; and why such a case is refused
+where that is not done."""
 
 
 def criterion_column(place: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
 
-from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql, remark
+from policy_kb.batch.dialect import FLOAT, NUMBER, SYMBOL, DuckDB, KnownRows, Sql, kind_of_result, remark
 from policy_kb.batch.script import CASES, GATHERED, UNGATHERED, Script, Step
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_column
 from policy_kb.batch.specialise import (
@@ -64,12 +64,6 @@ MOST_LISTED = 64
 
 LONGEST_EXPRESSION = 1_000_000
 """Characters of SQL for one expression of the rules: what a rule computes is written wherever another one uses it."""
-
-_KINDS = {
-    "cat": SYMBOL, "substr": SYMBOL, "to_string": SYMBOL, "strlen": NUMBER, "to_number": NUMBER, "@date": NUMBER,
-    "@written": SYMBOL, "@year": NUMBER, "@months_after": NUMBER, "@months_before": NUMBER,
-    "%": NUMBER, NUMBER_OF: NUMBER,
-}
 
 _NOT_A_COLUMN = re.compile(r"\(NOT ([\"`]\w+[\"`])\)", re.ASCII)
 
@@ -705,7 +699,7 @@ class Compiler:
             found = [*self.row_conditions(base[0], atom.arguments, scope, "r"), *self.among(which, "r")]
             condition = all_of([*found, *self.tests(others, scope)])
             value = scope.get(name) if name in tree.names(atom) else None
-            if value is None or value.of_case or value.kind == SYMBOL or condition is False:
+            if value is None or value.of_case or value.kind != NUMBER or condition is False:
                 return None
             of_rows = value.sql if condition is True else f"CASE WHEN {condition} THEN {value.sql} END"
             values.append(f"{extreme}({of_rows})")
@@ -1026,9 +1020,10 @@ class Compiler:
                 return _kind_of(value)
             case Variable(name=name):
                 return terms[name].kind
+            case Call(function=function) if function == NUMBER_OF:
+                return NUMBER
             case Call(function=function, arguments=arguments):
-                kinds = [self.kind(argument, terms) for argument in arguments]
-                return _KINDS.get(function) or (FLOAT if FLOAT in kinds else kinds[0])
+                return kind_of_result(function, [self.kind(argument, terms) for argument in arguments])
             case Aggregate(function="count"):
                 return NUMBER
             case Aggregate(target=target, body=body):
@@ -1036,7 +1031,9 @@ class Compiler:
                 for literal in named_wildcards(body):
                     if isinstance(literal, Atom):
                         rows = self.given.tables.get(literal.relation, frozenset())
-                        for argument, value in zip(literal.arguments, next(iter(rows), ()), strict=False):
+                        if not rows:
+                            return NUMBER  # the value is 0, or there is none
+                        for argument, value in zip(literal.arguments, next(iter(rows)), strict=True):
                             if isinstance(argument, Variable):
                                 inside.setdefault(argument.name, Term("", _kind_of(value), False))
                 return self.kind(target, inside) if target is not None else NUMBER
@@ -1130,13 +1127,9 @@ class Compiler:
             case "contains" | "!contains":
                 condition = self.dialect.contains(left.sql, right.sql)
             case operator:
-                condition = self.dialect.compared(operator, left.sql, right.sql)
+                condition = self.dialect.compared(operator, left.sql, right.sql, left.kind)
         if literal.operator.startswith("!") and literal.operator != "!=":
             condition = f"NOT {condition}"
-        # NaN equals nothing; SQL would have it equal itself, and greater than everything.
-        nans = [t.sql for t in (left, right) if t.kind == FLOAT and "nan" in t.sql]
-        if nans and literal.operator != "!=":
-            condition = " AND ".join([f"({condition})", *(f"NOT isnan({one})" for one in nans)])
         return self.coalesced(f"({condition})") if self.can_fail(literal) else f"({condition})"
 
     def in_table(self, atom: Atom, terms: Mapping[str, Term]) -> Truths:

@@ -22,6 +22,7 @@ from policy_kb.batch.columns import (
     no_row,
     second_row,
 )
+from policy_kb.batch.dialect import DUCKDB as SQL
 from policy_kb.batch.files import Files
 from policy_kb.batch.openness import Listing, States, Stating
 from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape, given_table
@@ -34,7 +35,7 @@ from policy_kb.batch.sources import (
     find_in_folder,
     reading,
 )
-from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, TextReader, ValueSql
+from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ShortestDecimal, TextReader, ValueSql
 from policy_kb.check.checked import CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import INCOMPLETE, REQUEST, is_single
@@ -71,7 +72,7 @@ _ROW = _name("#row")
 class Problem:
     """What is wrong with one row. `row` counts the rows of the table from 1 (in a CSV file: its line), and is None
     where a row is missing; `case` is None where the row has no readable name of a case. `place` is how messages name
-    the file of the table."""
+    the file of the table. `diagnostic` is what a case that was decided by itself is told."""
 
     table: str
     row: int | None
@@ -79,6 +80,7 @@ class Problem:
     reason: str
     hint: str | None = None
     place: str | None = None
+    diagnostic: Diagnostic | None = None
 
 
 @record
@@ -193,10 +195,10 @@ def _in_order(connection: DuckDBPyConnection) -> Iterator[None]:
         connection.execute(f"SET preserve_insertion_order = {'true' if before else 'false'}")
 
 
-def register(connection: Any, name: str, reader: TextReader) -> None:
+def register(connection: Any, name: str, function: TextReader | ShortestDecimal) -> None:
     """Make a function of the connection that reads the texts of a column."""
     connection.execute("SELECT 1").fetchall()  # what was asked last may not be read to its end
-    connection.create_function(name, reader, ["VARCHAR"], "VARCHAR", null_handling="special")
+    connection.create_function(name, function, ["VARCHAR"], SQL.types[function.kind], null_handling="special")
 
 
 class _Table:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 from itertools import count
+from typing import Any
 
 from policy_kb import dates
 from policy_kb.check.checked import Attribute
@@ -24,6 +25,7 @@ from policy_kb.load.values import (
     Tables,
     read_value,
 )
+from policy_kb.numbers import written_as
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.source import Span
@@ -44,11 +46,9 @@ _NOWHERE = Span("", 1)
 _MOST_REMEMBERED, _LONGEST_REMEMBERED = 50_000, 100
 _NUMBERS = count()
 
-_EXACT_DIGITS = 15
-"""A decimal number of so many digits is a whole number and a power of ten that a double holds both exactly, so that
-their quotient is the nearest double; one of more digits is read from its text."""
-
-_GREATEST_DOUBLE = 1.7976931348623157e308
+_SINGLE = r"-?[0-9]{1,3}(\.[0-9]{1,3})?"
+_USUAL, _USUAL_SCALE = "DECIMAL(12, 6)", 6
+"""The type of decimal numbers that a database turns into fractions; the others are read from their text."""
 
 
 @record
@@ -56,10 +56,10 @@ class ValueSql:
     """SQL expressions over one column.
 
     `accepts` is true where `read_value` would take the value and false elsewhere, never NULL. `value` is what it would
-    give there (VARCHAR; BIGINT, of a date the days since 1970-01-01; DOUBLE, never -0.0); elsewhere it is anything, but
-    never an error. `text` is what a case would say, as `read_value` is to be given it; NULL for no value. `changes` is
-    false where the value is the column itself. `is_unusual`, if there is one, is quick, and false of nothing but texts
-    that are accepted and do not change.
+    give there (VARCHAR; BIGINT, of a date the days since 1970-01-01; a fraction, see `DuckDB.types`); elsewhere it is
+    anything, but never an error. `text` is what a case would say, as `read_value` is to be given it; NULL for no value.
+    `changes` is false where the value is the column itself. `is_unusual`, if there is one, is quick, and false of
+    nothing but texts that are accepted and do not change.
     """
 
     value: str
@@ -70,20 +70,25 @@ class ValueSql:
 
 
 class TextReader:
-    """What a text of a column becomes: `read_value`, or None where that refuses it. Short texts are read once."""
+    """What a text of a column becomes as a database holds it: `read_value`, or None where that refuses it. Short texts
+    are read once."""
 
     def __init__(self, attribute: Attribute, tables: Tables):
         self.attribute = attribute
         self.tables = tables
-        self.known: dict[str, str | None] = {}
+        self.known: dict[str, Any] = {}
 
-    def __call__(self, text: str | None) -> str | None:
+    @property
+    def kind(self) -> str:
+        return self.attribute.kind
+
+    def __call__(self, text: str | None) -> Any:
         if text is None:
             return None
         if text in self.known:
             return self.known[text]
         try:
-            value: str | None = str(read_value(Scalar(text, Form.PLAIN, _NOWHERE), self.attribute, self.tables))
+            value: Any = stored(read_value(Scalar(text, Form.PLAIN, _NOWHERE), self.attribute, self.tables))
         except BadValueError:
             value = None
         if len(text) <= _LONGEST_REMEMBERED:
@@ -91,6 +96,20 @@ class TextReader:
                 self.known.clear()
             self.known[text] = value
         return value
+
+
+class ShortestDecimal:
+    """The shortest decimal of a binary number of 32 bits, from the text of the same number of 64."""
+
+    kind = "symbol"
+
+    def __call__(self, text: str | None) -> str | None:
+        return None if text is None else written_as(float(text), is_single=True)
+
+
+def stored(value: Value | None) -> Any:
+    """A value as a table of a database holds it."""
+    return {"n": value.numerator, "d": value.denominator} if isinstance(value, Fraction) else value
 
 
 class BadColumnError(Exception):
@@ -105,9 +124,9 @@ class BadColumnError(Exception):
 class Dialect:
     """What is not the same in all databases, as DuckDB writes it. `register` makes a function for the SQL."""
 
-    text_type = "VARCHAR"
+    text_type, wide_type = "VARCHAR", "HUGEINT"
 
-    def __init__(self, register: Callable[[str, TextReader], None] = lambda name, reader: None):
+    def __init__(self, register: Callable[[str, TextReader | ShortestDecimal], None] = lambda name, function: None):
         self.register = register
 
     def as_text(self, value: str) -> str:
@@ -122,6 +141,15 @@ class Dialect:
     def matches(self, text: str, pattern: str) -> str:
         """The whole text matches; `\\x{200b}` in the pattern is a character."""
         return f"regexp_full_match({text}, {self.text(pattern)})"
+
+    def fraction(self, decimal: str) -> str | None:
+        """A decimal number of the type `_USUAL`, in lowest terms; None where a database cannot do that."""
+        whole, one = f"CAST({decimal} * {10**_USUAL_SCALE} AS BIGINT)", f"CAST({10**_USUAL_SCALE} AS BIGINT)"
+        common = f"gcd({whole}, {one})"
+        return f"{{'n': {whole} // {common}, 'd': {one} // {common}}}"
+
+    def literal(self, value: Fraction) -> str:
+        return f"{{'n': CAST({value.numerator} AS BIGINT), 'd': CAST({value.denominator} AS BIGINT)}}"
 
     def days(self, day: str) -> str:
         """The days from 1970-01-01 to a DATE."""
@@ -233,25 +261,46 @@ class _ValueSql:
         return ValueSql(value, accepts, self.sql.as_text(column))
 
     def decimal(self) -> ValueSql:
+        """A decimal number as a fraction. A binary one stands for the shortest decimal that reads back at its own
+        width."""
         column = self.column
         text = self.sql.as_text(column)
-        if self.is_text:
-            value = f"(TRY_CAST({column} AS DOUBLE) + 0e0)"
-            written = self.sql.matches(column, r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-            return ValueSql(value, f"{_is_finite(value)} AND {written} AND length({column}) <= {LONGEST_VALUE}", column)
-        if self.type in _BINARY:
-            # A binary number stands for the shortest decimal that reads back at its own width, which is how it is
-            # written as text. Adding zero makes -0.0 the same value as 0.0.
-            value = f"(CAST({text} AS DOUBLE) + 0e0)"
-            return ValueSql(value, _is_finite(value), text)
+        if self.type == "FLOAT":
+            # Of few digits there is no other one. Of many, a database does not always write the shortest.
+            shortest = self.registered(ShortestDecimal())
+            double = self.sql.as_text(f"CAST({column} AS DOUBLE)")
+            text = f"CASE WHEN {self.sql.matches(text, _SINGLE)} THEN {text} ELSE {shortest}({double}) END"
         if self.digits and self.digits == self.scale:
             # `.5`, of a type that has no place for the 0.
             text = f"replace({text}, '.', '0.')"
-        if self.type in ("HUGEINT", "UHUGEINT") or self.digits > _EXACT_DIGITS:
-            return ValueSql(f"CAST({text} AS DOUBLE)", f"{column} IS NOT NULL", text)
-        if self.is_whole or self.is_decimal:
-            return ValueSql(f"CAST({column} AS DOUBLE)", f"{column} IS NOT NULL", text)
-        raise self.bad("a number", "write the column as DOUBLE or DECIMAL, or as text")
+        if self.type == "DOUBLE":
+            decimal = f"TRY_CAST({column} AS {_USUAL})"
+            # Of so few digits, there is no other one that reads back.
+            usual = f"CAST({decimal} AS DOUBLE) = {column} AND {column} BETWEEN -1e6 AND 1e6"
+        elif self.is_whole or self.is_decimal:
+            decimal = f"TRY_CAST({column} AS {_USUAL})"
+            usual = f"{decimal} IS NOT NULL AND {self.scale} <= {_USUAL_SCALE}"
+        elif self.is_text or self.type == "FLOAT":
+            decimal = f"TRY_CAST({text} AS {_USUAL})"
+            usual = self.sql.matches(text, rf"-?[0-9]{{1,6}}(\.[0-9]{{1,{_USUAL_SCALE}}})?")
+        else:
+            raise self.bad("a number", "write the column as DOUBLE or DECIMAL, or as text")
+        fraction = self.sql.fraction(decimal)
+        value, accepts = self.read_or(text, usual, fraction) if fraction else self.read_or(text, "FALSE", "NULL")
+        return ValueSql(value, f"{column} IS NOT NULL AND {accepts}", text)
+
+    def registered(self, function: TextReader | ShortestDecimal) -> str:
+        """The name of a function."""
+        name = f"batch_read_{next(_NUMBERS)}"
+        self.sql.register(name, function)
+        return name
+
+    def read_or(self, text: str, usual: str, value: str) -> tuple[str, str]:
+        """The value of what is usual, and of other texts what the reader of single cases makes of them; and whether
+        that accepts them."""
+        read = f"{self.registered(TextReader(self.attribute, self.tables))}({text})"
+        return (f"CASE WHEN {usual} THEN {value} ELSE {read} END",
+                f"CASE WHEN {usual} THEN TRUE ELSE {read} IS NOT NULL END")
 
     def limits(self, value: str) -> list[str]:
         """What the attribute asks of a number or a date beyond its type; `value` is its SQL."""
@@ -268,11 +317,13 @@ class _ValueSql:
         if self.attribute.kind == "number":
             whole = math.ceil(least)
             return "FALSE" if whole > GREATEST_NUMBER else f"{value} >= {max(whole, LEAST_NUMBER)}"
-        return f"{value} >= {_double(float(least))}"
+        least = Fraction(least)
+        return f"CAST(({value}).n AS {self.sql.wide_type}) * {least.denominator} >= " \
+            f"CAST(({value}).d AS {self.sql.wide_type}) * {least.numerator}"
 
     def among(self, value: str, values: Iterable[Value]) -> str:
         if self.attribute.kind == "float":
-            wanted = {_double(float(one)) for one in values if not isinstance(one, str)}
+            wanted = {self.sql.literal(Fraction(one)) for one in values if not isinstance(one, str)}
         elif self.attribute.kind == "number":
             wanted = {str(int(one)) for one in values if not isinstance(one, str) and one == int(one)}
         else:
@@ -293,12 +344,8 @@ class _ValueSql:
             # Of such a text nothing changes but letter case.
             usual = f"length({column}) <= {LONGEST_VALUE} AND {self.sql.matches(column, _PLAIN)}"
             value = f"lower({column})" if self.attribute.any_case else column
-        reader = f"batch_read_text_{next(_NUMBERS)}"
-        read = f"{reader}({column})"
-        value = f"CASE WHEN {usual} THEN {value} ELSE {read} END"
-        accepts = f"CASE WHEN {usual} THEN TRUE ELSE {read} IS NOT NULL END"
+        value, accepts = self.read_or(column, usual, value)
         changes = f"{value} IS DISTINCT FROM {column}"
-        self.sql.register(reader, TextReader(self.attribute, self.tables))
         return ValueSql(value, accepts, column, changes, self.is_unusual())
 
     def declared(self) -> Iterable[Value] | None:
@@ -320,16 +367,6 @@ class _ValueSql:
             return read_value(Scalar(str(value), Form.PLAIN, _NOWHERE), self.attribute, self.tables) == value
         except BadValueError:
             return False
-
-def _is_finite(value: str) -> str:
-    # Of two numbers the one that is none is the greater.
-    return f"{value} BETWEEN {_double(-_GREATEST_DOUBLE)} AND {_double(_GREATEST_DOUBLE)}"
-
-
-def _double(value: float) -> str:
-    """A literal of the type DOUBLE, which one without an exponent is not."""
-    text = repr(value)
-    return text if "e" in text else f"{text}e0"
 
 
 def _day(days: int) -> str:

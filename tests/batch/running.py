@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
 
 from policy_kb import pipeline
 from policy_kb.batch.dialect import DuckDB
-from policy_kb.batch.functions import register, run
+from policy_kb.batch.functions import fraction, register, run
 from policy_kb.batch.plan import decisions, model_query
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Given, Openness, Shape, given_column, given_table
+from policy_kb.batch.values import stored
 from policy_kb.check.checked import CheckedProgram, Phase, Relation
 from policy_kb.evaluate.model import Model
 from policy_kb.evaluate.plain import Rows
@@ -20,7 +21,7 @@ from policy_kb.load.cases import INCOMPLETE
 from policy_kb.load.facts import Facts
 
 DIALECT = DuckDB()
-TYPES = {"number": "BIGINT", "float": "DOUBLE", "symbol": "VARCHAR"}
+TYPES = DIALECT.types
 
 
 def openness(relation: Relation, cases: Sequence[Facts]) -> Openness:
@@ -52,7 +53,7 @@ def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = 
         given = [row if uncertain else row[:-1] for row in rows]
         if given:
             marks = ", ".join([f"({', '.join('?' * len(given[0]))})"] * len(given))
-            values = [value for row in given for value in row]
+            values = [stored(value) for row in given for value in row]
             connection.execute(f"INSERT INTO {table} VALUES {marks}", values)
     some = [name for name, given in shape.items() if given.openness is Openness.SOME]
     if some:
@@ -88,8 +89,13 @@ def models(
     for name, script in queries:
         run(connection, script)
         for case, *values in connection.execute(script.last).fetchall():
-            result[case].setdefault(name, set()).add(tuple(values))
+            result[case].setdefault(name, set()).add(tuple(map(said, values)))
     return result
+
+
+def said(value: Any) -> Any:
+    """A value as rules have it."""
+    return fraction(value) if isinstance(value, Mapping) else value
 
 
 def expected(model: Model, names: Iterable[str]) -> dict[str, set[tuple[Any, ...]]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from policy_kb import pipeline
+from policy_kb.batch.functions import fraction
 from policy_kb.batch.plan import decisions, model_query
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_column
 from policy_kb.batch.spark.dialect import SPARK
@@ -15,9 +16,9 @@ from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.evaluate.plain import Rows
 from policy_kb.evaluate.worlds import Worlds
 from policy_kb.load.facts import Facts
-from tests.batch.running import DIALECT, prepare
+from tests.batch.running import DIALECT, prepare, said
 
-SORTS = {"number": "BIGINT", "float": "DOUBLE", "symbol": "STRING"}
+SORTS = SPARK.types
 
 
 def prepare_spark(
@@ -31,7 +32,7 @@ def prepare_spark(
         found = connection.execute(f"SELECT * FROM {DIALECT.quoted(table)}").fetchall()
         values = ", ".join(
             "(" + ", ".join("NULL" if value is None else str(value).upper() if isinstance(value, bool)
-                            else SPARK.literal(value) for value in row) + ")" for row in found
+                            else SPARK.literal(said(value)) for value in row) + ")" for row in found
         ) or f"({', '.join(['NULL'] * len(kinds))})"
         columns = ", ".join(f"CAST({SPARK.quoted(one)} AS {kind}) AS {SPARK.quoted(one)}"
                             for one, kind in kinds.items())
@@ -75,6 +76,7 @@ def models(
     for name, script in model_query(program, worlds, known, shape, SPARK):
         run(new, script)
         for case, *values in new.sql(script.last).collect():
-            result[case].setdefault(name, set()).add(tuple(values))
+            result[case].setdefault(name, set()).add(tuple(
+                fraction(one.asDict()) if hasattr(one, "asDict") else one for one in values))
     return result
 

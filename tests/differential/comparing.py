@@ -14,6 +14,7 @@ from functools import cached_property
 from policy_kb import pipeline
 from policy_kb.answers import NEEDS_INFORMATION
 from policy_kb.audit.walk import Unsound
+from policy_kb.batch.alone import Prepared, decided_alone, result_row
 from policy_kb.batch.functions import register, run
 from policy_kb.batch.plan import decisions
 from policy_kb.batch.script import STOPPED
@@ -169,14 +170,23 @@ def _duckdb_decisions(subject: Subject, source: random.Random) -> Said:
     run(connection, query.script)
     rows = connection.execute(query.script.last).fetchall()
     names = [" ".join(query.criteria.get(column, (column,))) for column in query.columns]
+    prepared = Prepared(lambda asked: connection.execute(asked).fetchall(), DIALECT, shape, "", {})
     found = {row[0]: dict(zip(names, row, strict=True)) for row in rows}
     worlds = pipeline.worlds_of(rules, phase)
     for facts, model in zip(subject.facts, subject.models, strict=True):
         row = found[facts.case]
-        is_stopped = bool(row.get(STOPPED))
-        if model is None or is_stopped:
-            if is_stopped != (model is None):
-                yield f"{STOPPED}: {is_stopped}", facts.case
+        if model is None and not row.get(STOPPED):
+            yield "it is decided, where a value does not exist", facts.case
+        if row.get(STOPPED):
+            [(_, outcome)] = decided_alone(rules, rules.known, phase, prepared, [facts.case])
+            if isinstance(outcome, list):
+                if model is not None:
+                    yield f"refused: {outcome[0]}", facts.case
+                continue
+            alone = result_row(outcome, list(query.criteria.values()))
+            row = dict(zip([*names[: len(alone) - 2], "missing", "notices"], alone, strict=True))
+        if model is None:
+            yield "it is decided by itself, where a value does not exist", facts.case
             continue
         points = open_points(Lookup(rules.program, rules.known, facts, model), phase.root, phase.name)
         answer = model.answer(phase.root)

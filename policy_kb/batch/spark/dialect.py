@@ -1,18 +1,19 @@
 """What Spark's SQL says where it is not what DuckDB's says.
 
-It is meant for a session with the settings of `SETTINGS`: without ANSI mode, whole numbers begin again at the other
-end, a division by zero has no value, and few words are reserved.
+It is meant for a session with the settings of `SETTINGS`: without ANSI mode, a division by zero has no value, and few
+words are reserved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from policy_kb.batch import values
-from policy_kb.batch.dialect import WRITTEN_DATE, DuckDB, KnownRows, Sql
-from policy_kb.batch.functions import FUNCTIONS
+from policy_kb.batch.dialect import FLOAT, LIST_OF_FLOATS, NUMBER, SYMBOL, DuckDB, KnownRows, Sql
+from policy_kb.batch.functions import functions_in
 from policy_kb.expressions import LONGEST_TEXT
+from policy_kb.numbers import LEAST_WHOLE
 from policy_kb.parse.tree import Value
 
 SETTINGS = {
@@ -40,8 +41,9 @@ SETTINGS = {
 }
 """Settings of a session that runs this SQL."""
 
-TYPES = {"VARCHAR": "STRING"}
-"""What Spark calls DuckDB's types, where it has other words."""
+_FRACTION = "STRUCT<n: BIGINT, d: BIGINT>"
+
+_TRIED = {"+": "add", "-": "subtract", "*": "multiply"}
 
 
 def text(value: str) -> Sql:
@@ -60,7 +62,11 @@ def _matches_whole(text_: Sql, pattern: str) -> Sql:
 class Spark(DuckDB):
     """The SQL of Spark."""
 
-    text_type = TYPES["VARCHAR"]
+    text_type = "STRING"
+    types: Mapping[str, str] = {
+        NUMBER: "BIGINT", FLOAT: _FRACTION, SYMBOL: "STRING", LIST_OF_FLOATS: f"ARRAY<{_FRACTION}>",
+    }
+    wide_type, one = "DECIMAL(38, 0)", "1L"
     lists_by_number = False
     gathers_from_table = False
     # Spark tells each task of all queries of its union; these are as many tasks as the queries have parts together.
@@ -76,8 +82,8 @@ class Spark(DuckDB):
         if isinstance(value, str):
             return text(value)
         if isinstance(value, Fraction):
-            return f"{float(value)!r}D"
-        return f"{value}L"
+            return self.struct(n=f"{value.numerator}L", d=f"{value.denominator}L")
+        return f"{value}L" if value > LEAST_WHOLE else f"CAST('{value}' AS BIGINT)"
 
     def answer(self, word: str) -> Sql:
         return text(word)
@@ -108,7 +114,7 @@ class Spark(DuckDB):
         return f"transform({items}, x -> {value})"
 
     def distinct(self, items: Sql) -> Sql:
-        return f"array_distinct({items})"
+        return f"array_distinct(filter({items}, y -> y IS NOT NULL))"
 
     def size(self, items: Sql) -> Sql:
         return f"size({items})"
@@ -124,7 +130,7 @@ class Spark(DuckDB):
         is_float: bool,
     ) -> Sql:
         parts = (*tables_text(self, tables), condition or "", *own, target)
-        if any(f"{one}(" in part for one in FUNCTIONS for part in parts):
+        if any(True for part in parts for _ in functions_in(part)):
             # Functions of this program cannot be called for the items of a list.
             return super().of_known_rows(function, tables, condition, own, target, is_float)
         found = self.array([self.struct(**{f"o{i}": one for i, one in enumerate(own)}, target=target)])
@@ -136,18 +142,20 @@ class Spark(DuckDB):
         if function == "count":
             return f"CAST(size({found}) AS {self.whole_type})"
         targets = f"transform({found}, one -> one.target)"
+        if is_float:
+            return self.function(function, [targets], [LIST_OF_FLOATS])
         if function == "sum":
-            return f"aggregate({targets}, {'0D' if is_float else '0L'}, (whole, one) -> whole + one)"
+            return f"aggregate({targets}, 0L, (whole, one) -> try_add(whole, one))"
         return f"array_{function}({targets})"
 
     # functions
 
     def matches(self, pattern: Sql, text_: Sql) -> Sql:
         # Java's regular expressions are others.
-        return f"datalog_match({pattern}, {text_})"
+        return self.function("match", [pattern, text_], [SYMBOL, SYMBOL])
 
-    def is_written_as_date(self, text_: Sql) -> Sql:
-        return _matches_whole(text_, WRITTEN_DATE)
+    def is_written(self, text_: Sql, pattern: str) -> Sql:
+        return _matches_whole(text_, pattern)
 
     def call(self, function: str, arguments: Sequence[Sql], kinds: Sequence[str]) -> Sql:
         if function in ("min", "max") and len(arguments) == 1:
@@ -158,7 +166,11 @@ class Spark(DuckDB):
         return f"transform(array({text_}), x -> CASE WHEN length(x) <= {LONGEST_TEXT} THEN x END)[0]"
 
     def whole(self, left: Sql, operator: str, right: Sql) -> Sql:
-        return f"({left} {'div' if operator == '/' else operator} {right})"
+        if operator == "%":
+            return f"({left} % {right})"
+        if operator == "/":
+            return f"CASE WHEN {left} > {self.literal(LEAST_WHOLE)} OR {right} <> -1L THEN {left} div {right} END"
+        return f"try_{_TRIED[operator]}({left}, {right})"
 
     def bytes_of(self, text_: Sql) -> Sql:
         return f"CAST(octet_length({text_}) AS BIGINT)"
@@ -193,7 +205,7 @@ def tables_text(dialect: DuckDB, tables: Sequence[KnownRows]) -> list[Sql]:
 class SparkValues(values.Dialect):
     """Reads the values of columns in Spark."""
 
-    text_type = TYPES["VARCHAR"]
+    text_type, wide_type = "STRING", "DECIMAL(38, 0)"
 
     def name(self, name_: str) -> str:
         return name(name_)
@@ -203,6 +215,12 @@ class SparkValues(values.Dialect):
 
     def matches(self, text_: str, pattern: str) -> str:
         return _matches_whole(text_, pattern)
+
+    def fraction(self, decimal: str) -> str | None:
+        return None  # Spark knows no greatest common divisor
+
+    def literal(self, value: Fraction) -> str:
+        return SPARK.literal(value)
 
     def days(self, day: str) -> str:
         return f"CAST(unix_date({day}) AS BIGINT)"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from policy_kb.batch.functions import FUNCTIONS
+from policy_kb.batch.functions import functions_in
 from policy_kb.batch.script import Script
-from policy_kb.batch.spark.dialect import TYPES, name
+from policy_kb.batch.spark.dialect import SPARK, name
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
 def register(session: SparkSession, sql: str) -> None:
     """Give a session the functions of rules that a query uses beside Spark's own."""
-    for function, (implementation, _, result) in FUNCTIONS.items():
-        if f"{function}(" in sql:
-            called: Any = implementation
-            session.udf.register(function, called, TYPES.get(result, result))
+    for one in functions_in(sql):
+        session.udf.register(one.name, one.implementation(), "BOOLEAN" if one.is_test else SPARK.types[one.result])
 
 
 def run(session: SparkSession, script: Script) -> None:

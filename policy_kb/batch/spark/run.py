@@ -22,7 +22,7 @@ from policy_kb.batch.engine import (
 )
 from policy_kb.batch.openness import count_not_stated
 from policy_kb.batch.results import Written, columns_of
-from policy_kb.batch.script import REFUSING, Query
+from policy_kb.batch.script import UNSURE, Query
 from policy_kb.batch.shape import CASE, ITEM, PHASE, Complete
 from policy_kb.batch.spark.dialect import SPARK, SPARK_VALUES
 from policy_kb.batch.spark.folders import Folder
@@ -178,8 +178,8 @@ class _Work:
         rows = self.session.sql(query.script.last)
         self.decisions.append((query, rows))
         return [
-            rows.where(_q(flag)).select(CASE, f.lit("request").alias("table"), f.lit(REFUSING[flag]).alias("reason"))
-            for flag in REFUSING.keys() & set(query.columns)
+            rows.where(_q(flag)).select(CASE, f.lit("request").alias("table"), f.lit(UNSURE[flag]).alias("reason"))
+            for flag in UNSURE.keys() & set(query.columns)
         ]
 
     def problems(self) -> list[Problem]:

@@ -21,13 +21,13 @@ from policy_kb.batch.columns import (
 from policy_kb.batch.openness import Listing, States, Stating
 from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape, given_table
 from policy_kb.batch.sources import INCOMPLETE_TABLE, LISTINGS, STATED_TABLE, Source
-from policy_kb.batch.spark.dialect import SPARK_VALUES, SparkValues
+from policy_kb.batch.spark.dialect import SPARK, SPARK_VALUES, SparkValues
 from policy_kb.batch.spark.folders import Folder
 from policy_kb.batch.spark.functions import keep
 from policy_kb.batch.spark.session import divide
 from policy_kb.batch.spark.sources import PART, ROW, Found, find_tables, reading, view_of
 from policy_kb.batch.tables import MOST_PROBLEMS, Problem
-from policy_kb.batch.values import BadColumnError, TextReader, ValueSql
+from policy_kb.batch.values import BadColumnError, ShortestDecimal, TextReader, ValueSql
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import REQUEST, is_single
@@ -104,8 +104,8 @@ def read_tables(
 ) -> SparkBatch:
     """The batch in a folder of Parquet tables. `copies`: see `find_tables`. Raises CaseRefused with all problems of the
     tables; rows are not refused but rejected with their cases."""
-    def register(name: str, reader: TextReader) -> None:
-        session.udf.register(name, reader, SPARK_VALUES.text_type)
+    def register(name: str, function: TextReader | ShortestDecimal) -> None:
+        session.udf.register(name, function, SPARK.types[function.kind])
 
     columns = Columns(program, known, SparkValues(register))
     found = find_tables(session, folder, columns.refusal, copies)
