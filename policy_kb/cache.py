@@ -1,63 +1,103 @@
 """What was worked out before, kept in files of the user's cache folder.
 
-It is a speed-up only: where it cannot be read or written, the work is done again. `POLICY_KB_CACHE` says where it is.
+It is a speed-up only: where it cannot be read or written, the work is done again. `POLICY_KB_CACHE` says where it is,
+else the user's own cache folder. It is never in the working folder, which may have come from anywhere, nor below it.
+
+An entry is kept as JSON (see `kept`), behind the SHA-256 of its name and all that follows. A torn, damaged or foreign
+one is none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-_FORMAT = f"2 {sys.version_info[:2]}"
-"""Part of every entry's key: what another version of this program or of Python wrote is never read."""
+from policy_kb import kept
 
 
-def place(stages: Iterable[str], *key: object) -> Path:
-    """The file of an entry: one for each key and each state of these stages (folders) of the program, so that what a
-    checkout keeps never outlives an edit of it."""
-    base = os.environ.get("POLICY_KB_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "policy-kb"
-    )
-    program = Path(__file__).resolve().parent
-    states = (file.stat() for folder in [program, *(program / stage for stage in stages)]
-              for file in folder.glob("*.py"))
-    stamp = sorted((state.st_mtime_ns, state.st_size) for state in states)
-    name = hashlib.sha256(repr((_FORMAT, key, stamp)).encode()).hexdigest()[:32]
-    return Path(base) / f"{name}.pickle"
+def _state_of_program() -> list[tuple[str, int, int, int]]:
+    """What changes whenever a file of this program does, so that what a checkout keeps never outlives an edit of it."""
+    found = []
+    for folder, _, names in os.walk(Path(__file__).parent):
+        for name in names:
+            if name.endswith(".py"):
+                state = os.stat(os.path.join(folder, name))
+                found.append((name, state.st_mtime_ns, state.st_ctime_ns, state.st_size))
+    return sorted(found)
 
 
-def read(file: Path) -> Iterator[Any]:
-    """The values of an entry, one after the other as they are asked for; fewer, or none, where the file is torn or
-    somebody else can have written it."""
+_VERSION = repr((3, sys.version_info[:2], _state_of_program()))
+"""Part of every entry's name: what another version of this program or of Python wrote is never read. It is found out
+when the program starts, which then has the modules of this version."""
+
+
+def place(*key: object) -> Path | None:
+    """The file of an entry, one for each key; None where there is no folder for it."""
+    folder = _folder()
+    name = hashlib.sha256(repr((_VERSION, key)).encode()).hexdigest()[:32]
+    return folder / f"{name}.json" if folder is not None else None
+
+
+def _folder() -> Path | None:
+    named = os.environ.get("POLICY_KB_CACHE")
+    if not named and os.environ.get("HOME") == "":
+        return None
+    base = named or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "policy-kb")
+    if not os.path.isabs(base):
+        return None
     try:
-        if not (_is_ours(file.parent) and _is_ours(file)):
-            return
-        with file.open("rb") as stream:
-            while True:
-                yield pickle.load(stream)
+        folder = Path(os.path.realpath(base))
+        return None if folder.is_relative_to(os.path.realpath(os.getcwd())) else folder
+    except (OSError, ValueError):
+        return None
+
+
+def read(file: Path | None) -> Iterator[Any]:
+    """The values of an entry, one after the other as they are asked for; none where it is torn or damaged, or somebody
+    else can have written it."""
+    if file is None:
+        return
+    try:
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            if not (_is_ours(os.stat(file.parent)) and _is_ours(os.fstat(descriptor))):
+                return
+            checksum, _, content = stream.read().partition(b"\n")
+        if checksum == _checksum(file, content):
+            for line in content.splitlines():
+                yield kept.decoded(line.decode())
     except Exception:  # whatever is wrong with it is no reason to fail
         return
 
 
-def write(file: Path, *values: object) -> None:
-    """Keep these values."""
+def write(file: Path | None, *values: object) -> None:
+    """Keep these values; whole, or not at all."""
+    if file is None:
+        return
+    content = "".join(f"{kept.encoded(value)}\n" for value in values).encode()
+    temporary = file.with_name(f".{os.urandom(8).hex()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}")
-        with temporary.open("wb") as stream:
-            for value in values:
-                pickle.dump(value, stream, protocol=5)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(_checksum(file, content) + b"\n" + content)
         os.replace(temporary, file)
     except OSError:
         return
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether nobody else can have written a file or folder: unpickling runs what the file says."""
-    state = path.stat()
+def _checksum(file: Path, content: bytes) -> bytes:
+    """Of an entry in its own place: in the place of another one it is none."""
+    return hashlib.sha256(file.name.encode() + b"\n" + content).hexdigest().encode()
+
+
+def _is_ours(state: os.stat_result) -> bool:
+    """Whether nobody else can have written a file or folder."""
     return not hasattr(os, "geteuid") or (state.st_uid == os.geteuid() and not state.st_mode & 0o022)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from policy_kb.evaluate.plain import Engine, Rows
 from policy_kb.installed import policy_files
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
-from policy_kb.source import NOWHERE, Span, display_name, real_path
+from policy_kb.source import NOWHERE, Files, Span, are_unchanged, real_path
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -285,38 +284,21 @@ class Policies:
 # the cache
 
 
-_STAGES = ("parse", "check", "load", "evaluate")
-
-
 def _rules(path: Path) -> pipeline.Rules:
     """The checked rules of an entry file, from the cache where none of its files has changed since."""
-    entry = real_path(path)
-    file = cache.place(_STAGES, "rules", str(entry), display_name(entry))
+    file = cache.place("rules", str(real_path(path)))
     cached = cache.read(file)
-    if _are_unchanged(next(cached, None)):
+    seen = next(cached, None)
+    if isinstance(seen, dict) and are_unchanged(seen):
         rules = next(cached, None)
         if isinstance(rules, pipeline.Rules):
             return rules
+    files = Files()
     try:
-        rules = pipeline.parse_and_check(path)
+        rules = pipeline.parse_and_check(path, files)
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
     for phase in rules.program.phases:
         pipeline.worlds_of(rules, phase)
-    program = rules.program
-    tables = (Path(t.folder) / t.filename for t in program.tables if not program.relations[t.relation].is_case)
-    with suppress(OSError):
-        cache.write(file, _fingerprints([*program.files, *map(str, tables)]), rules)
+    cache.write(file, files.seen, rules)
     return rules
-
-
-def _fingerprints(names: Iterable[str]) -> dict[str, str]:
-    return {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in names}
-
-
-def _are_unchanged(fingerprints: object) -> bool:
-    """Whether these are the files that there are."""
-    try:
-        return isinstance(fingerprints, dict) and _fingerprints(fingerprints) == fingerprints
-    except OSError:
-        return False

@@ -13,6 +13,13 @@ from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
+RECORDS: dict[str, type] = {}
+"""Every class that is a record, by its name."""
+
+
+def name_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[T]) -> type[T]:
@@ -30,6 +37,7 @@ def record(cls: type[T]) -> type[T]:
         return hash((made, get(self)))
 
     made.__eq__, made.__hash__, made.__repr__ = equal, hashed, _text  # type: ignore[method-assign]
+    RECORDS[name_of(made)] = made
     return made
 
 
@@ -46,4 +54,4 @@ def _text(self: Any) -> str:
     return f"{type(self).__name__}({', '.join(values)})"
 
 
-__all__ = ["entity", "field", "record"]
+__all__ = ["RECORDS", "entity", "field", "name_of", "record"]

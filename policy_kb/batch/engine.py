@@ -28,7 +28,7 @@ from policy_kb.check.checked import Phase, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.policies import Policies, Policy
-from policy_kb.source import Span, real_path
+from policy_kb.source import Span
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -50,9 +50,6 @@ its disk before it has grouped any."""
 
 MEMORY = "6GiB"
 """What the database may hold before it moves tables to its folder of temporary files."""
-
-_STAGES = ("parse", "check", "load", "evaluate", "batch", "batch/spark", "report")
-"""The parts of the program on which it depends what a query says."""
 
 _T = TypeVar("_T")
 
@@ -539,8 +536,8 @@ def refusals(policy: Policy, chosen: Chosen, shape: Shape, dialect: DuckDB) -> l
 
 def _cached(make: Callable[[], _T], policy: Policy, chosen: Chosen, what: str, shape: Shape, dialect: DuckDB) -> _T:
     """What is compiled, from the cache where it was last compiled for the same rules and the same shape."""
-    entry = str(real_path(Path(policy.program.entry)))
-    file = cache.place(_STAGES, "compiled", entry, policy.program.entry, what, type(dialect).__name__)
+    program = policy.program
+    file = cache.place("compiled", program.paths.get(program.entry), what, type(dialect).__name__)
     shapes = [(name, one.has_rows, one.has_uncertain, one.openness.value) for name, one in sorted(shape.items())]
     key = repr((policy.rules.digest, chosen, shapes))
     cached = cache.read(file)

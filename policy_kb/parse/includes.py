@@ -28,7 +28,7 @@ def parse_program(entry: Path, files: Files | None = None) -> tuple[Program, lis
     path = real_path(entry)
     reader = _Reader(knowledge_base(entry), files)
     reader.read(path, reader.name(path), text, ())
-    return Program(str(entry), tuple(reader.items), reader.texts, reader.paths), reader.problems
+    return Program(reader.name(path), tuple(reader.items), reader.texts, reader.paths), reader.problems
 
 
 class _Reader:

@@ -247,7 +247,7 @@ def policies_loaded_once() -> Iterator[None]:
         return own(real) if real.parent == rules_folder() else read(path)
 
     def policy(found: Any) -> policies.Policy:
-        if id(found) not in made and found.program.entry not in map(str, policy_files()):
+        if id(found) not in made and found.program.paths[found.program.entry] not in map(str, policy_files()):
             return make(found)
         return made.setdefault(id(found), made.get(id(found)) or make(found))
 
