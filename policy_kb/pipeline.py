@@ -20,6 +20,7 @@ from policy_kb.evaluate.plain import Engine, NoValue, Rows
 from policy_kb.evaluate.worlds import Worlds, certain, possible
 from policy_kb.expressions import NO_FILES, EvaluationStopped
 from policy_kb.load.facts import Facts
+from policy_kb.load.table_rows import TableRows
 from policy_kb.parse.tree import Value
 from policy_kb.record import field, record
 from policy_kb.source import Files, Span
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from policy_kb.explain.proof import Attempt, Explanation, Node, OpenPoint
     from policy_kb.explain.why import Explainer
     from policy_kb.load.documents import Document
-    from policy_kb.load.tables import TableRows
     from policy_kb.report.determination import Approval, Determination
 
 _BESIDE_THE_ROOT = ("not_applicable", "notice", "granted")

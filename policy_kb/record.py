@@ -14,7 +14,7 @@ from typing import Any, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 RECORDS: dict[str, type] = {}
-"""Every class that is a record, by its name."""
+"""Every class that is a record or an entity, by its name."""
 
 
 def name_of(cls: type) -> str:
@@ -46,6 +46,7 @@ def entity(cls: type[T]) -> type[T]:
     """As `record`, but equal to itself only: what is shared is told from what merely looks the same."""
     made = dataclass(eq=False, repr=False)(cls)
     made.__repr__ = _text  # type: ignore[method-assign]
+    RECORDS[name_of(made)] = made
     return made
 
 

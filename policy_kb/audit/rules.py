@@ -15,7 +15,8 @@ from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesR
 from policy_kb.installed import policy_files
 from policy_kb.load.cases import CaseReader
 from policy_kb.load.digest import digest_of_files
-from policy_kb.load.tables import TableRows, read_known_tables
+from policy_kb.load.table_rows import TableRows
+from policy_kb.load.tables import read_known_tables
 from policy_kb.parse.includes import parse_program
 from policy_kb.source import NOWHERE, Files, Span
 

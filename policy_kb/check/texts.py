@@ -20,7 +20,7 @@ from policy_kb.source import Span
 from policy_kb.text import NoPatternError, compiled, folded
 
 if TYPE_CHECKING:
-    from policy_kb.load.tables import TableRows
+    from policy_kb.load.table_rows import TableRows
 
 Scope = tuple[tree.Literal, ...]
 """The literals of a body and of those around it: what may bind a variable there."""

@@ -11,6 +11,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from policy_kb import numbers
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation, Table
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, listed, quoted
 from policy_kb.load.problems import Problems
+from policy_kb.load.table_rows import Row, TableRows
 from policy_kb.load.values import GREATEST_NUMBER, LEAST_NUMBER, BadValueError, read_days
 from policy_kb.outputs import whole_files
 from policy_kb.parse.tree import Value
@@ -25,39 +27,9 @@ from policy_kb.record import record
 from policy_kb.source import Files, Span, real_path
 from policy_kb.text import UnseenCharacterError, folded, normal
 
-Row = tuple[Value, ...]
-
 _NUMBER = re.compile(r" *([+-]?)(?:0x([0-9a-fA-F]+)|0b([01]+)|([0-9]+))")
 _FLOAT = re.compile(r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "\\": "\\"}
-
-
-class TableRows(AbstractSet[Row]):
-    """The rows of a table. `lines` gives for each the line of the file `source` on which it begins, `written` the texts
-    of those that a reader is shown in other letters than they are compared in; `notes` are warnings."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.lines: dict[Row, int] = {}
-        self.written: dict[Row, tuple[str | None, ...]] = {}
-        self.notes: tuple[Diagnostic, ...] = ()
-
-    def __contains__(self, row: object) -> bool:
-        return row in self.lines
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.lines)
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    @classmethod
-    def _from_iterable(cls, rows: Iterable[Row]) -> set[Row]:  # type: ignore[override]
-        return set(rows)
-
-    def span(self, row: Row) -> Span:
-        """The place of a row."""
-        return Span(self.source, self.lines[row])
 
 
 def read_table(
@@ -200,8 +172,7 @@ class _TableReader:
         else:
             self.read_truth(records)
         self.problems.refuse()
-        self.found.notes = self.notes.found
-        return self.found
+        return replace(self.found, notes=self.notes.found)
 
     def plain_records(self) -> Iterator[Record]:
         for number, line in enumerate(self.lines, start=1):

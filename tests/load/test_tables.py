@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from policy_kb.check.checked import Attribute, Relation, Table
 from policy_kb.diagnostics import CaseRefused, Kind
 from policy_kb.load.problems import MOST_PROBLEMS
-from policy_kb.load.tables import Output, TableRows, read_table, write_tables
+from policy_kb.load.table_rows import TableRows
+from policy_kb.load.tables import Output, read_table, write_tables
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
 from policy_kb.text import normal
