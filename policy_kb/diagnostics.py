@@ -55,6 +55,7 @@ class Kind(StrEnum):
     NEVER_USED = "never-used"
     TOO_MANY_WORLDS = "too-many-worlds"
     ARITHMETIC = "arithmetic"
+    ONGOING = "ongoing"
     TOO_MANY_ROWS = "too-many-rows"
     # cases and tables
     BAD_DOCUMENT = "bad-document"

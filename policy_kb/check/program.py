@@ -16,6 +16,7 @@ from policy_kb.check.cases import (
 from policy_kb.check.checked import CheckedProgram, Relation, Rule, Table
 from policy_kb.check.constants import check_dates
 from policy_kb.check.declarations import Declarations, Report, check_references, collect_declarations
+from policy_kb.check.ongoing import check_ongoing
 from policy_kb.check.safety import check_safety, check_singletons
 from policy_kb.check.scopes import with_own_names
 from policy_kb.check.strata import check_stratified, dependencies, reachable, stratify
@@ -44,6 +45,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
     check_safety(found, report)
     check_singletons((item for item in program.items if isinstance(item, tree.Rule)), report)
     check_dates(found.rules, report)
+    check_ongoing(relations, found.rules, report)
     rules, facts = _rules_and_facts(found, relations, report)
     relations = with_inherited_letter_case(relations, rules, (atom for atom, _ in facts), report)
     edges = list(dependencies((rule.head, rule.body) for rule in rules))
