@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from policy_kb.diagnostics import CaseRefused, Diagnostic, Refused, RulesRefused
-    from policy_kb.load.documents import Document
+    from policy_kb.load.documents import Document, read_documents
     from policy_kb.policies import Policies, Policy, load_policy
     from policy_kb.report.determination import Determination
 
@@ -31,6 +31,7 @@ _HOMES = {
     "Refused": "policy_kb.diagnostics",
     "RulesRefused": "policy_kb.diagnostics",
     "load_policy": "policy_kb.policies",
+    "read_documents": "policy_kb.load.documents",
 }
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "RulesRefused",
     "__version__",
     "load_policy",
+    "read_documents",
 ]
 
 

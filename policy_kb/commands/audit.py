@@ -58,6 +58,8 @@ def command(
     from policy_kb.audit.rules import Shelf
     from policy_kb.batch.shape import Complete
 
+    if file == Path("-"):
+        raise click.UsageError("determinations are read from a file; a case (--case) may be `-`")
     if head is not None and not is_hash(head):
         raise click.BadParameter("it is `sha256:` and 64 hexadecimal digits", param_hint="--head")
     shelf, files = Shelf(rules), CaseFiles(cases, Complete(record is not None, stated is not None), form)

@@ -63,6 +63,8 @@ def command(
     from policy_kb.batch.results import interruptible
     from policy_kb.batch.summary import summary_dict, summary_lines
     from policy_kb.commands._progress import bar
+    from policy_kb.report.summary import wrapped
+    from policy_kb.report.wording import DISCLAIMER
 
     if rejects is not None and not rejects.lower().endswith((".csv", ".parquet")):
         raise click.BadParameter("give a .csv or .parquet file", param_hint="--rejects")
@@ -78,6 +80,7 @@ def command(
     click.echo("\n".join(summary_lines(summary, width())))
     if unnamed:
         click.echo(f"{unnamed} rows without the name of a case are in {rejects}")
+    click.echo("\n".join(["", *wrapped([DISCLAIMER], width())]))
 
 
 def _with_duckdb(
