@@ -64,8 +64,7 @@ class _Commands(click.Group):
             ) from problem
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        words = args[: args.index("--")] if "--" in args else args
-        with_json = "--json" in words
+        with_json = asks_for_json(args)
         try:
             context = super().make_context(info_name, args, *rest, **extra)
         except click.ClickException as wrong:
@@ -87,6 +86,11 @@ class _Commands(click.Group):
         except BrokenPipeError:  # what is left to say has no reader
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             context.exit(PIPE_CLOSED)
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON, be it understood or not."""
+    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
 
 
 def show_diagnostics(diagnostics: Sequence[Diagnostic], with_json: bool, most: int = 100) -> None:
@@ -150,7 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(INTERRUPTED)
     except OSError as problem:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo(f"error: cannot write or read: {problem.strerror or problem}", err=True)
+        message = f"cannot write or read: {problem.strerror or problem}"
+        show_diagnostics([Diagnostic(Kind.UNREADABLE, NOWHERE, message)], asks_for_json(arguments or sys.argv[1:]))
         sys.exit(INPUT_REFUSED)
 
 

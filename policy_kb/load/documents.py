@@ -116,7 +116,11 @@ def _no_case_file(path: Path) -> tuple[str, str]:
 
 
 def _standard_input() -> bytes:
-    raw = _standard_lines().read(LONGEST_CASE + 1)
+    try:
+        raw = _standard_lines().read(LONGEST_CASE + 1)
+    except (OSError, ValueError) as problem:
+        reason = f"cannot be read: {getattr(problem, 'strerror', None) or problem}"
+        raise _file_refused(str(STANDARD_INPUT), reason, "give a file") from None
     if len(raw) > LONGEST_CASE:
         message = f"the case has more than {LONGEST_CASE // 2**20} MiB"
         raise _file_refused(str(STANDARD_INPUT), message, "give several cases as NDJSON, one a line")

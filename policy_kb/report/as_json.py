@@ -42,13 +42,13 @@ from policy_kb.source import Span
 
 Json = dict[str, Any]
 
-_NOT_TO_BE_OBEYED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_TO_BE_ESCAPED = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def written(value: object, indent: int | None = None) -> str:
-    """The text of a JSON value. What a terminal would obey is escaped, also where it stands in the name of a file."""
+    """The text of a JSON value. What a terminal would obey is escaped, and what a file's name has that is not UTF-8."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _NOT_TO_BE_OBEYED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
+    return _TO_BE_ESCAPED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text)
 
 
 def changes_as_list(changes: Iterable[tuple[str, str, str]]) -> list[Json]:

@@ -311,6 +311,15 @@ def test_every_refusal_and_all_wrong_usage_is_json_where_asked_for(arguments, co
     assert [problem["kind"] for problem in refusals(result)] == [kind]
 
 
+def test_names_that_are_not_text_are_json_too(tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml")
+    (problem,) = refusals(call("decide", name, "--json"))
+    assert problem["file"] == name
+    Path(name).write_bytes(NO.read_bytes())
+    assert json.loads(call("decide", name, "--json").stdout)["source"] == name
+    assert r"\udcff" in call("explain", name, "9.z", "--json").stderr or call("explain", name).exit_code == 4
+
+
 def test_of_several_cases_each_that_is_refused_has_its_own_line(tmp_path):
     cases = tmp_path / "cases.ndjson"
     good = json.dumps({"case": "a", "request": {"drug": "Lemtrada", "phase": "initiation", "received": "2025-09-02"}})

@@ -24,7 +24,7 @@ from unittest.mock import patch
 
 from policy_kb import commands, policies
 from policy_kb.audit import rules as audit_rules
-from policy_kb.commands import INPUT_REFUSED, RULES_REFUSED
+from policy_kb.commands import INPUT_REFUSED, RULES_REFUSED, asks_for_json
 from policy_kb.evaluate import bottom_up
 from policy_kb.installed import policy_files, rules_folder
 from policy_kb.source import real_path
@@ -112,11 +112,12 @@ def run_in(folder: Path, arguments: Sequence[str], seconds: float = MOST_SECONDS
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     code, failed = None, None
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        standard = sys.stdout, sys.stderr
+        standard = sys.stdin, sys.stdout, sys.stderr
         # A command may turn its output away from a reader who is gone.
         readers = [os.fdopen(os.dup(one.fileno()), "rb") for one in (output, errors)]
         here = os.getcwd()
         os.chdir(folder)
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
         sys.stdout = open(output.fileno(), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = open(errors.fileno(), "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         try:
@@ -134,7 +135,8 @@ def run_in(folder: Path, arguments: Sequence[str], seconds: float = MOST_SECONDS
                     stream.flush()
                 except ValueError as problem:
                     failed = failed or str(problem)
-            sys.stdout, sys.stderr = standard
+            sys.stdin.close()
+            sys.stdin, sys.stdout, sys.stderr = standard
             os.chdir(here)
         texts = []
         for reader in readers:
@@ -192,9 +194,13 @@ def complaint(arguments: Sequence[str], done: Run) -> str | None:
         if stray and command != "run":
             return f"left behind: {sorted(stray)}"
     asks_for_help = {"-h", "--help", "--version"} & {*arguments}
-    if "--json" in arguments and not asks_for_help and (done.code not in REFUSALS or command == "decide"):
-        return _not_json(done.output, is_lines=command == "decide")
-    return None
+    # Behind another option it may be the value of that.
+    if not asks_for_json(arguments) or arguments[arguments.index("--json") - 1].startswith("-") or asks_for_help:
+        return None
+    wrong = _not_json(done.errors, is_lines=True)
+    if wrong is None and (done.code not in REFUSALS or command == "decide"):
+        wrong = _not_json(done.output, is_lines=command == "decide")
+    return wrong
 
 
 def _is_obeyed(sign: str) -> bool:
@@ -206,7 +212,7 @@ def _not_json(text: str, is_lines: bool) -> str | None:
         for part in text.splitlines() if is_lines else [text]:
             json.loads(part, parse_constant=_refuse_constant)
     except ValueError as problem:
-        return f"the output is not JSON: {problem}: {text[:200]!r}"
+        return f"this is not JSON: {problem}: {text[:200]!r}"
     return None
 
 
@@ -240,16 +246,17 @@ def policies_loaded_once() -> Iterator[None]:
     times as many commands can be tried."""
     read, make = policies._rules, policies.Policy
     own = cache(read)
-    made: dict[int, policies.Policy] = {}
+    made: dict[tuple[int, str | None], policies.Policy] = {}
 
     def rules(path: Path) -> Any:
         real = real_path(path)
         return own(real) if real.parent == rules_folder() else read(path)
 
-    def policy(found: Any) -> policies.Policy:
-        if id(found) not in made and found.program.paths[found.program.entry] not in map(str, policy_files()):
-            return make(found)
-        return made.setdefault(id(found), made.get(id(found)) or make(found))
+    def policy(found: Any, engine: str | None = None) -> policies.Policy:
+        key = id(found), engine
+        if key not in made and found.program.paths[found.program.entry] not in map(str, policy_files()):
+            return make(found, engine)
+        return made.setdefault(key, made.get(key) or make(found, engine))
 
     read_book = audit_rules.read_rules
     own_books = cache(read_book)

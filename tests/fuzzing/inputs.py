@@ -534,12 +534,17 @@ ODD_WORDS = (
     "", " ", "-", "--", "--json", "--help", "\x1b[2J", "a" * 5000, "..", ".", "/", "/dev/null", "/etc/passwd", "~", "*",
     "[a]", "'; DROP TABLE x; --", "$(touch marker)", "%s%n", "2.a", "09-J2000-27", "case.yaml", "support=provided",
     "a=b", "=", "x=", "previous_year=calendar_year", "\u202e", "é", "\udcff", "in.csv", "out.parquet", "case.yaml/x",
-    "kb", "-1", "99999999999999999999", "1e5",
+    "kb", "-1", "99999999999999999999", "1e5", "yaml", "ndjson", "compiled", "pydatalog", "all", "complete",
+    "initiation 1",
 )
-COMMANDS = ("decide", "explain", "query", "check", "about", "schema", "batch", "compare", "sql", "run", "decid", "help")
+COMMANDS = (
+    "decide", "explain", "query", "check", "about", "schema", "batch", "compare", "sql", "run", "audit", "decid",
+    "help",
+)
 OPTIONS = (
     "--json", "--policy", "--reading", "--sensitivity", "--why-not", "--html", "--from", "--case", "-o", "--output",
     "--rejects", "--record", "--most", "--determination", "--open", "--facts", "-F", "-D", "-h", "--version", "--nope",
+    "--format", "--engine", "--no-explanation", "--stated", "--log", "--head", "--json",
 )
 
 
