@@ -55,24 +55,29 @@ def call(*arguments: object) -> Result:
 
 
 def write_tables(folder: Path, cases: list[Facts]) -> None:
-    """The cases as Parquet files, each relation but one stated except for the cases in `_incomplete`."""
-    folder.mkdir()
+    """The cases as Parquet files, each relation but one stated for the cases with rows in it, and for every second case
+    by `_stated`, except for those in `_incomplete`."""
+    folder.mkdir(parents=True)
     connection, shape = prepare(POLICY.program, cases)
     q = DIALECT.quoted
     for relation in POLICY.program.inputs():
         if not shape[relation.name].has_rows or relation.name == "intolerance":
             continue
         columns = ", ".join(
-            f"CAST({DIALECT.as_date(given_column(place))} AS DATE) AS {q(a.name)}" if a.is_date
-            else f"{given_column(place)} AS {q(a.name)}" for place, a in enumerate(relation.attributes)
+            f"CAST({DIALECT.as_date(q(given_column(place)))} AS DATE) AS {q(a.name)}" if a.is_date
+            else f"{q(given_column(place))} AS {q(a.name)}" for place, a in enumerate(relation.attributes)
         ) + (", uncertain" if shape[relation.name].has_uncertain else "")
         connection.execute(f"COPY (SELECT {columns} FROM {shape[relation.name].table}) "
                            f"TO '{folder / relation.name}.parquet' (FORMAT parquet)")
-    rows = [(facts.case, name) for facts in cases for name in facts.open
-            if POLICY.program.relations[name].can_be_listed_incomplete]
-    connection.execute('CREATE TABLE listed ("case" VARCHAR, relation VARCHAR)')
-    connection.executemany("INSERT INTO listed VALUES (?, ?)", rows)
-    connection.execute(f"COPY listed TO '{folder}/_incomplete.parquet' (FORMAT parquet)")
+    listed = {
+        "_incomplete": [(facts.case, name) for facts in cases for name in facts.open
+                        if POLICY.program.relations[name].can_be_listed_incomplete],
+        "_stated": [(facts.case, name) for facts in cases[::2] for name in facts.stated],
+    }
+    for table, rows in listed.items():
+        connection.execute('CREATE OR REPLACE TABLE listed ("case" VARCHAR, relation VARCHAR)')
+        connection.executemany("INSERT INTO listed VALUES (?, ?)", rows)
+        connection.execute(f"COPY listed TO '{folder}/{table}.parquet' (FORMAT parquet)")
 
 
 def spoil(folder: Path) -> None:
@@ -122,10 +127,11 @@ def test_a_batch_on_spark_equals_one_on_duckdb(session: Any, tmp_path: Path) -> 
     """Every column of every row, what is put aside and why, and the summary; nothing is left beside the output."""
     some = some_cases(random.Random(11), 300 if THOROUGH else 100)
     cases = [facts for phase in POLICY.program.phases for facts in of_phase(some, phase)]
-    write_tables(tmp_path / "cases", cases)
-    spoil(tmp_path / "cases")
+    source = tmp_path / "a* [b] {c,d} %41?" / "cases"  # a path is no pattern
+    write_tables(source, cases)
+    spoil(source)
     for engine in ("duckdb", "spark"):
-        done = call("batch", tmp_path / "cases", "-o", tmp_path / f"{engine}.parquet", "--engine", engine,
+        done = call("batch", source, "-o", tmp_path / f"{engine}.parquet", "--engine", engine,
                     "--rejects", tmp_path / f"{engine}.csv", "--json")
         assert done.exit_code == 0, done.output
         (tmp_path / f"{engine}.json").write_text(done.stdout)
@@ -135,6 +141,7 @@ def test_a_batch_on_spark_equals_one_on_duckdb(session: Any, tmp_path: Path) -> 
     assert refused == {"", *(f"B-{number}" for number in range(1, 7))}
     summaries = [json.loads((tmp_path / f"{engine}.json").read_text()) for engine in ("duckdb", "spark")]
     assert summaries[0] == summaries[1]
+    assert summaries[0]["not_stated"]
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     compared = call("compare", tmp_path / "duckdb.parquet", tmp_path / "spark.parquet", "--json")
     assert json.loads(compared.output)["changed"] == 0
@@ -234,6 +241,21 @@ def test_a_damaged_table_refuses_the_batch(session: Any, tmp_path: Path) -> None
     assert refused.exit_code == 1
     assert "relapse.parquet" in refused.output
     assert "damaged" in refused.output
+
+
+def test_a_table_that_changes_while_it_is_read_refuses_the_batch(session: Any, tmp_path: Path) -> None:
+    from policy_kb.batch.spark.folders import Folder
+    from policy_kb.batch.spark.sources import find_tables
+
+    folder = tables(tmp_path / "cases", request=REQUEST)
+    found = find_tables(session, Folder(session, str(folder)), lambda name: None, Folder(session, str(tmp_path / "x")))
+    found.check()
+    (folder / "request.parquet").write_bytes((folder / "request.parquet").read_bytes() + b" ")
+    with pytest.raises(CaseRefused, match=r"request\.parquet:1:1: error: has changed while it was read"):
+        found.check()
+    (folder / "request.parquet").unlink()
+    with pytest.raises(CaseRefused, match="has changed"):
+        found.check()
 
 
 def test_a_case_that_gets_lost_refuses_the_batch(

@@ -207,6 +207,10 @@ class SparkValues(values.Dialect):
 
     text_type, wide_type = "STRING", "DECIMAL(38, 0)"
 
+    def __getstate__(self) -> dict[str, object]:
+        """What tells the reasons of a refusal goes to the machines; what makes functions, with its session, stays."""
+        return {}
+
     def name(self, name_: str) -> str:
         return name(name_)
 
