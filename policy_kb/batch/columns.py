@@ -41,7 +41,7 @@ class Column:
 
 def has_a_row(relation: Relation) -> bool:
     """Every case has a row of the relation."""
-    return relation.is_single and not relation.is_closed
+    return relation.is_required
 
 
 def second_row(name: str) -> Why:
@@ -94,12 +94,11 @@ class Columns:
                     yield message, "a batch cannot tell them apart: rename one in the rules"
 
     def lacking(self, tables: Container[str]) -> Iterator[Why]:
-        """The tables that a batch needs and has not: every case has a row of `request`, and of other `@[single]`
-        relations that are not closed."""
+        """The tables that a batch needs and has not: every case has a row of the `@[required]` relations."""
         for name, relation in self.inputs.items():
-            if name not in tables and (name == REQUEST or has_a_row(relation)):
+            if name not in tables and has_a_row(relation):
                 columns = listed((CASE, *(attribute.name for attribute in relation.attributes[1:])), "and")
-                yield f"no table `{name}`", f"each case has one row of it: add a table with the columns {columns}"
+                yield f"no table `{name}`", f"each case states it: add a table with the columns {columns}"
         if REQUEST not in self.inputs:
             yield "the rules know no `request`", "a batch is of cases of a policy"
 

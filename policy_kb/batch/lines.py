@@ -173,7 +173,7 @@ class _Rows:
         self.name, self.bit = relation.name, 1 << number
         self.is_truth = relation.arity == 1
         self.is_single = is_single(relation)
-        self.may_be_empty = relation.is_closed or not self.is_single
+        self.may_be_empty = not relation.is_required
         self.attributes = relation.attributes[1:]
         self.columns = [_Column(attribute, tables) for attribute in self.attributes]
         self.nodes = _Nodes()
@@ -304,7 +304,7 @@ class LineReader:
         self.rows = [_Rows(number, one, self.cases.tables) for number, one in enumerate(inputs)]
         self.bits = {rows.name: rows.bit for rows in self.rows}
         self.listable = {one.name: self.bits[one.name] for one in inputs if one.can_be_listed_incomplete}
-        self.may_be_open = sum(self.bits[one.name] for one in inputs if not one.is_closed and not is_single(one))
+        self.may_be_open = sum(self.bits[one.name] for one in inputs if not one.is_closed and not one.is_required)
         self.words = States(inputs).words
         self.name = _Memo(_NAME, self.cases.tables)
         unset = msgspec.UnsetType
@@ -314,9 +314,8 @@ class LineReader:
             (INCOMPLETE, list[str] | str | unset, msgspec.UNSET),
         ]
         nothing = msgspec.Raw(b"")
-        for number, (rows, relation) in enumerate(zip(self.rows, inputs, strict=True)):
-            is_required = rows.is_single and not relation.is_closed
-            fields.append((f"r{number}", msgspec.Raw) if is_required else (f"r{number}", msgspec.Raw, nothing))
+        for number, relation in enumerate(inputs):
+            fields.append((f"r{number}", msgspec.Raw) if relation.is_required else (f"r{number}", msgspec.Raw, nothing))
         renamed = {"name": CASE, **{f"r{number}": rows.name for number, rows in enumerate(self.rows)}}
         case = msgspec.defstruct("Case", fields, rename=renamed, forbid_unknown_fields=True, kw_only=True, gc=False)
         self.unset = msgspec.UNSET

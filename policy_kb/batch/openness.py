@@ -12,7 +12,7 @@ from typing import Any
 from policy_kb.batch.shape import CASE, OPEN_TABLE, Complete, Openness, Shape, given_table
 from policy_kb.batch.values import Dialect
 from policy_kb.check.checked import Relation
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED, is_single
+from policy_kb.load.cases import INCOMPLETE, NOT_STATED
 from policy_kb.record import record
 
 WORD_BITS = 62
@@ -70,7 +70,7 @@ class States:
 def openness_of(relation: Relation, is_open: bool, is_open_always: bool) -> Openness:
     if relation.always_open is not None:
         return Openness.ALWAYS
-    if is_single(relation) or not is_open:
+    if not relation.may_be_open or not is_open:
         return Openness.NEVER
     return Openness.ALWAYS if is_open_always else Openness.SOME
 
@@ -102,7 +102,7 @@ class Stating:
 
     def may_be_open(self, relation: Relation) -> bool:
         """Whether a relation is open for a case of which nothing else is said."""
-        if relation.is_closed or is_single(relation) or relation.always_open is not None or self.complete.record:
+        if relation.is_closed or relation.is_required or relation.always_open is not None or self.complete.record:
             return False
         return not (self.complete.tables and relation.name in self.names)
 

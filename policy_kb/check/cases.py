@@ -163,7 +163,7 @@ def openable(
             if not relation.is_case:
                 continue
             if relation.is_input:
-                if not relation.is_single and name != "request":
+                if relation.may_be_open:
                     can_open.add(name)
             elif any(rule.head.relation == name and opens(rule.head, rule.body, can_open, relations) for rule in rules):
                 can_open.add(name)

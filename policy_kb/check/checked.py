@@ -195,3 +195,10 @@ class CheckedProgram:
 def constants(atom: Atom) -> tuple[Value, ...]:
     """The values of a ground atom."""
     return tuple(argument.value for argument in atom.arguments if isinstance(argument, Constant))
+
+
+def in_file_order(program: CheckedProgram, relation: str, rows: Iterable[tuple[Value, ...]]) -> list[tuple[Value, ...]]:
+    """The rows of a known relation: facts as they stand in the files, then what tables and rules add."""
+    facts = (constants(atom) for atom, _ in program.facts if atom.relation == relation)
+    places = {row: place for place, row in enumerate(dict.fromkeys(facts))}
+    return sorted(rows, key=lambda row: (places.get(row, len(places)), row))

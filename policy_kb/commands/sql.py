@@ -48,7 +48,7 @@ def command(
         raise click.BadParameter(f"the policy has no phase `{phase}`; {hint}", param_hint="PHASE")
     shape = {}
     for number, relation in enumerate(loaded.program.inputs()):
-        may_be_open = not is_single(relation) and (are_open or relation.always_open is not None)
+        may_be_open = relation.may_be_open and (are_open or relation.always_open is not None)
         openness = Openness.NEVER if not may_be_open else (
             Openness.ALWAYS if relation.always_open is not None else Openness.SOME
         )

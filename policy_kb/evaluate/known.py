@@ -33,10 +33,3 @@ def evaluate_known(
 
         raise stopped.in_files(program.files, facts_behind(plain, stopped)) from None
     return {name: found[name] for name in known}
-
-
-def rows_in_file_order(program: CheckedProgram, known: Rows, relation: str) -> list[Row]:
-    """The rows of a known relation: facts as they stand in the files, then what tables and rules add."""
-    facts = (constants(atom) for atom, _ in program.facts if atom.relation == relation)
-    places = {row: place for place, row in enumerate(dict.fromkeys(facts))}
-    return sorted(known.get(relation, ()), key=lambda row: (places.get(row, len(places)), row))

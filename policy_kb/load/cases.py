@@ -43,8 +43,9 @@ def load_case(program: CheckedProgram, known: Known, document: Document) -> Fact
     problem of the document and of the case, each with its place.
 
     A relation whose key is present is stated, whatever its rows; one whose key is absent is open (`not stated`),
-    unless `record: complete` or its `@[closed]` says that there is none. A relation listed in `incomplete` is open
-    whatever else is said of it, an `@[always_open]` one in every case; `request` and `@[single]` relations never are.
+    unless `record: complete` or its `@[closed]` says that there is none; without a `@[required]` one, as `request` is,
+    the case is refused. A relation listed in `incomplete` is open whatever else is said of it, which a `@[single]` one
+    never is; an `@[always_open]` one is open in every case.
     """
     return CaseReader(program, known).read(document)
 
@@ -147,16 +148,13 @@ class _Case:
         stated: dict[str, Span] = {}
         for relation in self.inputs.values():
             place = self.place_of(relation, record)
-            if is_single(relation):
-                if place is None:
-                    hint = f"write `{relation.name}: {_row_outline(relation)}`"
-                    self.add(Kind.MISSING_RELATION, self.span, f"the case has no `{relation.name}`", hint)
-                else:
-                    stated[relation.name] = place
-            elif relation.always_open is not None:
+            if relation.always_open is not None:
                 open_relations[relation.name] = relation.always_open
             elif relation.name in incomplete:
                 open_relations[relation.name] = INCOMPLETE
+            elif place is None and relation.is_required:
+                hint = f"write `{relation.name}: {_row_outline(relation)}`"
+                self.add(Kind.MISSING_RELATION, self.span, f"the case has no `{relation.name}`", hint)
             elif place is None:
                 open_relations[relation.name] = NOT_STATED
             else:
@@ -169,7 +167,7 @@ class _Case:
         """Where it is said that the case gives all rows of a relation, if it is said."""
         if relation.name in self.entries:
             return self.entries[relation.name].key_span
-        if is_single(relation) and not relation.is_closed:
+        if relation.is_required:
             return None
         return record or (relation.span if relation.is_closed else None)
 
@@ -243,7 +241,7 @@ class _Case:
             hint = "write `[]` for none, or leave the key out where it is not known"
             if relation.is_closed:
                 hint = "leave the key out, or write `[]`, for none"
-            elif is_single(relation):
+            elif relation.is_required:
                 hint = f"write `{path}: {_row_outline(relation)}`"
             self.add(Kind.NO_VALUE, node.span, f"`{path}` has no value", hint, path)
             return []
@@ -261,7 +259,7 @@ class _Case:
 
     def check_single(self, relation: Relation, node: Sequence) -> None:
         name = relation.name
-        if not node.items and not relation.is_closed:
+        if not node.items and relation.is_required:
             hint = f"write `{name}: {_row_outline(relation)}`"
             self.add(Kind.MISSING_RELATION, node.span, f"`{name}` needs its one row", hint, name)
         for number, item in enumerate(node.items[1:], start=1):
@@ -404,8 +402,8 @@ class _Case:
 
 
 def is_single(relation: Relation) -> bool:
-    """Whether a case has at most one row of a relation, never uncertain and never open."""
-    return relation.is_single or relation.name == REQUEST
+    """Whether a case has at most one row of a relation, never uncertain and never incomplete."""
+    return relation.is_single
 
 
 def _written(relation: Relation, values: Iterable[tuple[Node, Value]]) -> tuple[str | None, ...]:

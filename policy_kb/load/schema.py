@@ -61,7 +61,7 @@ def case_schema(program: CheckedProgram, known: Known) -> Schema:
     required = ["case"]
     for relation in program.inputs():
         properties[relation.name] = _relation(relation, tables)
-        if is_single(relation) and not relation.is_closed:
+        if relation.is_required:
             required.append(relation.name)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -101,7 +101,7 @@ def _relation(relation: Relation, tables: Tables) -> Schema:
     rows = [row] if len(attributes) > 1 else [_value(attributes[0], tables), row]
     listed: Schema = {"type": "array", "items": {"anyOf": rows}, "maxItems": MOST_ROWS}
     if is_single(relation):
-        listed |= {"minItems": 0 if relation.is_closed else 1, "maxItems": 1}
+        listed |= {"minItems": 1 if relation.is_required else 0, "maxItems": 1}
     return {**notes, "anyOf": [*rows, listed]}
 
 
@@ -112,7 +112,7 @@ def _notes(relation: Relation) -> Schema:
         absent = "what is not given is asked for"
     elif relation.is_closed:
         absent = "left out means none"
-    elif is_single(relation):
+    elif relation.is_required:
         absent = "required"
     else:
         absent = "left out means unknown"

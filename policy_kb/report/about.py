@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from policy_kb.check.checked import in_file_order
 from policy_kb.check.constants import choices
-from policy_kb.evaluate.known import rows_in_file_order
 from policy_kb.explain.written import sentence
 from policy_kb.report.determination import approvals
 from policy_kb.report.summary import criterion_sentences
@@ -41,6 +41,6 @@ def about(policy: Policy) -> list[Section]:
     for _, heading, relation in sorted(known.get("section", ())):
         declared = policy.program.relations.get(str(relation))
         if declared is not None:
-            rows = rows_in_file_order(policy.program, known, str(relation))
+            rows = in_file_order(policy.program, str(relation), known.get(str(relation), ()))
             sections.append((str(heading), [sentence(declared, row) for row in rows]))
     return sections

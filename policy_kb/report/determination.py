@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from policy_kb.check.checked import CheckedProgram, Phase
-from policy_kb.evaluate.known import rows_in_file_order
+from policy_kb.check.checked import CheckedProgram, Phase, in_file_order
 from policy_kb.evaluate.plain import Rows
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -34,7 +33,7 @@ class Approval:
 
 def approvals(program: CheckedProgram, known: Rows, phase: Phase) -> tuple[Approval, ...]:
     """What the policy approves for a phase, in the order of its facts."""
-    rows = rows_in_file_order(program, known, "approval")
+    rows = in_file_order(program, "approval", known.get("approval", ()))
     return tuple(Approval(amount, str(unit)) for name, amount, unit in rows if name == phase.name)
 
 

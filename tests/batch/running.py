@@ -39,9 +39,9 @@ def prepare(program: CheckedProgram, cases: Sequence[Facts], *, general: bool = 
     shape: dict[str, Given] = {}
     for number, relation in enumerate(program.inputs()):
         rows = [(*row.values, row.is_uncertain) for facts in cases for row in facts.rows[relation.name]]
-        is_single = relation.is_single or relation.name == "request"
-        state = Openness.NEVER if is_single else openness(relation, cases)
-        if general and state is Openness.NEVER and not is_single:
+        is_single = relation.is_single
+        state = openness(relation, cases)
+        if general and state is Openness.NEVER and relation.may_be_open:
             state = Openness.SOME
         uncertain = any(row[-1] for row in rows) or (general and not is_single)
         has_rows = bool(rows) or general or is_single

@@ -1,6 +1,7 @@
 """Which answers are promised to be exact: those in which no relation occurs in both polarities.
 
-Two things besides make an open point of what is settled, both where the value of an open relation is not known. A
+Three things besides make an open point of what is settled. That an open relation has one row at most is not used:
+two literals that read it, or a count, may want two. The others are where the value of an open relation is not known. A
 comparison with such a value is dropped, although none may satisfy it (`x != x`, or `x < 1` beside `x > 2`), or a count.
 And a derived relation with such a value is open as a whole, although some of its attributes are known. Where neither
 occurs, exactness is a law; elsewhere it is a rate.
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from policy_kb.check.cases import bound_without_counts, counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
+from policy_kb.check.declarations import atoms_in
 from policy_kb.check.safety import needs, outer_variables
 from policy_kb.evaluate.plain import named_wildcards
 from policy_kb.parse import tree
@@ -31,7 +33,8 @@ def occurs_in_one_polarity(policy: Policy, question: str) -> bool:
     """Whether no relation that can be unknown occurs in both polarities below a question."""
     found = polarities(policy.program, asked_rules(policy, question))
     relations = policy.program.relations
-    return not any((name, -sign) in found for name, sign in found if not relations[name].is_single)
+    return not any((name, -sign) in found for name, sign in found
+                   if not relations[name].is_input or relations[name].may_be_open)
 
 
 def is_promised(policy: Policy, question: str) -> bool:
@@ -39,7 +42,25 @@ def is_promised(policy: Policy, question: str) -> bool:
     rules = [*asked_rules(policy, question)]
     below = {name for name, _ in polarities(policy.program, rules)}
     rules += [rule for rule in policy.worlds.rules if rule.head.relation in below]
-    return occurs_in_one_polarity(policy, question) and all(keeps_what_matters(policy, rule) for rule in rules)
+    return (occurs_in_one_polarity(policy, question) and reads_a_single_row_once(policy, rules)
+            and all(keeps_what_matters(policy, rule) for rule in rules))
+
+
+def reads_a_single_row_once(policy: Policy, rules: Iterable[Rule]) -> bool:
+    """Whether no two literals speak of the one row that a relation has at most, nor any count: an open relation of this
+    sort is read as any other."""
+    read: Counter[str] = Counter()
+    relations = policy.program.relations
+    for rule in rules:
+        whole = [name for literal in rule.body for name, _ in occurrences([literal])]
+        counted = [atom.relation for literal in rule.body for count in tree.aggregates(literal)
+                   for part in count.body for atom in atoms_in(part)]
+        read.update(whole)
+        read.update(counted)  # twice, that is: what is counted is among the whole
+    below = {name for name in read if relations[name].is_single and relations[name].may_be_open}
+    derived = [name for name in read if relations[name].is_case and not relations[name].is_input
+               and below & {found for found, _ in polarities(policy.program, policy.program.rules_for(name))}]
+    return all(read[name] == 1 for name in (*below, *derived))
 
 
 def polarities(program: CheckedProgram, rules: Iterable[Rule]) -> set[Occurrence]:

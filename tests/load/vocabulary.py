@@ -57,7 +57,8 @@ def case_relation(name: str, *attributes: Attribute, **notes: Any) -> Relation:
 
 RELATIONS = [
     case_relation(
-        "request", product("drug"), symbol("phase", "initiation", "continuation"), date("received"), is_single=True
+        "request", product("drug"), symbol("phase", "initiation", "continuation"), date("received"),
+        is_single=True, is_required=True,
     ),
     case_relation("diagnosis", symbol("condition", "RRMS", "active SPMS", "SPMS")),
     case_relation("relapse", date("on"), ask="When did relapses begin?"),
@@ -156,10 +157,10 @@ def cases(draw: st.DrawFn) -> dict[str, object]:
     listable = []
     for relation in PROGRAM.inputs():
         attributes = relation.attributes[1:]
-        is_single = relation.is_single or relation.name == "request"
+        is_single = relation.is_single
         if relation.can_be_listed_incomplete:
             listable.append(relation.name)
-        if relation.name != "request" and draw(st.booleans()):
+        if not relation.is_required and draw(st.booleans()):
             continue
         if not attributes:
             case[relation.name] = draw(st.booleans())

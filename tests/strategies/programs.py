@@ -57,6 +57,7 @@ class Input:
     kinds: tuple[str, ...]
     is_closed: bool = False
     is_single: bool = False
+    is_required: bool = False
     is_always_open: bool = False
     named: tuple[str, ...] | None = None
     """The names of these attributes, where they are not those that random programs give them."""
@@ -317,6 +318,7 @@ def _input_relations(
             kinds,
             is_closed=45 <= sort < 65 or 80 <= sort < 92,
             is_single=sort >= 80,
+            is_required=40 <= sort < 45 or sort >= 97,
             is_always_open=always_open and 65 <= sort < 80,
         )
         if not kinds:
@@ -325,6 +327,7 @@ def _input_relations(
         annotations = [f'ask("Is there {relation.name}?")']
         annotations += ["closed"] if relation.is_closed else []
         annotations += ["single"] if relation.is_single else []
+        annotations += ["required"] if relation.is_required else []
         annotations += ['always_open("document")'] if relation.is_always_open else []
         attributes = [("case", "Case"), *zip(relation.attributes, kinds, strict=True)]
         items += [_declared(relation.name, attributes, *annotations), f".input {relation.name}"]
@@ -438,7 +441,7 @@ def _entry(relation: Input, row: Row) -> Document:
 
 
 def _rows(draw: Draw, relation: Input, values: Mapping[str, Sequence[Value]], most: int = 3) -> list[Row]:
-    number = 1 if relation.is_single else draw.integer(0, most)
+    number = draw.integer(0 if most == 0 else 1, 1) if relation.is_single else draw.integer(0, most)
     return [tuple(draw.pick(values[kind]) for kind in relation.kinds) for _ in range(number)]
 
 
@@ -453,8 +456,7 @@ def build_case(draw: Draw, program: RandomProgram, name: str = CASE, sure: bool 
             if draw.chance(60):
                 document[relation.name] = draw.chance(50)
             continue
-        is_needed = relation.is_single and not relation.is_closed
-        if not is_needed and not draw.chance(65):
+        if not relation.is_required and not draw.chance(65):
             if not relation.is_single and not sure and draw.chance(20):
                 incomplete.append(relation.name)
             continue
@@ -465,7 +467,10 @@ def build_case(draw: Draw, program: RandomProgram, name: str = CASE, sure: bool 
                     row["uncertain"] = True
             if draw.chance(15):
                 incomplete.append(relation.name)
-        document[relation.name] = rows[0] if relation.is_single else rows
+        if relation.is_single:
+            document[relation.name] = rows[0] if relation.is_required or draw.chance(80) else []
+        else:
+            document[relation.name] = rows
     if incomplete:
         document["incomplete"] = incomplete
     return document
@@ -477,7 +482,7 @@ def is_open(relation: Input, document: Mapping[str, object]) -> bool:
     if relation.is_always_open or (isinstance(incomplete, list) and relation.name in incomplete):
         return True
     is_stated = relation.name in document or document.get("record") == "complete" or relation.is_closed
-    return not is_stated and not relation.is_single
+    return not is_stated
 
 
 def stated_rows(relation: Input, document: Mapping[str, object]) -> list[tuple[Row, bool]]:
@@ -516,7 +521,7 @@ def build_better_case(draw: Draw, program: RandomProgram, document: Document) ->
     world = build_world(draw, program, document)
     incomplete = [str(name) for name in document.get("incomplete", [])]  # type: ignore[attr-defined]
     for relation in program.inputs:
-        if relation.is_single or not draw.chance(60):
+        if not draw.chance(60):
             continue
         rows = sorted({row[1:] for row in world[relation.name]}, key=repr)
         if not relation.kinds:
