@@ -12,9 +12,11 @@ from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Relation
 from policy_kb.dates import format_date
 from policy_kb.explain.written import sentence, shown
+from policy_kb.numbers import shown_apart
 
 if TYPE_CHECKING:
     from policy_kb.explain.proof import Claim, Condition, Counted, Side
+    from policy_kb.parse.tree import Value
 
 DISCLAIMER = ("Whether the criteria of a guideline are met by what the case states: no medical advice, no coverage "
               "decision and no promise of payment.")
@@ -73,16 +75,25 @@ def no_record(claim: Claim, relations: Mapping[str, Relation]) -> str:
 def compared(operator: str, left: Side, right: Side, holds: bool) -> str:
     """Both sides with their values, and how they lie."""
     truth = operator if holds else _OPPOSITE[operator]
-    if truth == "=" and right.written == str(right.value):
-        return f"{left.written} is {_side(right, left)}"
-    words = _COMPARED_DATES if (left.is_date or right.is_date) and truth in _COMPARED_DATES else _COMPARED
-    return f"{_side(left, right)} {words[truth]} {_side(right, left)}"
+    is_date = left.is_date or right.is_date
+    one, other = _values(left.value, right.value, is_date)
+    if truth == "=" and right.written == shown(right.value):
+        return f"{left.written} is {_side(right, other)}"
+    words = _COMPARED_DATES if is_date and truth in _COMPARED_DATES else _COMPARED
+    return f"{_side(left, one)} {words[truth]} {_side(right, other)}"
 
 
-def _side(side: Side, other: Side) -> str:
-    is_date = side.is_date or other.is_date
-    value = format_date(side.value) if is_date and isinstance(side.value, int) else shown(side.value)
-    return value if side.written in (str(side.value), value) else f"{side.written} ({value})"
+def _values(left: Value, right: Value, is_date: bool) -> tuple[str, str]:
+    """Two values that are compared, numbers with as many digits as tell them apart."""
+    if isinstance(left, str) or isinstance(right, str):
+        return shown(left), shown(right)
+    if is_date and isinstance(left, int) and isinstance(right, int):
+        return format_date(left), format_date(right)
+    return shown_apart(left, right)
+
+
+def _side(side: Side, value: str) -> str:
+    return value if side.written in (shown(side.value), value) else f"{side.written} ({value})"
 
 
 def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
