@@ -6,7 +6,7 @@ is first used, and kept in a cache by the content of its files (see `policies`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from policy_kb.explain.proof import Attempt, Explanation, Node, OpenPoint
     from policy_kb.explain.why import Explainer
     from policy_kb.load.documents import Document
+    from policy_kb.policies import Decided
     from policy_kb.report.determination import Approval, Determination
 
 _BESIDE_THE_ROOT = ("not_applicable", "notice", "granted")
@@ -201,9 +202,12 @@ def _best(answers: Iterable[str]) -> str:
     return next(answer for answer in (MET, NEEDS_INFORMATION, NOT_MET) if answer in given)
 
 
-def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model) -> Explanation:
+def explain(
+    rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model,
+    under: Callable[[str, str], Decided | None],
+) -> Explanation:
     """Why the root of a phase is met, not met or open, or why the policy does not apply: a proof from the model and the
-    rules as written."""
+    rules as written. `under` decides the case with another choice for a reading, where there is one."""
     from policy_kb.explain.lookup import Lookup
     from policy_kb.explain.missing import open_points
     from policy_kb.explain.proof import Claim, Explanation
@@ -212,7 +216,12 @@ def explain(rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Fact
 
     lookup = Lookup(rules.program, known, facts, model)
     claim = Claim(phase.root, (facts.case,))
-    explainer = Explainer(lookup)
+
+    def lookup_under(name: str, choice: str) -> Lookup | None:
+        decided = under(name, choice)
+        return None if decided is None else Lookup(rules.program, decided.known, decided.facts, decided.model)
+
+    explainer = Explainer(lookup, lookup_under)
     if model.certain.get("not_applicable"):
         root = explainer.explain(Claim("not_applicable", (facts.case, None)))
         return Explanation(root, (), MET, {})

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,15 @@ class Policy:
         decided = self.evaluate(document, readings)
         stages = (self.rules, decided.known, pipeline.worlds_of(self.rules, decided.phase), decided.phase,
                   decided.facts, decided.model)
-        return pipeline.report(*stages, pipeline.explain(*stages) if with_explanation else None)
+        under = partial(self._under, document, readings)
+        return pipeline.report(*stages, pipeline.explain(*stages, under) if with_explanation else None)
+
+    def _under(self, document: Document, readings: Mapping[str, str], name: str, choice: str) -> Decided | None:
+        """The case with another choice for a reading; None where there is none, or the case is refused then."""
+        try:
+            return self.evaluate(document, {**readings, name: choice})
+        except CaseRefused:
+            return None
 
     def evaluate(
         self, document: Document, readings: Mapping[str, str], also: Iterable[str] = ()

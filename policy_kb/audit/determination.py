@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from typing import Any
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, REFUSED
@@ -88,14 +89,16 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     compare(found["approval"], approval, (ROOT, "approval"))
     compare(found["notices"], _texts(statuses, "notice"), (ROOT, "notices"))
     if EXPLANATION in found:
-        used = _explanation(found[EXPLANATION], statuses, facts, phase, places, is_applicable=is_applicable)
+        under = cache(partial(_under, book, facts, readings))
+        used = _explanation(found[EXPLANATION], statuses, facts, phase, places, under, is_applicable=is_applicable)
         compare(found["readings"], used, (ROOT, "readings"))
     if SENSITIVITY in found:
         compare(found[SENSITIVITY], _sensitivity(book, facts, phase, readings, decision), (ROOT, SENSITIVITY))
 
 
 def _explanation(
-    said: object, statuses: Statuses, facts: Facts, phase: Phase, places: Places, *, is_applicable: bool
+    said: object, statuses: Statuses, facts: Facts, phase: Phase, places: Places,
+    under: Callable[[str, str], Statuses | None], *, is_applicable: bool,
 ) -> dict[str, str]:
     """Refuse an explanation of anything but the decision; gives the readings it relies on."""
     where = (ROOT, "explanation")
@@ -103,7 +106,7 @@ def _explanation(
         raise Unsound(where, "it is a part of an explanation", "it has to be the whole",
                       "explain the case again without a criterion and without --why-not")
     found = fields(mapping(said, where), {}, where, ("root", "parts", "nodes"))
-    explanations = Explanations(statuses, facts, places, found["nodes"], (where, "nodes"))
+    explanations = Explanations(statuses, facts, places, found["nodes"], (where, "nodes"), under)
     used: dict[str, str] = {}
     if is_applicable:
         root = Claim(phase.root, (facts.case,))
@@ -243,13 +246,18 @@ def _sensitivity(
     changes = []
     for name, allowed in choices({name: table.rows for name, table in book.known(readings).items()}).items():
         for choice in allowed[1:]:
-            try:
-                statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
-                other_phase = _phase(book, statuses, facts)
-                _work_out(statuses, other_phase)
-                other = _decision(statuses, other_phase, facts)
-            except (Refused, Unsound):
-                other = REFUSED
+            statuses = _under(book, facts, readings, name, choice)
+            other = REFUSED if statuses is None else _decision(statuses, phase, facts)
             if other != decision:
                 changes.append({"reading": name, "choice": choice, "decision": other})
     return changes
+
+
+def _under(book: RuleBook, facts: Facts, readings: Mapping[str, str], name: str, choice: str) -> Statuses | None:
+    """What holds with another choice for a reading; None where there is none, or the case has to be refused then."""
+    try:
+        statuses = Statuses(book.bodies, book.known({**readings, name: choice}), facts)
+        _work_out(statuses, _phase(book, statuses, facts))
+    except (Refused, Unsound):
+        return None
+    return statuses

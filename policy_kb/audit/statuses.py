@@ -7,7 +7,7 @@ case depends on itself. It is slow and plain where an engine is fast.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -252,7 +252,7 @@ class Statuses:
                 count, operator, bound = read_count(literal)
                 certain, possible, is_open = self.count(count, values)
                 limit = self.value(bound, values)
-                return _compared(operator, len(certain), math.inf if is_open else len(possible), limit)
+                return compared(operator, len(certain), math.inf if is_open else len(possible), limit)
             case Comparison(operator=operator, left=left, right=right) if not lacks:
                 one, other = self.value(left, values), self.value(right, values)
                 return MET if one is not None and other is not None and COMPARE[operator](one, other) else NOT_MET
@@ -315,11 +315,13 @@ class Statuses:
         return Part(place, equal, self.needs(expression))
 
     def rows_for(
-        self, atom: Atom, place: int, values: Values, *, certain: bool
+        self, atom: Atom, place: int, values: Values, *, certain: bool, among: list[Row] | None = None
     ) -> Iterator[Match]:
-        """The rows an atom can stand for, in the order of their values."""
+        """The rows an atom can stand for, in the order of their values; or those `among` some."""
         status = self.status(atom.relation)
-        for row in (status.certain if certain else status.possible).matching(self.claim_of(atom, values)):
+        if among is None:
+            among = (status.certain if certain else status.possible).matching(self.claim_of(atom, values))
+        for row in among:
             extended, later = dict(values), []
             for argument, value in zip(atom.arguments, row, strict=True):
                 if isinstance(argument, Variable) and extended.setdefault(argument.name, value) != value:
@@ -390,9 +392,11 @@ class Statuses:
         if not certain and self.status(atom.relation).is_open:
             yield from self.solve(rest, values, False, is_needed=is_needed, stop=stop)
 
-    def determined(self, start: Values, parts: Parts) -> dict[str, Value]:
+    def determined(
+        self, start: Values, parts: Parts, nearly: Callable[[Claim], list[Row]] | None = None
+    ) -> dict[str, Value]:
         """The bindings that are the same in every world: `variable = expression`, and atoms that are not open and that
-        one row alone can match, which is certain."""
+        one row alone can match, which is certain; if `nearly` is given, only where no other row nearly does."""
         values = dict(start)
         while True:
             before = len(values)
@@ -406,7 +410,8 @@ class Statuses:
                 atom = part.literal
                 if isinstance(atom, Atom) and not self.status(atom.relation).is_open:
                     rows = list(self.rows_for(atom, part.place, values, certain=False))
-                    if len(rows) == 1 and rows[0][0] in self.status(atom.relation).certain.rows:
+                    is_only = len(rows) == 1 and rows[0][0] in self.status(atom.relation).certain.rows
+                    if is_only and not (nearly and nearly(self.claim_of(atom, values))):
                         values = rows[0][1]
             if len(values) == before:
                 return values
@@ -432,7 +437,7 @@ def read_count(comparison: Comparison) -> tuple[Aggregate, str, Expression]:
     return right, {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(operator, operator), left
 
 
-def _compared(operator: str, least: int, most: float, bound: Value | None) -> str:
+def compared(operator: str, least: int, most: float, bound: Value | None) -> str:
     """The answer for a number that lies between `least` and `most`."""
     assert isinstance(bound, int | Fraction)
     within, exactly = least <= bound <= most, least == bound == most

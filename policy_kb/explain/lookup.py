@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, answered
 from policy_kb.check.cases import counts_case_rows
@@ -185,17 +186,29 @@ class Lookup:
         raise AssertionError(expression)
 
     def _known_aggregate(self, aggregate: tree.Aggregate, environment: Environment) -> Value:
-        body, _, _ = self._notes.aggregates[id(aggregate)]
-        found = {
-            tuple(sorted(inner.items())): inner
-            for inner in self.solutions(tuple(enumerate(body)), environment, certain=True)
-        }
-        target = aggregate.target
-        values = [0 if target is None else self.value(target, inner) for inner in found.values()]
-        value = aggregated(aggregate, values)
+        value, _ = self.aggregate_rows(aggregate, environment)
         if value is None:
             raise NoValue
         return value
+
+    def aggregate_rows(
+        self, aggregate: tree.Aggregate, environment: Environment
+    ) -> tuple[Value | None, list[Bindings]]:
+        """The value of an aggregate over known relations, and the rows it is made of: all of them, or of `min` and
+        `max` those that have the value, which is None where there is none."""
+        body, _, _ = self._notes.aggregates[id(aggregate)]
+        found = {
+            _row(inner, environment): inner
+            for inner in self.solutions(tuple(enumerate(body)), dict(environment), certain=True)
+        }
+        target = aggregate.target
+        values = {row: 0 if target is None else self.value(target, inner) for row, inner in found.items()}
+        try:
+            value = aggregated(aggregate, list(values.values()))
+        except EvaluationStopped:
+            return None, []
+        is_one_of_them = aggregate.function in ("min", "max")
+        return value, sorted(row for row, own in values.items() if own == value or not is_one_of_them)
 
     def without_value(self, literal: tree.Literal, environment: Environment) -> tree.Expression | None:
         """The first expression of a literal that has no value, its variables being bound."""
@@ -244,6 +257,62 @@ class Lookup:
             self._notes.needs[id(literal)] = self.needed(literal)
             for side in _sides(literal):
                 self._notes.needs[id(side)] = self.needed(side)
+
+    def can_answer(self, literal: tree.Literal, environment: Environment) -> bool:
+        """Whether a literal can be answered by itself: its variables are bound, or will never be: it is an atom that no
+        row matches, or gives a variable the value of what has none."""
+        if self.is_ready(literal, environment):
+            return True
+        if isinstance(literal, tree.Atom):
+            return self.answer(self.claim(literal, environment)) == NOT_MET
+        return self.assignment(literal, environment) is not None
+
+    def determined(
+        self, start: Environment, parts: tuple[Part, ...], missed: Callable[[Claim], list[Row]] | None = None
+    ) -> dict[str, Value]:
+        """The bindings that leave no choice: `x = expression`, and atoms that one certain row alone can match; not
+        where another row comes near it (`missed`), if those are asked for."""
+        environment = dict(start)
+        unbound = [literal for _, literal in parts]
+        while True:
+            before = len(environment)
+            unbound = [literal for literal in unbound if not self.is_ready(literal, environment)]
+            for literal in unbound:
+                given = self.assignment(literal, environment)
+                if given is not None:
+                    with suppress(NoValue):
+                        environment[given[0]] = self.value(given[1], environment)
+            for literal in unbound:
+                only = self._only_row(literal, environment, missed) if isinstance(literal, tree.Atom) else None
+                environment = environment if only is None else only
+            if len(environment) == before:
+                return environment
+
+    def _only_row(
+        self, atom: tree.Atom, environment: dict[str, Value], missed: Callable[[Claim], list[Row]] | None
+    ) -> dict[str, Value] | None:
+        """The bindings that an atom adds which one certain row alone can match."""
+        if self.is_open(atom.relation):
+            return None
+        found = list(islice(self.matching(atom, environment, certain=False), 2))
+        if len(found) != 1 or (missed is not None and missed(self.claim(atom, environment))):
+            return None
+        row, extended, _ = found[0]
+        return extended if self.answer(Claim(atom.relation, row)) == MET else None
+
+    def equated(self, parts: tuple[Part, ...], environment: dict[str, Value]) -> bool:
+        """Add to the bindings what `variable = expression` gives; False where that has no value."""
+        while True:
+            before = len(environment)
+            for _, literal in parts:
+                given = self.assignment(literal, environment)
+                if given is not None:
+                    try:
+                        environment[given[0]] = self.value(given[1], environment)
+                    except NoValue:
+                        return False
+            if len(environment) == before:
+                return True
 
     def assignment(self, literal: tree.Literal, environment: Environment) -> tuple[str, tree.Expression] | None:
         """The variable that `variable = expression` gives a value to, if the literal does so."""
@@ -428,6 +497,13 @@ def _sides(literal: tree.Literal) -> tuple[tree.Expression, ...]:
         case tree.Atom(arguments=arguments) | tree.Negation(atom=tree.Atom(arguments=arguments)):
             return arguments
     return ()
+
+
+def merged(parts: tuple[Part, ...], place: int, pending: Body) -> tuple[Part, ...]:
+    """The literals that remain after an atom, and what it left to be computed, at its place."""
+    if not pending:
+        return parts
+    return tuple(sorted((*parts, *((place, literal) for literal in pending)), key=lambda part: part[0]))
 
 
 def _row(found: Environment, outer: Environment) -> Bindings:

@@ -50,14 +50,25 @@ class Given:
 class Absent:
     """There is no such record, and why that is known: the relation is stated at `span`, whatever its rows.
 
-    `instead` are the rows that are on record, and `more` how many are left out; `is_known`: the rule files say so for
-    every case.
+    `instead` are the rows that are on record, those most like it first, and `more` how many are left out; `is_known`:
+    the rule files say so for every case.
     """
 
     claim: Claim
     span: Span | None
     instead: tuple[Given, ...] = ()
     is_known: bool = False
+    more: int = 0
+
+
+@entity
+class Closed:
+    """An input has no further rows that match, and why that is known: it is stated at `span`. `besides` are the rows
+    that do not match, those most like it first, and `more` how many are left out."""
+
+    claim: Claim
+    span: Span | None
+    besides: tuple[Given, ...] = ()
     more: int = 0
 
 
@@ -107,12 +118,23 @@ class CountedRow:
 
 
 @entity
+class Missed:
+    """A row that comes near to being counted: the values of the body's variables, what its atoms rest on, and the
+    literals that fail."""
+
+    bindings: Bindings
+    nodes: tuple[Node, ...]
+    steps: tuple[Step, ...]
+
+
+@entity
 class Counted:
     """A count compared with a bound: at least `least` rows, at most `most` (None: no bound, because of `unstated`).
 
     `rows` are in the order of their values; within a row of another list the first `MOST_WITHIN`, certain ones before
-    others, and `more` is how many are left out. `closing` says what closes the relations counted, where the answer
-    rests on there being no further row.
+    others, and `more` is how many are left out. Where the answer rests on there being no further row, `closing` says
+    what closes the relations counted, and `missed` are the nearest of what is not counted (`more_missed`: how many
+    further ones come near).
     """
 
     operator: str
@@ -120,13 +142,29 @@ class Counted:
     most: int | None
     bound: Side
     rows: tuple[CountedRow, ...]
-    closing: tuple[Absent, ...]
+    closing: tuple[Closed, ...]
     unstated: tuple[Unstated, ...]
     answer: str
     of: tuple[Claim, ...]
     without: tuple[Claim, ...]
     conditions: tuple[Condition, ...]
     """What is counted: rows of these claims, without rows of those, under conditions."""
+    more: int = 0
+    missed: tuple[Missed, ...] = ()
+    more_missed: int = 0
+
+
+@entity
+class Aggregated:
+    """What an aggregate over known relations is made of: all its rows, or of `min` and `max` those that have the
+    value, which is None where there are no rows. What it reads is said as for `Counted`."""
+
+    function: str
+    value: Value | None
+    rows: tuple[CountedRow, ...]
+    of: tuple[Claim, ...]
+    without: tuple[Claim, ...]
+    conditions: tuple[Condition, ...]
     more: int = 0
 
 
@@ -158,11 +196,13 @@ class Doubted:
 
 @entity
 class Branches:
-    """A positive literal with variables that are not bound yet: every possible row that matches, each with what becomes
-    of the rest of the body, and what becomes of it where the relation is open.
+    """A positive literal with variables that are not bound yet: the rows that match, each with what becomes of the rest
+    of the body, and what becomes of it where the relation is open.
 
-    `rows` are in the order of their values; within a row of another list the first `MOST_WITHIN`, those that do not
-    fail before others. `more` is how many are left out, `more_possible` how many of these do not fail.
+    Where the literal fails, `rows` are all possible rows, and of those that come near (their node is a refutation) the
+    nearest; `closed` says why there are no further ones. Where it may hold, they are those with which the rest does not
+    fail, and behind them the certain ones with which it does. The nearest stand first. Within a row of another list
+    there are `MOST_WITHIN`. `more` is how many are left out, `more_possible` how many of these do not fail.
     """
 
     claim: Claim
@@ -171,11 +211,12 @@ class Branches:
     otherwise: Attempt | None = None
     more: int = 0
     more_possible: int = 0
+    closed: Closed | None = None
 
 
 HEAD = -1
 
-Node = Given | Absent | Unstated | Compared | Counted | Derived | Refuted | Doubted | Branches
+Node = Given | Absent | Closed | Unstated | Aggregated | Compared | Counted | Derived | Refuted | Doubted | Branches
 
 
 @entity
@@ -185,7 +226,8 @@ class Step:
     `place` is `HEAD` for what the head computes: it must equal the value of the claim. It is the place of an atom for
     what the atom computes, where that is known only after its row. A literal that rows decide about has a step
     for each: a negated one that fails, or one that uncertain rows of an input may decide. `more` are further such rows
-    that are left out.
+    that are left out. `behind` is what the aggregates over known relations in it are made of. `would_count`: it asks
+    for a reading that is not in force, and under that reading the claim is met.
     """
 
     place: int
@@ -193,12 +235,15 @@ class Step:
     node: Node
     is_negated: bool = False
     more: int = 0
+    behind: tuple[Aggregated, ...] = ()
+    would_count: bool = False
 
 
 @entity
 class Attempt:
-    """What becomes of a rule's body: in a refutation the literals that fail, in a doubt all of them. `bindings` are the
-    values that the literals give to variables that have none from the claim, or from a row above.
+    """What becomes of a rule's body, in the order in which it is written: in a refutation the literals that fail, and
+    those that give them their values; in a doubt all of them. `bindings` are the values that the literals give to
+    variables that have none from the claim, or from a row above.
 
     `settles` is what a `@[possible]` rule leaves to be settled, where nothing else stands in its way.
     """

@@ -58,6 +58,7 @@ def _rules_shown(root: Node) -> set[int]:
                 for row, attempt in rows:
                     waiting += [row, attempt]
                 waiting += [part for part in (unstated, otherwise) if part is not None]
-            case Counted(rows=rows):
+            case Counted(rows=rows, missed=missed):
                 waiting += [node for row in rows for node in row.nodes]
+                waiting += [node for one in missed for node in one.nodes]
     return rules

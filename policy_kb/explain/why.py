@@ -6,22 +6,26 @@ rules in file order, literals in the order of the body, rows in the order of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
-from itertools import islice
+from fractions import Fraction
+from functools import cache
+from typing import NamedTuple
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Criterion, Rule, constants
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
-from policy_kb.explain.lookup import Environment, Lookup, NoValue, Part, Row, compared_count
+from policy_kb.explain.lookup import Environment, Lookup, Match, NoValue, Part, Row, compared_count, merged
+from policy_kb.explain.near import Distance, Near, gap
 from policy_kb.explain.proof import (
     MOST_WITHIN,
     Absent,
+    Aggregated,
     Attempt,
     Bindings,
     Branches,
     Claim,
+    Closed,
     Compared,
     Condition,
     Counted,
@@ -29,6 +33,7 @@ from policy_kb.explain.proof import (
     Derived,
     Doubted,
     Given,
+    Missed,
     Node,
     Refuted,
     Side,
@@ -52,19 +57,21 @@ class ModelContradicted(AssertionError):  # noqa: N818
 
 
 class Explainer:
-    """Explains claims about one case. Equal claims are explained by one node."""
+    """Explains claims about one case. Equal claims are explained by one node. `under` gives what holds where a reading,
+    by its name, is another choice; None where there is no such choice, or the case is refused then."""
 
-    def __init__(self, lookup: Lookup):
-        self.lookup = lookup
+    def __init__(self, lookup: Lookup, under: Callable[[str, str], Lookup | None] = lambda name, choice: None):
+        self.lookup, self.under = lookup, cache(under)
         self.program = lookup.program
         self.nodes: dict[Claim, Node] = {}
         self.rows: dict[Claim, Given] = {}
         self.doubts: dict[str, Doubted] = {}
         self.places: dict[tuple[str, Row], Span] = {}
-        self.listed: dict[tuple[object, ...], tuple[list[Row] | None, int, int]] = {}
+        self.listed: dict[tuple[object, ...], Listed] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
+        self.near = Near(lookup, self.rules)
         self.parts_made = 0
         self.spans = {(row.relation, row.values): row.span for rows in lookup.facts.rows.values() for row in rows}
 
@@ -109,13 +116,14 @@ class Explainer:
         for rule in self.rules.get(root.relation, ()):
             begun = self.lookup.begin(rule, root)
             if begun is not None:
-                environment = self._determined(*begun)
+                environment = self.lookup.determined(*begun)
                 steps = [
                     step
                     for place, literal in begun[1]
-                    if self._is_ready(literal, environment)
+                    if self.lookup.can_answer(literal, environment)
                     for step in self._steps(
-                        rule, place, literal, self.lookup.literal_answer(literal, environment), environment, False
+                        rule, (place, literal), self.lookup.literal_answer(literal, environment), environment, root,
+                        is_within=False,
                     )
                 ]
                 result.append((rule.number, tuple(steps)))
@@ -133,7 +141,7 @@ class Explainer:
                 any_row = Claim(rule.head.relation, (case, *[None] * (len(rule.head.arguments) - 1)))
                 begun = self.lookup.begin(rule, any_row)
                 if begun is not None:
-                    found.append(self._attempt(rule, *begun, is_within=False))
+                    found.append(self._attempt(rule, *begun, any_row))
         return found
 
     # leaves
@@ -151,9 +159,23 @@ class Explainer:
 
     def _absent(self, claim: Claim, span: Span | None, *, is_known: bool = False) -> Absent:
         """There is no such row. Of those on record instead the first ones: as many may be absent as there are."""
-        rows = self._instead(claim)
-        instead = tuple(self._row_node(claim.relation, row) for row in rows[:MOST_WITHIN])
-        return Absent(claim, span, instead, is_known, len(rows) - len(instead))  # type: ignore[arg-type]
+        instead, more = self._first_like(claim, self._instead(claim))
+        return Absent(claim, span, instead, is_known, more)
+
+    def _first_like(self, claim: Claim, rows: list[Row]) -> tuple[tuple[Given, ...], int]:
+        """The rows most like a claim, and how many more there are."""
+        first = sorted(rows, key=lambda row: unlike(row, claim))[:MOST_WITHIN]
+        nodes = tuple(self._row_node(claim.relation, row) for row in first)
+        return nodes, len(rows) - len(nodes)  # type: ignore[return-value]
+
+    def closed(self, claim: Claim) -> Closed | None:
+        """That there are no further rows of an input, and the rows that are no match."""
+        declared = self.program.relations[claim.relation]
+        if not declared.is_case or not declared.is_input or self.lookup.is_open(claim.relation):
+            return None
+        matching = set(self.lookup.rows(claim, certain=False))
+        others = [row for row in self._instead(claim) if row not in matching]
+        return Closed(claim, self.lookup.facts.stated.get(claim.relation), *self._first_like(claim, others))
 
     def _instead(self, claim: Claim) -> list[Row]:
         """The rows on record that do not match: those of the case, or known ones that share a first value."""
@@ -186,7 +208,8 @@ class Explainer:
             for environment in self.lookup.solutions(begun[1], begun[0], certain=True):
                 steps = (
                     Step(
-                        place, MET, self._literal(rule, literal, environment, claim.is_of_a_row), _negated(literal)
+                        place, MET, self._literal(rule, literal, environment, claim.is_of_a_row), _negated(literal),
+                        behind=self._behind(literal, environment),
                     )
                     for place, literal in enumerate(rule.body)
                 )
@@ -196,157 +219,190 @@ class Explainer:
     # refutations and doubts
 
     def _refute_or_doubt(self, claim: Claim, answer: str) -> Refuted | Doubted:
-        attempts = self._attempts(claim)
-        if answer == NOT_MET:
-            if any(attempt.answer != NOT_MET for attempt in attempts):
-                raise ModelContradicted(f"a rule may give {claim}")
-            return Refuted(claim, attempts)
-        return Doubted(claim, attempts)
+        attempts = self._attempts(claim, fails=True if answer == NOT_MET else None)
+        return Refuted(claim, attempts) if answer == NOT_MET else Doubted(claim, attempts)
 
-    def _attempts(self, claim: Claim) -> tuple[Attempt, ...]:
-        rules = self.rules.get(claim.relation, ())
-        begun = ((rule, self.lookup.begin(rule, claim)) for rule in rules)
+    def _attempts(self, claim: Claim, *, fails: bool | None = None) -> tuple[Attempt, ...]:
+        begun = ((rule, self.lookup.begin(rule, claim)) for rule in self.rules.get(claim.relation, ()))
         return tuple(
-            self._attempt(rule, *start, is_within=claim.is_of_a_row) for rule, start in begun if start is not None
+            self._attempt(rule, *start, claim, fails=fails) for rule, start in begun if start is not None
         )
 
-    def _attempt(self, rule: Rule, start: dict[str, Value], parts: Parts, *, is_within: bool) -> Attempt:
-        """What becomes of some literals of a body, under bindings that the others have been read with. `is_within`: it
-        is said of one row of several, so that its own lists are shortened."""
+    def _attempt(
+        self, rule: Rule, start: dict[str, Value], parts: Parts, claim: Claim, *, is_row: bool = False,
+        fails: bool | None = None,
+    ) -> Attempt:
+        """What becomes of some literals of the body by which a rule may give a claim, under bindings that the others
+        have been read with. `is_row`: it is said of one row of several, so that its own lists are shortened, as they
+        are where the claim itself is of a row. `fails`: whether they cannot hold together, where that is known."""
         self.make(1, rule.span)
-        if not parts:
-            holds = MET if rule.possible is None else NEEDS_INFORMATION
-            return Attempt(rule.number, holds, (), (), rule.doc if rule.possible is not None else None)
-        environment = self._determined(start, parts)
+        if fails is None:
+            fails = not self._can_hold(parts, start)
+        environment = self.lookup.determined(start, parts, self.near.missed if fails else None)
         ready: list[tuple[Part, str]] = []
         waiting: list[Part] = []
         for part in parts:
-            if self._is_ready(part[1], environment):
+            if self.lookup.can_answer(part[1], environment):
                 ready.append((part, self.lookup.literal_answer(part[1], environment)))
             else:
                 waiting.append(part)
         failing = [part for part, answer in ready if answer == NOT_MET]
-        branch = None
-        atom = None if failing else self.lookup.next_atom(tuple(waiting), environment)
-        if atom is not None:
-            rest = tuple(part for part in waiting if part is not atom)
-            branch = self._branch(rule, atom, environment, rest, is_within)
-        is_possible = not failing and (branch is None or branch.answer != NOT_MET)
-        steps: list[Step] = []
-        for part, answer in ready:
-            if is_possible or answer == NOT_MET or self._binds_what_fails(part[1], failing):
-                steps += self._steps(rule, *part, answer, environment, is_within)
-        steps += [branch] if branch is not None else []
-        settles = rule.doc if rule.possible is not None and is_possible else None
-        certain = rule.possible is None and all(step.answer == MET for step in steps)
-        answer = NOT_MET if not is_possible else MET if certain else NEEDS_INFORMATION
+        chosen = None if failing else self.lookup.next_atom(tuple(waiting), environment)
+        if fails != bool(failing) and (failing or chosen is None):
+            raise ModelContradicted(f"{rule.span}: not what the model says of {claim}")
+        shown = ready
+        if fails:
+            resting = _supports(rule, [part for part, answer in ready if answer == MET], failing or waiting)
+            shown = [(part, answer) for part, answer in ready if answer == NOT_MET or part in resting]
+        is_within = is_row or claim.is_of_a_row
+        steps = [
+            step for part, answer in shown
+            for step in self._steps(rule, part, answer, environment, claim, is_within=is_within)
+        ]
+        if chosen is not None and not fails and not self._has_rows(chosen[1], environment):
+            steps += self._in_one_way(rule, environment, tuple(waiting), claim, is_within=is_within)
+        elif chosen is not None:
+            rest = tuple(part for part in waiting if part is not chosen)
+            steps.append(self._branch(rule, chosen, environment, rest, claim, is_within=is_within, fails=fails))
         given = {name: value for name, value in environment.items() if name not in start}
-        return Attempt(rule.number, answer, bindings(given), tuple(steps), settles)
+        return self._ended(rule, steps, given, fails=fails)
 
-    def _binds_what_fails(self, literal: tree.Literal, failing: list[Part]) -> bool:
-        """Whether an atom about the case, the one row of which is certain, gives a value to a literal that fails by
-        it: a comparison, or what a table says."""
-        if not isinstance(literal, tree.Atom) or not self.lookup.is_case(literal.relation):
-            return False
-        own = tree.names(literal) - tree.names(literal.arguments[0])
-        return any(own & tree.names(other) for _, other in failing if not self._is_about_case(other))
+    def _ended(
+        self, rule: Rule, steps: list[Step], given: Environment, *, fails: bool, is_open: bool = False
+    ) -> Attempt:
+        """The attempt of these steps. `is_open`: behind an atom that is open, where nothing is certain."""
+        is_certain = rule.possible is None and not is_open and all(step.answer == MET for step in steps)
+        answer = NOT_MET if fails else MET if is_certain else NEEDS_INFORMATION
+        settles = rule.doc if rule.possible is not None and not fails else None
+        in_order = sorted(steps, key=lambda step: step.place)
+        return Attempt(rule.number, answer, bindings(given), tuple(in_order), settles)
+
+    def _has_rows(self, atom: tree.Atom, environment: Environment) -> bool:
+        return bool(self.lookup.rows(self.lookup.claim(atom, environment), certain=False))
 
     def _is_about_case(self, literal: tree.Literal) -> bool:
         atom = literal.atom if isinstance(literal, tree.Negation) else literal
         return isinstance(atom, tree.Atom) and self.lookup.is_case(atom.relation)
 
-    def _is_ready(self, literal: tree.Literal, environment: Environment) -> bool:
-        """Whether a literal can be answered by itself: its variables are bound, or will never be: it is an atom that no
-        row matches, or gives a variable the value of what has none."""
-        if self.lookup.is_ready(literal, environment):
-            return True
-        if isinstance(literal, tree.Atom):
-            return self.lookup.answer(self.lookup.claim(literal, environment)) == NOT_MET
-        return self.lookup.assignment(literal, environment) is not None
-
-    def _determined(self, start: dict[str, Value], parts: Parts) -> dict[str, Value]:
-        """The bindings that leave no choice: `x = expression`, and atoms that one certain row alone can match."""
-        environment = dict(start)
-        unbound = [literal for _, literal in parts]
-        while True:
-            before = len(environment)
-            unbound = [literal for literal in unbound if not self.lookup.is_ready(literal, environment)]
-            for literal in unbound:
-                given = self.lookup.assignment(literal, environment)
-                if given is not None:
-                    with suppress(NoValue):
-                        environment[given[0]] = self.lookup.value(given[1], environment)
-            for literal in unbound:
-                only = self._only_row(literal, environment) if isinstance(literal, tree.Atom) else None
-                environment = environment if only is None else only
-            if len(environment) == before:
-                return environment
-
-    def _only_row(self, atom: tree.Atom, environment: dict[str, Value]) -> dict[str, Value] | None:
-        """The bindings that an atom adds which one certain row alone can match."""
-        if self.lookup.is_open(atom.relation):
-            return None
-        found = list(islice(self.lookup.matching(atom, environment, certain=False), 2))
-        if len(found) != 1:
-            return None
-        row, extended, _ = found[0]
-        return extended if self.lookup.answer(Claim(atom.relation, row)) == MET else None
+    def _can_hold(self, parts: Parts, environment: Environment) -> bool:
+        """Whether literals hold together in some world."""
+        return any(True for _ in self.lookup.solutions(parts, dict(environment), certain=False))
 
     def _branch(
-        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, is_within: bool
+        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, claim: Claim, *,
+        is_within: bool, fails: bool,
     ) -> Step:
+        """The rows that an atom can stand for, each with what becomes of the rest of the body."""
         place, atom = part
-        listed, more, more_possible = self._listed(rule, part, environment, rest) if is_within else (None, 0, 0)
+        listed = self._listed(rule, part, environment, rest, is_within=is_within, fails=fails)
+        among = [row for row, _ in listed.rows]
+        found = self.lookup.matching(atom, environment, certain=False, among=among)
         rows = tuple(
             (
                 self._row_node(atom.relation, row),
-                self._attempt(rule, extended, merged(rest, place, pending), is_within=True),
+                self._attempt(rule, extended, merged(rest, place, pending), claim, is_row=True, fails=row_fails),
             )
-            for row, extended, pending in self.lookup.matching(atom, environment, certain=False, among=listed)
+            for (row, extended, pending), (_, row_fails) in zip(found, listed.rows, strict=True)
         )
-        claim = self.lookup.claim(atom, environment)
+        wanted = self.lookup.claim(atom, environment)
         unstated: Unstated | Doubted | None = None
         otherwise = None
         if self.lookup.is_open(atom.relation):
-            unstated = self._open_node(claim)
-            otherwise = self._open_attempt(rule, environment, rest, is_within)
-        answers = [attempt.answer for _, attempt in rows] + ([otherwise.answer] if otherwise else [])
-        answer = NOT_MET if all(one == NOT_MET for one in answers) else NEEDS_INFORMATION
-        return Step(place, answer, Branches(claim, rows, unstated, otherwise, more, more_possible))
+            unstated = self._open_node(wanted)
+            otherwise = self._otherwise(rule, environment, rest, claim, is_within=is_within)
+        closed = self.closed(wanted) if fails else None
+        answer = NOT_MET if fails else NEEDS_INFORMATION
+        node = Branches(wanted, rows, unstated, otherwise, listed.more, listed.more_possible, closed)
+        return Step(place, answer, node)
 
     def _listed(
-        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts
-    ) -> tuple[list[Row] | None, int, int]:
-        """The rows that an atom can stand for and that are listed, how many are not, and with how many of these the
-        rest of the body does not fail; no list where all are. Found once for all bindings that agree in what the atom
-        and the rest need."""
+        self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, *,
+        is_within: bool, fails: bool,
+    ) -> Listed:
+        """The rows that are listed for an atom, the nearest first. Found once for all bindings that agree in what the
+        atom and the rest need."""
         place, atom = part
         needed = frozenset().union(self.lookup.needed(atom), *(self.lookup.needed(literal) for _, literal in rest))
         shared = tuple(sorted((name, value) for name, value in environment.items() if name in needed))
         is_as_written = all(place >= 0 and rule.body[place] is literal for place, literal in rest)
-        key = (rule.number, place, tuple(place for place, _ in rest), shared) if is_as_written else None
-        if key is not None and key in self.listed:
-            return self.listed[key]
-        matching = list(self.lookup.matching(atom, environment, certain=False))
-        self.make(len(matching), rule.span)
-        found: tuple[list[Row] | None, int, int] = None, 0, 0
-        if len(matching) > MOST_WITHIN:
-            possible = [
-                any(True for _ in self.lookup.solutions(merged(rest, place, pending), extended, certain=False))
-                for _, extended, pending in matching
-            ]
-            numbers = sorted(range(len(matching)), key=lambda number: not possible[number])
-            more = numbers[MOST_WITHIN:]
-            rows = [matching[number][0] for number in sorted(numbers[:MOST_WITHIN])]
-            found = rows, len(more), sum(possible[number] for number in more)
-        if key is not None:
-            self.listed[key] = found
+        key = (rule.number, place, tuple(place for place, _ in rest), shared, is_within, fails)
+        found = self.listed.get(key) if is_as_written else None
+        if found is None:
+            matching = list(self.lookup.matching(atom, environment, certain=False))
+            self.make(len(matching) if is_within else 0, rule.span)
+            found = self._failing(part, environment, rest, matching) if fails else self._standing(part, rest, matching)
+            if is_within:
+                kept, rest_of_them = found.rows[:MOST_WITHIN], found.rows[MOST_WITHIN:]
+                possible = 0 if fails else sum(not row_fails for _, row_fails in rest_of_them)
+                found = Listed(kept, found.more + len(rest_of_them), found.more_possible + possible)
+            if is_as_written:
+                self.listed[key] = found
         return found
 
-    def _open_attempt(self, rule: Rule, environment: dict[str, Value], parts: Parts, is_within: bool) -> Attempt:
-        """What becomes of the other literals where an open atom leaves its variables unbound."""
-        attempt = self._attempt(rule, environment, parts, is_within=is_within)
-        return replace(attempt, answer=NEEDS_INFORMATION) if attempt.answer == MET else attempt
+    def _failing(
+        self, part: tuple[int, tree.Atom], environment: Environment, rest: Parts, matching: list[Match]
+    ) -> Listed:
+        """Where the rest fails with every possible row: all of them, and the nearest of those that only come near."""
+        place, atom = part
+
+        def by_distance(found: list[Match]) -> list[tuple[Distance, Row, bool]]:
+            return sorted(
+                (
+                    self.near.of_row(atom.relation, row, merged(rest, place, pending), extended),
+                    row,
+                    not self._can_hold(merged(rest, place, pending), extended),
+                )
+                for row, extended, pending in found
+            )
+
+        missed = self.near.missed(self.lookup.claim(atom, environment))
+        near = by_distance(list(self.lookup.matching(atom, environment, certain=False, among=missed)))
+        rows = sorted([*by_distance(matching), *near[:MOST_WITHIN]])
+        return Listed([(row, fails) for _, row, fails in rows], max(len(near) - MOST_WITHIN, 0), 0)
+
+    def _standing(self, part: tuple[int, tree.Atom], rest: Parts, matching: list[Match]) -> Listed:
+        """Where the rest does not fail with every row: those with which it does not, and behind them the certain rows
+        of the case with which it does."""
+        place, atom = part
+        certain = self.lookup.model.certain.get(atom.relation, ())
+        standing: list[tuple[Row, bool]] = []
+        failing: list[tuple[Distance, Row]] = []
+        for row, extended, pending in matching:
+            after = merged(rest, place, pending)
+            if self._can_hold(after, extended):
+                standing.append((row, False))
+            elif row in certain:
+                failing.append((self.near.of_body(extended, after), row))
+        rows = [*standing, *((row, True) for _, row in sorted(failing))]
+        return Listed(rows, len(matching) - len(rows), 0)
+
+    def _otherwise(
+        self, rule: Rule, environment: dict[str, Value], parts: Parts, claim: Claim, *, is_within: bool
+    ) -> Attempt:
+        """What becomes of the other literals where an open atom leaves its variables unbound: how they may hold, in
+        one way, or that they fail in every way."""
+        if not self._can_hold(parts, environment):
+            return self._attempt(rule, environment, parts, claim, is_row=is_within, fails=True)
+        steps = self._in_one_way(rule, environment, parts, claim, is_within=is_within)
+        return self._ended(rule, steps, {}, fails=False, is_open=True)
+
+    def _in_one_way(
+        self, rule: Rule, environment: dict[str, Value], parts: Parts, claim: Claim, *, is_within: bool
+    ) -> list[Step]:
+        """How literals may hold that are open: the first way in which they do. What tables and comparisons say of that
+        one way is left out."""
+        found = next(self.lookup.solutions(parts, dict(environment), certain=False))
+        steps: list[Step] = []
+        for place, literal in parts:
+            if isinstance(literal, tree.Atom) and not self._has_rows(literal, found):
+                wanted = self.lookup.claim(literal, environment)
+                steps.append(Step(place, NEEDS_INFORMATION, self._open_node(wanted)))
+            elif self.lookup.can_answer(literal, found):
+                answer = self.lookup.literal_answer(literal, found)
+                if answer == MET and not self._is_about_case(literal):
+                    continue
+                steps += self._steps(rule, (place, literal), answer, found, claim, is_within=is_within)
+        return steps
 
     def _open_node(self, claim: Claim) -> Unstated | Doubted:
         """Why a relation is open, whatever the values of the claim."""
@@ -370,18 +426,47 @@ class Explainer:
     # literals
 
     def _steps(
-        self, rule: Rule, place: int, literal: tree.Literal, answer: str, environment: Environment, is_within: bool
+        self, rule: Rule, part: Part, answer: str, environment: Environment, claim: Claim, *, is_within: bool
     ) -> Iterator[Step]:
         """The steps of a literal: one, or one for each of the rows that decide about it; behind that of an open
         relation, where it is one."""
+        place, literal = part
         rows = self._deciding(literal, answer, environment)
         if not rows or (answer == NEEDS_INFORMATION and self.lookup.is_open(rows[0].relation)):
-            yield Step(place, answer, self._literal(rule, literal, environment, is_within), _negated(literal))
+            yield Step(
+                place, answer, self._literal(rule, literal, environment, is_within), _negated(literal),
+                behind=self._behind(literal, environment),
+                would_count=answer == NOT_MET and self._would_count(literal, environment, claim),
+            )
         shown = rows[:MOST_WITHIN] if is_within else rows
         for number, row in enumerate(shown, 1):
             more = len(rows) - number if number == len(shown) else 0
             node = self._row_node(row.relation, row.values)  # type: ignore[arg-type]
             yield Step(place, answer, node, _negated(literal), more)
+
+    def _would_count(self, literal: tree.Literal, environment: Environment, claim: Claim) -> bool:
+        """Whether the claim is met under the reading that a literal asks for, which is not in force."""
+        if not isinstance(literal, tree.Atom) or literal.relation != "reading":
+            return False
+        name, choice = self.lookup.claim(literal, environment).values
+        other = self.under(name, choice) if isinstance(name, str) and isinstance(choice, str) else None
+        return other is not None and other.answer(claim) == MET
+
+    def _behind(self, literal: tree.Literal, environment: Environment) -> tuple[Aggregated, ...]:
+        """What the aggregates over known relations in a literal are made of."""
+        count = self.lookup.counted(literal) if isinstance(literal, tree.Comparison) else None
+        return tuple(
+            self._aggregated(aggregate, environment) for aggregate in tree.aggregates(literal)
+            if aggregate is not count and self.lookup.needed(aggregate) <= environment.keys()
+        )
+
+    def _aggregated(self, aggregate: tree.Aggregate, environment: Environment) -> Aggregated:
+        value, rows = self.lookup.aggregate_rows(aggregate, environment)
+        inner = self.lookup.literals_counted(aggregate)
+        kept = [CountedRow(row, True, self._row_nodes(inner, {**environment, **dict(row)}))
+                for row in rows[:MOST_WITHIN]]
+        of, without, conditions = self._described(inner, environment, inner)
+        return Aggregated(aggregate.function, value, tuple(kept), of, without, conditions, len(rows) - len(kept))
 
     def _deciding(self, literal: tree.Literal, answer: str, environment: Environment) -> list[Claim]:
         """The rows on which a literal depends: the certain ones that stand against a negated literal, or the uncertain
@@ -432,33 +517,66 @@ class Explainer:
         if is_within and len(possible) > MOST_WITHIN:
             kept = set(sorted(possible, key=lambda row: (row not in certain, row))[:MOST_WITHIN])
         inner = self.lookup.literals_counted(count)
-        atoms = [literal for literal in inner if isinstance(literal, tree.Atom)]
-        rows = []
-        for row in sorted(kept):
-            extended = {**environment, **dict(row)}
-            nodes = tuple(
-                self._row_node(claim.relation, claim.values)  # type: ignore[arg-type]
-                for claim in (self.lookup.claim(atom, extended) for atom in atoms)
-                if self.lookup.rows(claim, certain=False)
-            )
-            rows.append(CountedRow(row, row in certain, nodes))
+        rows = tuple(
+            CountedRow(row, row in certain, self._row_nodes(inner, {**environment, **dict(row)}))
+            for row in sorted(kept)
+        )
         most = None if is_open else len(possible)
         side = self._side(rule, bound, environment)
         answer = compared_count(operator, len(certain), most, side.value)
+        # Whether further rows would leave the answer as it is: then nothing rests on there being none.
+        is_enough = answer != NEEDS_INFORMATION and answer == compared_count(operator, len(certain), None, side.value)
+        atoms = [literal for literal in inner if isinstance(literal, tree.Atom)]
         closing, unstated = self._closing(atoms, environment)
-        of = tuple(self.lookup.claim(atom, environment) for atom in atoms)
+        missed, more_missed = ((), 0) if is_enough else self._missed(rule, inner, environment, possible)
+        of, without, conditions = self._described(inner, environment, (*rule.body, *inner))
+        return Counted(
+            operator, len(certain), most, side, rows, () if is_enough else closing, unstated, answer, of, without,
+            conditions, len(possible) - len(rows), missed, more_missed,
+        )
+
+    def _row_nodes(self, inner: tuple[tree.Literal, ...], environment: Environment) -> tuple[Node, ...]:
+        """What the positive atoms of a body rest on, its variables being bound; nothing for those that only fail."""
+        claims = (self.lookup.claim(literal, environment) for literal in inner if isinstance(literal, tree.Atom))
+        return tuple(
+            self._row_node(claim.relation, claim.values)  # type: ignore[arg-type]
+            for claim in claims if self.near.candidates(claim)
+        )
+
+    def _described(
+        self, inner: tuple[tree.Literal, ...], environment: Environment, body: tuple[tree.Literal, ...]
+    ) -> tuple[tuple[Claim, ...], tuple[Claim, ...], tuple[Condition, ...]]:
+        """What is counted: rows of these claims, without rows of those, under conditions."""
+        of = tuple(self.lookup.claim(literal, environment) for literal in inner if isinstance(literal, tree.Atom))
         without = tuple(
             self.lookup.claim(literal.atom, environment) for literal in inner if isinstance(literal, tree.Negation)
         )
         conditions = tuple(
-            self._condition(literal, environment, (*rule.body, *inner))
-            for literal in inner
-            if isinstance(literal, tree.Comparison)
+            self._condition(literal, environment, body) for literal in inner if isinstance(literal, tree.Comparison)
         )
-        return Counted(
-            operator, len(certain), most, side, tuple(rows), closing, unstated, answer, of, without, conditions,
-            len(possible) - len(rows),
+        return of, without, conditions
+
+    def _missed(
+        self, rule: Rule, inner: tuple[tree.Literal, ...], environment: Environment, possible: set[Bindings]
+    ) -> tuple[tuple[Missed, ...], int]:
+        """What comes near to being counted, the nearest first, and how many more there are."""
+        parts = tuple(enumerate(inner))
+        found: dict[Bindings, dict[str, Value]] = {}
+        for joined in self.near.joined(parts, environment):
+            row = tuple(sorted((name, value) for name, value in joined.items() if name not in environment))
+            if row not in possible:
+                found[row] = joined
+        nearest = sorted(found, key=lambda row: (self.near.of_body(found[row], parts), row))
+        missed = tuple(
+            Missed(row, self._row_nodes(inner, found[row]), tuple(
+                step for place, literal in parts
+                if not isinstance(literal, tree.Atom) and self.lookup.can_answer(literal, found[row])
+                and self.lookup.literal_answer(literal, found[row]) == NOT_MET
+                for step in self._steps(rule, (place, literal), NOT_MET, found[row], NO_CLAIM, is_within=True)
+            ))
+            for row in nearest[:MOST_WITHIN]
         )
+        return missed, len(nearest) - len(missed)
 
     def _condition(
         self, comparison: tree.Comparison, environment: Environment, body: tuple[tree.Literal, ...]
@@ -474,9 +592,9 @@ class Explainer:
 
     def _closing(
         self, atoms: list[tree.Atom], environment: Environment
-    ) -> tuple[tuple[Absent, ...], tuple[Unstated, ...]]:
+    ) -> tuple[tuple[Closed, ...], tuple[Unstated, ...]]:
         """For each case relation counted: what closes it, or what it is open because of."""
-        closing: list[Absent] = []
+        closing: list[Closed] = []
         unstated: dict[str, Unstated] = {}
         for atom in atoms:
             relation = self.program.relations[atom.relation]
@@ -484,9 +602,9 @@ class Explainer:
                 for name in self._open_inputs(atom.relation):
                     claim = Claim(name, (self.lookup.facts.case,) + (None,) * (self.program.relations[name].arity - 1))
                     unstated.setdefault(name, Unstated(claim, self.lookup.facts.open[name]))
-            elif relation.is_case and relation.is_input:
-                stated = self.lookup.facts.stated.get(atom.relation)
-                closing.append(Absent(self.lookup.claim(atom, environment), stated))
+            else:
+                closed = self.closed(self.lookup.claim(atom, environment))
+                closing += [closed] if closed is not None else []
         return tuple(closing), tuple(unstated.values())
 
     def _open_inputs(self, relation: str) -> list[str]:
@@ -501,11 +619,41 @@ class Explainer:
         return list(found)
 
 
-def merged(parts: Parts, place: int, pending: tuple[tree.Literal, ...]) -> Parts:
-    """The literals that remain after an atom, and what it left to be computed, at its place."""
-    if not pending:
-        return parts
-    return tuple(sorted((*parts, *((place, literal) for literal in pending)), key=lambda part: part[0]))
+class Listed(NamedTuple):
+    """The rows that are listed for an atom, each with whether the rest of the body fails with it; how many further ones
+    are left out, and with how many of these it does not fail."""
+
+    rows: list[tuple[Row, bool]]
+    more: int
+    more_possible: int
+
+
+NO_CLAIM = Claim("", ())
+
+
+def _supports(rule: Rule, held: list[Part], needing: Iterable[Part]) -> list[Part]:
+    """The atoms and equations that hold and give values to variables of others, or of such that do so, in turn."""
+    case = rule.head.arguments[0]
+    apart = tree.names(case) if isinstance(case, tree.Variable) else frozenset()
+    wanted = frozenset().union(*(tree.names(literal) for _, literal in needing)) - apart
+    givers = [part for part in held if isinstance(part[1], tree.Atom) or _is_equation(part[1])]
+    found: list[Part] = []
+    while True:
+        more = [part for part in givers if part not in found and (tree.names(part[1]) - apart) & wanted]
+        if not more:
+            return found
+        found += more
+        wanted = wanted.union(*(tree.names(literal) for _, literal in more)) - apart
+
+
+def _is_equation(literal: tree.Literal) -> bool:
+    return isinstance(literal, tree.Comparison) and literal.operator == "="
+
+
+def unlike(row: Row, claim: Claim) -> tuple[int, int | float | Fraction, Row]:
+    """Sorts rows by how unlike a claim they are: in how many values, and in numbers by how much."""
+    pairs = [(value, wanted) for value, wanted in zip(row, claim.values, strict=True) if wanted not in (None, value)]
+    return len(pairs), sum(gap(value, wanted) for value, wanted in pairs), row
 
 
 def bindings(environment: Environment) -> Bindings:

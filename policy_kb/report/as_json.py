@@ -18,16 +18,20 @@ from policy_kb.answers import MET, REFUSED
 from policy_kb.check.checked import CheckedProgram, paragraphs
 from policy_kb.explain.proof import (
     Absent,
+    Aggregated,
     Attempt,
     Bindings,
     Branches,
     Claim,
+    Closed,
     Compared,
     Counted,
+    CountedRow,
     Derived,
     Doubted,
     Explanation,
     Given,
+    Missed,
     Node,
     OpenPoint,
     Refuted,
@@ -122,12 +126,10 @@ class Proofs:
         if criterion is None:
             parts = [{**self.rule(rule), "children": self.steps(steps)} for rule, steps in explanation.parts]
         elif self.why_not is None or explanation.criteria[criterion] != MET:
-            for node in explanation.stating(criterion):
-                parts.append({**self.rule(node.rule), **self.attempt(node)} if isinstance(node, Attempt) else
-                             {"node": self.number(node)})
+            parts = [{"node": self.number(node)} for node in explanation.stating(criterion)]
         return {**chosen, "parts": parts, "nodes": self.nodes}
 
-    def number(self, node: Node) -> int:
+    def number(self, node: Node | Attempt) -> int:
         """The number of a node, behind those of all that it refers to."""
         number = self.numbers.get(id(node))
         if number is None:
@@ -138,17 +140,25 @@ class Proofs:
             self.numbers[id(node)] = number
         return number
 
-    def _node(self, node: Node) -> Json:
+    def _node(self, node: Node | Attempt) -> Json:
         match node:
             case Given():
-                return {
-                    "kind": "given", **self.claim(node.claim), "at": place(node.span), "known": node.is_known,
-                    "certain": node.is_certain,
-                }
+                sort = {**_if("known", node.is_known), **_if("uncertain", not node.is_certain)}
+                return {"kind": "given", **self.claim(node.claim), "at": place(node.span), **sort}
             case Absent():
                 return {
-                    "kind": "absent", **self.claim(node.claim), "at": place(node.span), "known": node.is_known,
-                    "instead": [self.number(row) for row in node.instead], **_more(node.more),
+                    "kind": "absent", **self.claim(node.claim), "at": place(node.span), **_if("known", node.is_known),
+                    **_if("instead", [self.number(row) for row in node.instead]), **_if("more", node.more),
+                }
+            case Closed():
+                return {
+                    "kind": "closed", **self.claim(node.claim), "at": place(node.span),
+                    **_if("besides", [self.number(row) for row in node.besides]), **_if("more", node.more),
+                }
+            case Aggregated():
+                return {
+                    "kind": "aggregated", "function": node.function, "value": json_value(node.value),
+                    **self.described(node), "rows": [self.row(row) for row in node.rows], **_if("more", node.more),
                 }
             case Unstated():
                 return {"kind": "open", **self.claim(node.claim), "why": node.why}
@@ -160,22 +170,12 @@ class Proofs:
             case Counted():
                 return {
                     "kind": "counted", "operator": node.operator, "least": node.least, "most": node.most,
-                    "bound": self.side(node.bound), "answer": node.answer,
-                    "of": [self.claim(claim) for claim in node.of],
-                    "without": [self.claim(claim) for claim in node.without],
-                    "where": [
-                        {"left": condition.left, "operator": condition.operator, "right": json_value(condition.right)}
-                        for condition in node.conditions
-                    ],
-                    "rows": [
-                        {
-                            "values": self.bindings(row.bindings), "certain": row.is_certain,
-                            "because": [self.number(part) for part in row.nodes],
-                        }
-                        for row in node.rows
-                    ],
-                    "closed": [self.number(part) for part in node.closing],
-                    "open": [self.number(part) for part in node.unstated], **_more(node.more),
+                    "bound": self.side(node.bound), "answer": node.answer, **self.described(node),
+                    "rows": [self.row(row) for row in node.rows],
+                    **_if("missed", [self.missed(row) for row in node.missed]),
+                    **_if("closed", [self.number(part) for part in node.closing]),
+                    **_if("open", [self.number(part) for part in node.unstated]),
+                    **_if("more", node.more), **_if("more_missed", node.more_missed),
                 }
             case Derived():
                 return {
@@ -185,23 +185,51 @@ class Proofs:
             case Refuted() | Doubted():
                 return {
                     "kind": "refuted" if isinstance(node, Refuted) else "doubted", **self.claim(node.claim),
-                    "attempts": [{**self.rule(attempt.rule), **self.attempt(attempt)} for attempt in node.attempts],
+                    "attempts": [self.number(attempt) for attempt in node.attempts],
                 }
+            case Attempt():
+                return {"kind": "attempt", **self.rule(node.rule), **self.attempt(node)}
             case Branches():
                 found: Json = {
                     "kind": "rows", **self.claim(node.claim),
                     "rows": [{"row": self.number(row), "then": self.attempt(rest)} for row, rest in node.rows],
-                    **_more(node.more), **({"more_possible": node.more_possible} if node.more else {}),
+                    **_if("more", node.more), **_if("more_possible", node.more_possible),
+                    **({} if node.closed is None else {"closed": self.number(node.closed)}),
                 }
                 if node.unstated is not None and node.otherwise is not None:
                     found |= {"open": self.number(node.unstated), "otherwise": self.attempt(node.otherwise)}
                 return found
 
     def claim(self, claim: Claim) -> Json:
+        """A relation with values, null standing for any; of one of the case without the case."""
+        relation = self.program.relations[claim.relation]
         return {
             "relation": claim.relation,
-            "values": [json_value(value) for value in claim.values],
+            "values": [json_value(value) for value in claim.values[relation.is_case :]],
             "says": wording.of(claim, self.program.relations),
+        }
+
+    def described(self, node: Counted | Aggregated) -> Json:
+        """What is counted or put together."""
+        where = [
+            {"left": condition.left, "operator": condition.operator, "right": json_value(condition.right)}
+            for condition in node.conditions
+        ]
+        return {
+            "of": [self.claim(claim) for claim in node.of],
+            **_if("without", [self.claim(claim) for claim in node.without]), **_if("where", where),
+        }
+
+    def row(self, row: CountedRow) -> Json:
+        return {
+            "values": self.bindings(row.bindings), **_if("uncertain", not row.is_certain),
+            "because": [self.number(part) for part in row.nodes],
+        }
+
+    def missed(self, row: Missed) -> Json:
+        return {
+            "values": self.bindings(row.bindings), "because": [self.number(part) for part in row.nodes],
+            "children": self.steps(row.steps),
         }
 
     def side(self, side: Side) -> Json:
@@ -212,7 +240,7 @@ class Proofs:
 
     def rule(self, number: int) -> Json:
         rule = self.program.rules[number]
-        return {"rule": str(rule.span), "criteria": [str(criterion) for criterion in rule.criteria]}
+        return {"rule": str(rule.span), **_if("criteria", [str(criterion) for criterion in rule.criteria])}
 
     def steps(self, steps: Iterable[Step]) -> list[Json]:
         return [self.step(step) for step in steps if not self.is_left_out(step)]
@@ -225,24 +253,24 @@ class Proofs:
         return bool(paragraphs(criteria, self.why_not))
 
     def step(self, step: Step) -> Json:
-        said: Json = {"literal": step.place, "answer": step.answer}
-        if step.is_negated:
-            said["negated"] = True
-        return {**said, "node": self.number(step.node), **({"more_beside": step.more} if step.more else {})}
+        behind = _if("behind", [self.number(node) for node in step.behind])
+        return {
+            "literal": step.place, "answer": step.answer, **_if("negated", step.is_negated), **behind,
+            "node": self.number(step.node), **_if("more_beside", step.more), **_if("would_count", step.would_count),
+        }
 
     def attempt(self, attempt: Attempt) -> Json:
         """What becomes of a body; the values that it gives to variables, where it gives some to any."""
-        bindings = self.bindings(attempt.bindings)
-        result: Json = {
-            "answer": attempt.answer, **({"bindings": bindings} if bindings else {}),
+        return {
+            "answer": attempt.answer, **_if("bindings", self.bindings(attempt.bindings)),
             "children": self.steps(attempt.steps),
+            **({} if attempt.settles is None else {"settles": attempt.settles}),
         }
-        return result if attempt.settles is None else {**result, "settles": attempt.settles}
 
 
-def _more(number: int) -> Json:
-    """The field that says how many rows are left out, where some are."""
-    return {"more": number} if number else {}
+def _if(name: str, value: object) -> Json:
+    """The field, where it says something."""
+    return {name: value} if value else {}
 
 
 def place(span: Span | None) -> str | None:
@@ -312,7 +340,8 @@ def _explanation_schema() -> Json:
     node = {
         "type": "object",
         "properties": {"id": number, "kind": {"enum": [
-            "given", "absent", "open", "compared", "counted", "rule", "refuted", "doubted", "rows"
+            "given", "absent", "closed", "open", "compared", "counted", "aggregated", "rule", "refuted", "doubted",
+            "attempt", "rows",
         ]}},
         "required": ["id", "kind"],
     }
@@ -320,28 +349,26 @@ def _explanation_schema() -> Json:
         "type": "object",
         "properties": {
             "literal": {"type": "integer"}, "answer": {"type": "string"}, "negated": {"const": True}, "node": number,
-            "more_beside": number,
+            "behind": {"type": "array", "items": number}, "more_beside": number, "would_count": {"const": True},
         },
         "required": ["literal", "answer", "node"],
         "additionalProperties": False,
     }
-    part: Json = {
+    part = {
         "type": "object",
         "properties": {
             "rule": {"type": "string"}, "criteria": {"type": "array", "items": {"type": "string"}},
             "children": {"type": "array", "items": step},
         },
-        "required": ["rule", "criteria", "children"],
+        "required": ["rule", "children"],
         "additionalProperties": False,
     }
-    of_criterion = {**part, "properties": {**part["properties"], "answer": {"type": "string"},
-                                           "bindings": {"type": "object"}, "settles": {"type": "string"}}}
-    of_relation = {
+    stating = {
         "type": "object", "properties": {"node": number}, "required": ["node"], "additionalProperties": False,
     }
     nodes = {"type": "array", "items": node}
     whole = {"root": number, "parts": {"type": "array", "items": part}, "nodes": nodes}
-    some = {"parts": {"type": "array", "items": {"anyOf": [of_criterion, of_relation]}}, "nodes": nodes}
+    some = {"parts": {"type": "array", "items": {"anyOf": [part, stating]}}, "nodes": nodes}
     asked = {"criterion": {"type": "string"}, "why_not": {"const": True}}
     return {
         "anyOf": [

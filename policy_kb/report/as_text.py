@@ -16,9 +16,11 @@ from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Criterion, Rule, paragraphs
 from policy_kb.explain.proof import (
     Absent,
+    Aggregated,
     Attempt,
     Branches,
     Claim,
+    Closed,
     Compared,
     Counted,
     Derived,
@@ -222,6 +224,8 @@ class Tree:
                 return self.not_derived(node, answer, is_negated=is_negated)
             case Branches():
                 return self.branches(node)
+            case Closed() | Aggregated():
+                return []
 
     def at(self, span: Span | None) -> str:
         """`line 12` of the case's own file, `cases.dl:12` of another."""

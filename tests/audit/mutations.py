@@ -23,7 +23,8 @@ WORDS = {
     "decision": (*ANSWERS, "not applicable"),
     "why": ("not stated", "incomplete", "uncertain", "document", "judgement"),
     "operator": ("=", "!=", "<", "<=", ">", ">="),
-    "kind": ("given", "absent", "open", "compared", "counted", "rule", "refuted", "doubted", "rows"),
+    "kind": ("given", "absent", "closed", "open", "compared", "counted", "aggregated", "rule", "refuted", "doubted",
+             "attempt", "rows"),
 }
 """Fields that say one of a few words."""
 
@@ -180,7 +181,7 @@ def _nodes(places: Places) -> Places:
     return [(path, part) for path, part in places if isinstance(part, dict) and {"id", "kind"} <= part.keys()]
 
 
-_REFERRING = ("root", "node", "row", "open", "because", "closed", "instead")
+_REFERRING = ("root", "node", "row", "open", "because", "closed", "instead", "besides", "behind", "attempts")
 """Fields that hold numbers of nodes."""
 
 
@@ -244,19 +245,7 @@ def _of_kind(kinds: tuple[str, ...], change: Callable[[Json], Json]) -> Callable
 
 
 def _open_as_absent(node: Json) -> Json:
-    return {**{key: value for key, value in node.items() if key != "why"}, "kind": "absent", "at": None, "known": False,
-            "instead": []}
-
-
-def _doubt_as_refutation(node: Json) -> Json:
-    attempts = [attempt for attempt in node["attempts"] if attempt["answer"] == "not met"]
-    return {**node, "kind": "refuted", "attempts": attempts}
-
-
-def _proof_as_doubt(node: Json) -> Json:
-    attempt = {key: node[key] for key in ("rule", "criteria", "children")}
-    kept = {key: value for key, value in node.items() if key not in (*attempt, "bindings")}
-    return {**kept, "kind": "doubted", "attempts": [{**attempt, "answer": "met"}]}
+    return {**{key: value for key, value in node.items() if key != "why"}, "kind": "absent", "at": None}
 
 
 def _without_open_branch(node: Json) -> Json:
@@ -292,9 +281,8 @@ _EXCHANGES: dict[str, Callable[..., Any]] = {
     "a node twice": _stands_twice,
     "a node left over": _left_over,
     "what is open is absent": _of_kind(("open",), _open_as_absent),
-    "a doubt is a refutation": _of_kind(("doubted",), _doubt_as_refutation),
+    "a doubt is a refutation": _of_kind(("doubted",), lambda node: {**node, "kind": "refuted"}),
     "a refutation is a doubt": _of_kind(("refuted",), lambda node: {**node, "kind": "doubted"}),
-    "a proof is a doubt": _of_kind(("rule",), _proof_as_doubt),
     "the open branch is left out": _of_kind(("rows",), _without_open_branch),
     "what becomes of two rows exchanged": _of_kind(("rows",), _branches_exchanged),
     "a criterion's answer": _criterion,

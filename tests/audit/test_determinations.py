@@ -209,7 +209,7 @@ def test_the_folder_of_a_file_does_not_matter_and_its_name_and_line_do(tmp_path)
     assert one.refuses(with_folders(one.said, "case.yaml", "cases.yaml"))
     # A file has one name throughout.
     changed = copy.deepcopy(one.said)
-    attempt = changed["explanation"]["nodes"][changed["explanation"]["root"]]["attempts"][0]
+    attempt = next(node for node in reversed(changed["explanation"]["nodes"]) if node["kind"] == "attempt")
     attempt["rule"] = f"/elsewhere/{attempt['rule']}"
     assert one.refuses(changed)
 

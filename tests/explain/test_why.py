@@ -137,12 +137,12 @@ def test_an_alternative_whose_head_cannot_fit_is_no_attempt() -> None:
     one.check()
 
 
-def test_every_row_that_might_have_done_is_a_branch_of_a_refutation() -> None:
+def test_every_row_that_might_have_done_is_a_branch_of_a_refutation_the_nearest_first() -> None:
     one = explain_text(VISIT + DECIDED + "decided(case) :- visit(case, day), day > 5, day != 4.", visit=[4, 3, 5])
     node = only_step(one.node).node
     assert isinstance(node, Branches)
-    assert [row.claim.values[1] for row, _ in node.rows] == [3, 4, 5]  # type: ignore[union-attr]
-    assert [failing(rest) for _, rest in node.rows] == [[1], [1, 2], [1]]
+    assert [row.claim.values[1] for row, _ in node.rows] == [5, 3, 4]  # type: ignore[union-attr]
+    assert [failing(rest) for _, rest in node.rows] == [[1], [1], [1, 2]]
     assert node.unstated is None
     one.check()
 
@@ -476,6 +476,102 @@ def test_a_list_within_a_row_of_another_keeps_the_rows_that_weigh_most_and_says_
     assert isinstance(outer, Branches)
     inner = outer.rows[0][1].steps[-1].node
     assert isinstance(inner, Branches)
-    assert inner.more == 30 - MOST_WITHIN
-    days = [node.claim.values[1] for node, _ in inner.rows]  # type: ignore[union-attr]
-    assert days == [*range(1, MOST_WITHIN - 1), 29, 30]
+    # Of rows that may or may not hold, those with which the rest fails decide nothing.
+    assert (inner.more, inner.more_possible) == (28, 0)
+    assert [node.claim.values[1] for node, _ in inner.rows] == [29, 30]  # type: ignore[union-attr]
+
+
+GIVEN = """
+    .decl given(case: Case, drug: symbol, days: number) .input given
+    .decl of(drug: symbol, class: symbol) of("a", "one"). of("b", "one"). of("c", "two"). of("d", "two").
+    .decl long(case: Case, drug: symbol) long(case, drug) :- given(case, drug, days), days >= 90.
+    .decl used(case: Case, class: symbol) used(case, class) :- long(case, drug), of(drug, class).
+"""
+
+
+def test_what_fails_by_one_day_stands_before_what_is_of_another_class() -> None:
+    one = explain_text(
+        GIVEN + DECIDED + 'decided(case) :- used(case, "one").',
+        given=[{"drug": "c", "days": 200}, {"drug": "d", "days": 89}, {"drug": "a", "days": 10},
+               {"drug": "b", "days": 89}],
+    )
+    branches = only_step(only_step(one.node).node).node
+    assert isinstance(branches, Branches)
+    drugs = [row.claim.values[1] for row, _ in branches.rows]  # type: ignore[union-attr]
+    assert drugs == ["b", "a", "c", "d"]
+    near, rest = branches.rows[0]
+    assert isinstance(near, Refuted)
+    assert rest.answer == "met"
+    assert failing(near.attempts[0]) == [1]
+    one.check()
+
+
+def test_what_gives_a_failing_literal_its_values_stands_before_it_however_far_back() -> None:
+    one = explain_text(
+        ".decl weight(case: Case, kg: number) .input weight\n.decl table(kg: number, dose: number) table(80, 5).\n"
+        ".decl taken(case: Case, dose: number) .input taken\n.decl smokes(case: Case) .input smokes\n" + DECIDED
+        + "decided(case) :- smokes(case), weight(case, kg), table(kg, dose), most = dose * 2, taken(case, had),"
+        " had <= most, !smokes(case).",
+        weight=[80], taken=[12], smokes=True,
+    )
+    (attempt,) = attempts(one.node)
+    assert [(step.place, step.answer) for step in attempt.steps] == [
+        (1, "met"), (2, "met"), (3, "met"), (4, "met"), (5, "not met"), (6, "not met"),
+    ]
+    one.check()
+
+
+def test_of_a_count_that_is_too_small_the_rows_that_nearly_count_are_named_the_nearest_first() -> None:
+    one = explain_text(
+        VISIT + DECIDED + "decided(case) :- request(case, _, _, _), count : { visit(case, day), day >= 10 } >= 2.",
+        visit=[1, 9, 12, 5],
+    )
+    (attempt,) = attempts(one.node)
+    counted = attempt.steps[0].node
+    assert isinstance(counted, Counted)
+    assert [dict(row.bindings)["day"] for row in counted.rows] == [12]
+    assert [dict(row.bindings)["day"] for row in counted.missed] == [9, 5, 1]
+    assert [[step.place for step in row.steps] for row in counted.missed] == [[1]] * 3
+    assert len(counted.closing) == 1
+    one.check()
+
+
+def test_parts_of_a_count_that_are_not_met_are_explained() -> None:
+    one = explain_text(
+        VISIT + TEST + ".decl part(case: Case, which: symbol)\npart(case, \"i\") :- visit(case, 1).\n"
+        'part(case, "ii") :- tested(case, "a", "good").\npart(case, "iii") :- visit(case, 2).\n' + DECIDED
+        + "decided(case) :- request(case, _, _, _), count : { part(case, _) } >= 2.",
+        visit=[1], tested=[],
+    )
+    counted = attempts(one.node)[0].steps[0].node
+    assert isinstance(counted, Counted)
+    assert [node.claim.values[1] for row in counted.rows for node in row.nodes] == ["i"]  # type: ignore[union-attr]
+    assert [(type(node), node.claim.values[1]) for row in counted.missed for node in row.nodes] == [  # type: ignore[union-attr]
+        (Refuted, "ii"), (Refuted, "iii"),
+    ]
+    one.check()
+
+
+def test_what_an_aggregate_is_made_of_stands_behind_the_literal() -> None:
+    one = explain_text(
+        VISIT + ".decl limit(from: number, most: number) limit(1, 10). limit(5, 12). limit(9, 8).\n" + DECIDED
+        + "decided(case) :- visit(case, day), since = max from : { limit(from, _), from <= day }, limit(since, most),"
+        " day > most.",
+        visit=[7],
+    )
+    (attempt,) = attempts(one.node)
+    (equation,) = [step for step in attempt.steps if step.place == 1]
+    (aggregate,) = equation.behind
+    assert (aggregate.function, aggregate.value) == ("max", 5)
+    assert [node.claim.values for row in aggregate.rows for node in row.nodes] == [(5, 12)]  # type: ignore[union-attr]
+    one.check()
+
+
+def test_rows_instead_of_one_that_is_absent_are_those_most_like_it() -> None:
+    one = explain_text(TEST + DECIDED + 'decided(case) :- tested(case, "b", "good").', tested=[
+        {"what": "a", "result": "bad"}, {"what": "b", "result": "bad"},
+    ])
+    absent = only_step(one.node).node
+    assert isinstance(absent, Absent)
+    assert [row.claim.values[1:] for row in absent.instead] == [("b", "bad"), ("a", "bad")]
+    one.check()
