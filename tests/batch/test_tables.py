@@ -403,7 +403,7 @@ def test_a_batch_needs_the_requests(tmp_path: Path) -> None:
     write_csv(tmp_path / "relapse.csv", ("case", "on"), [])
     assert refusals(tmp_path) == [(
         tmp_path.name, "no table `request`",
-        "each case has one row of it: add a table with the columns `case`, `drug`, `phase` and `received`",
+        "each case states it: add a table with the columns `case`, `drug`, `phase` and `received`",
     )]
 
 
