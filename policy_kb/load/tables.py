@@ -134,7 +134,8 @@ def _written(value: Value) -> str:
 
 def _joiner(delimiter: str) -> Callable[[list[str]], str]:
     """What makes a line of CSV of its columns."""
-    special = re.compile(f'["\r\n]|{re.escape(delimiter)}')
+    # Any sign of a longer delimiter: one at the end of a column would be taken for its beginning.
+    special = re.compile(f'["\r\n{re.escape(delimiter)}]')
 
     def quoted_column(text: str) -> str:
         return '"' + text.replace('"', '""') + '"' if special.search(text) else text
