@@ -87,7 +87,7 @@ def subject(payload: str) -> Subject:
     request = {"drug": payload, "phase": payload, "received": 1}
     cases = [
         {"case": payload, "request": request, "said": [payload]},
-        {"case": payload + "1", "request": request, "said": [payload, payload + " "]},
+        {"case": payload + "1", "request": request, "said": [payload, payload + "."]},
         {"case": payload + "2", "request": request, "said": [{"text": payload, "uncertain": True}]},
         {"case": payload + "3", "request": request},
         {"case": payload + "4", "request": request, "said": [harmless(payload)[:-1] + "c"]},
