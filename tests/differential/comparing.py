@@ -108,6 +108,7 @@ def random_program_of(program: CheckedProgram, text: str, phase: Phase) -> Rando
             tuple(DATE if one.is_date else one.kind for one in relation.attributes[1:]),
             relation.is_closed,
             relation.is_single,
+            relation.is_required,
             relation.always_open is not None,
             tuple(one.name for one in relation.attributes[1:]),
         )
