@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_kb import dates
+from policy_kb.batch.functions import fraction
 from policy_kb.batch.shape import Complete, Openness
 from policy_kb.batch.tables import MOST_PROBLEMS, Batch, connect, read_case, read_tables
 from policy_kb.batch.values import TextReader
@@ -94,7 +95,8 @@ def rows_of(batch: Batch, relation: str) -> set[tuple[Any, ...]]:
     """The rows of a relation that are handed on, each with whether it is uncertain."""
     if not batch.shape[relation].has_rows:
         return set()
-    rows = batch.connection.execute(f"FROM {batch.shape[relation].table}").fetchall()
+    found = batch.connection.execute(f"FROM {batch.shape[relation].table}").fetchall()
+    rows = [tuple(fraction(value) if isinstance(value, dict) else value for value in row) for row in found]
     return set(rows) if batch.shape[relation].has_uncertain else {(*row, False) for row in rows}
 
 
@@ -564,8 +566,8 @@ def test_rows_without_a_readable_case_are_counted_apart(tmp_path: Path) -> None:
     assert len(rows_of(batch, "request")) == 1
 
 
-def test_every_single_relation_that_is_not_closed_needs_its_row(tmp_path: Path) -> None:
-    weight = case_relation("weight", Attribute("kg", "number", "number"), is_single=True)
+def test_every_required_relation_needs_its_row(tmp_path: Path) -> None:
+    weight = case_relation("weight", Attribute("kg", "number", "number"), is_single=True, is_required=True)
     program = _with(weight)
     write_csv(tmp_path / "request.csv", *request("A", "B"))
     with pytest.raises(CaseRefused, match="no table `weight`"):
