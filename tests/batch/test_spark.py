@@ -65,6 +65,7 @@ def write_tables(folder: Path, cases: list[Facts]) -> None:
             continue
         columns = ", ".join(
             f"CAST({DIALECT.as_date(q(given_column(place)))} AS DATE) AS {q(a.name)}" if a.is_date
+            else f"{q(given_column(place))}.n / {q(given_column(place))}.d AS {q(a.name)}" if a.kind == "float"
             else f"{q(given_column(place))} AS {q(a.name)}" for place, a in enumerate(relation.attributes)
         ) + (", uncertain" if shape[relation.name].has_uncertain else "")
         connection.execute(f"COPY (SELECT {columns} FROM {shape[relation.name].table}) "
