@@ -215,7 +215,7 @@ def _to_itself(whole: Json, places: Places, source: random.Random) -> Any:
     if not inside:
         return None
     path, _ = source.choice(inside)
-    return with_change(whole, path, lambda number: source.randint(path[2], len(whole["explanation"]["nodes"]) - 1))
+    return with_change(whole, path, lambda number: source.randint(int(path[2]), len(whole["explanation"]["nodes"]) - 1))
 
 
 def _stands_twice(whole: Json, places: Places, source: random.Random) -> Any:
