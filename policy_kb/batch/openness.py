@@ -7,12 +7,14 @@ A table of states has a row for each case: in `open0`, `open1`, ... the bits of 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from policy_kb.batch.shape import CASE, OPEN_TABLE, Complete, Openness, Shape, given_table
+from policy_kb.batch.columns import Column
+from policy_kb.batch.shape import CASE, OPEN_TABLE, Complete, Given, Openness, Shape, given_table
+from policy_kb.batch.sources import INCOMPLETE_TABLE, STATED_TABLE
 from policy_kb.batch.values import Dialect
 from policy_kb.check.checked import Relation
-from policy_kb.load.cases import INCOMPLETE, NOT_STATED
+from policy_kb.load.cases import INCOMPLETE, NOT_STATED, REQUEST
 from policy_kb.record import record
 
 WORD_BITS = 62
@@ -165,3 +167,39 @@ def count_not_stated(
         [counted] = rows(f"SELECT {counts} FROM {OPEN_TABLE} WHERE {dialect.name(CASE)} NOT IN ({refused})")
         found |= zip(some, map(int, counted), strict=True)
     return {name: cases for name, cases in found.items() if cases}
+
+
+class Counted(Protocol):
+    """A table of a batch: its columns, how many rows it has, and how many of them are not certain."""
+
+    rows: int
+    uncertain: int
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+
+
+Table = TypeVar("Table", bound=Counted)
+
+
+def given_as(name: str, number: int, table: Counted | None, openness: Openness) -> Given:
+    """How a batch gives the input relation of this name and number, by its table, if it has one."""
+    # Without a case there is a table of requests yet.
+    has_rows = table is not None and (table.rows > 0 or name == REQUEST)
+    return Given(given_table(number), has_rows, table is not None and table.uncertain > 0, openness)
+
+
+def stating_of(
+    inputs: Iterable[Relation], tables: Mapping[str, Table], accepted: Callable[[Table], str], complete: Complete
+) -> Stating:
+    """What tables state; `accepted` gives what stands after FROM for the rows of a table that are not rejected."""
+
+    def listing(name: str) -> Listing | None:
+        table = tables.get(name)
+        return Listing(accepted(table), table.columns[1].sql.value) if table is not None and table.rows else None
+
+    given = {name: accepted(table) for name, table in tables.items() if table.rows}
+    return Stating(
+        States(inputs), tables, accepted(tables[REQUEST]), given, listing(STATED_TABLE), listing(INCOMPLETE_TABLE),
+        complete,
+    )

@@ -24,8 +24,8 @@ from policy_kb.batch.columns import (
 )
 from policy_kb.batch.dialect import DUCKDB as SQL
 from policy_kb.batch.files import Files
-from policy_kb.batch.openness import Listing, States, Stating
-from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape, given_table
+from policy_kb.batch.openness import Stating, given_as, stating_of
+from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Openness, Shape
 from policy_kb.batch.sources import (
     INCOMPLETE_TABLE,
     LISTINGS,
@@ -631,16 +631,15 @@ class _Reader:
     def prepare(self, rejected: int) -> tuple[Shape, tuple[str, ...]]:
         """Make the prepared tables. The shape, and the relations that have a table, and may be open for a case that has
         no row in it."""
-        stating = self.stating(rejected)
+        stating = stating_of(
+            self.inputs.values(), self.tables, lambda table: self.accepted(table, rejected), self.complete
+        )
         openness = self.prepare_open(stating)
         shape = {}
         for number, name in enumerate(self.inputs):
             table = self.tables.get(name)
-            # Without a case there is a table of requests yet.
-            has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-            has_uncertain = table is not None and table.uncertain > 0
-            given = shape[name] = Given(given_table(number), has_rows, has_uncertain, openness[name])
-            if table is None or not has_rows:
+            given = shape[name] = given_as(name, number, table, openness[name])
+            if table is None or not given.has_rows:
                 continue
             keeps_all = given.has_uncertain or table.columns[-1].name != UNCERTAIN
             columns = table.columns if keeps_all else table.columns[:-1]
@@ -700,20 +699,6 @@ class _Reader:
                 f"SELECT {_ROW}, {texts} FROM {table.source.rows} ORDER BY {_ROW}"
             ).fetchall() if table.rows else []
         return [(Span(table.source.place, table.line(row)), tuple(values)) for row, *values in found]
-
-    def stating(self, rejected: int) -> Stating:
-        """What the tables state."""
-        def listing(name: str) -> Listing | None:
-            table = self.tables.get(name)
-            if table is None or not table.rows:
-                return None
-            return Listing(self.accepted(table, rejected), table.columns[1].sql.value)
-
-        given = {name: self.accepted(table, rejected) for name, table in self.tables.items() if table.rows}
-        return Stating(
-            States(self.inputs.values()), self.tables, self.accepted(self.tables[REQUEST], rejected), given,
-            listing(STATED_TABLE), listing(INCOMPLETE_TABLE), self.complete,
-        )
 
     def prepare_open(self, stating: Stating) -> Mapping[str, Openness]:
         """Make the table of what is open for some cases; for which each relation is."""

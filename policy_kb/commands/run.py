@@ -47,8 +47,8 @@ def command(program: Path, facts: Path, output: Path, with_json: bool) -> None:
     for table in checked.tables:
         try:
             rows = tables[table.relation] = read_table(checked.relations[table.relation], table, facts)
-            for note in rows.notes:
-                click.echo(str(note), err=True)
+            if rows.notes:
+                show_diagnostics(rows.notes, with_json)
         except CaseRefused as refused:
             problems += refused.diagnostics
     problems += check_patterns(checked, tables, {})

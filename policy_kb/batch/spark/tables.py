@@ -18,9 +18,9 @@ from policy_kb.batch.columns import (
     no_row,
     second_row,
 )
-from policy_kb.batch.openness import Listing, States, Stating
-from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape, given_table
-from policy_kb.batch.sources import INCOMPLETE_TABLE, LISTINGS, STATED_TABLE, Source
+from policy_kb.batch.openness import Stating, given_as, stating_of
+from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape
+from policy_kb.batch.sources import LISTINGS, Source
 from policy_kb.batch.spark.dialect import SPARK, SPARK_VALUES, SparkValues
 from policy_kb.batch.spark.folders import Folder
 from policy_kb.batch.spark.functions import keep
@@ -355,15 +355,15 @@ class _Reader:
     def prepare(self, is_bad: bool) -> tuple[Shape, tuple[str, ...]]:
         """Make the prepared tables: divided by case, so that what joins them stays where it is. The shape, and the
         relations that have a table and are open for a case that has no row in it."""
-        stating = self.stating(is_bad)
+        stating = stating_of(
+            self.inputs.values(), self.tables, lambda table: self.accepted(table, is_bad), self.complete
+        )
         openness = self.prepare_open(stating)
         shape: dict[str, Given] = {}
         for number, name in enumerate(self.inputs):
             table = self.tables.get(name)
-            has_rows = table is not None and (table.rows > 0 or name == REQUEST)
-            has_uncertain = table is not None and table.uncertain > 0
-            given = shape[name] = Given(given_table(number), has_rows, has_uncertain, openness[name])
-            if table is None or not has_rows:
+            given = shape[name] = given_as(name, number, table, openness[name])
+            if table is None or not given.has_rows:
                 continue
             columns = table.columns[:-1] if table.has_uncertain else table.columns
             picked = ", ".join(f"{column.sql.value} AS {column.prepared(at)}" for at, column in enumerate(columns))
@@ -379,20 +379,6 @@ class _Reader:
                 f"batch_uncertain FROM {self.accepted(table, is_bad)}) AS given GROUP BY {names}"
             )
         return shape, stating.unstated(openness)
-
-    def stating(self, is_bad: bool) -> Stating:
-        """What the tables state."""
-        def listing(name: str) -> Listing | None:
-            table = self.tables.get(name)
-            if table is None or not table.rows:
-                return None
-            return Listing(self.accepted(table, is_bad), table.columns[1].sql.value)
-
-        given = {name: self.accepted(table, is_bad) for name, table in self.tables.items() if table.rows}
-        return Stating(
-            States(self.inputs.values()), self.tables, self.accepted(self.tables[REQUEST], is_bad), given,
-            listing(STATED_TABLE), listing(INCOMPLETE_TABLE), self.complete,
-        )
 
     def prepare_open(self, stating: Stating) -> Mapping[str, Openness]:
         """Make the table of what is open for some cases; for which each relation is."""
