@@ -66,6 +66,7 @@ class Kind(StrEnum):
     WRONG_TYPE = "wrong-type"
     BAD_DATE = "bad-date"
     BELOW_LEAST = "below-least"
+    ABOVE_MOST = "above-most"
     SECOND_ROW = "second-row"
     ROW_TWICE = "row-twice"
     READ_AS = "read-as"

@@ -310,16 +310,23 @@ class _ValueSql:
         if attribute.one_of is not None:
             limits.append(self.among(value, attribute.one_of))
         if attribute.at_least is not None:
-            limits.append(self.at_least(value, attribute.at_least))
+            limits.append(self.compared(value, ">=", attribute.at_least))
+        if attribute.at_most is not None:
+            limits.append(self.compared(value, "<=", attribute.at_most))
         return limits
 
-    def at_least(self, value: str, least: int | Fraction) -> str:
+    def compared(self, value: str, operator: str, limit: int | Fraction) -> str:
+        """A number is at least (`>=`) or at most (`<=`) this."""
         if self.attribute.kind == "number":
-            whole = math.ceil(least)
-            return "FALSE" if whole > GREATEST_NUMBER else f"{value} >= {max(whole, LEAST_NUMBER)}"
-        least = Fraction(least)
-        return f"CAST(({value}).n AS {self.sql.wide_type}) * {least.denominator} >= " \
-            f"CAST(({value}).d AS {self.sql.wide_type}) * {least.numerator}"
+            # What no number of 64 bits is, is compared with the last of these that there are.
+            if operator == ">=":
+                whole = math.ceil(limit)
+                return "FALSE" if whole > GREATEST_NUMBER else f"{value} >= {max(whole, LEAST_NUMBER)}"
+            whole = math.floor(limit)
+            return "FALSE" if whole < LEAST_NUMBER else f"{value} <= {min(whole, GREATEST_NUMBER)}"
+        limit = Fraction(limit)
+        return f"CAST(({value}).n AS {self.sql.wide_type}) * {limit.denominator} {operator} " \
+            f"CAST(({value}).d AS {self.sql.wide_type}) * {limit.numerator}"
 
     def among(self, value: str, values: Iterable[Value]) -> str:
         if self.attribute.kind == "float":

@@ -127,12 +127,14 @@ def _value(attribute: Attribute, tables: Tables) -> Schema:
         return {"anyOf": [_DATE, {"const": ONGOING}]} if attribute.may_be_ongoing else _DATE
     if attribute.kind == "number":
         least = LEAST_NUMBER if attribute.at_least is None else _number(attribute.at_least)
-        return {"type": "integer", "minimum": least, "maximum": GREATEST_NUMBER}
+        most = GREATEST_NUMBER if attribute.at_most is None else _number(attribute.at_most)
+        return {"type": "integer", "minimum": least, "maximum": most}
     if attribute.kind == "float":
         from_ = {"minimum": _number(attribute.at_least)} if attribute.at_least is not None else {
             "exclusiveMinimum": -BEYOND
         }
-        return {"type": "number", **from_, "exclusiveMaximum": BEYOND}
+        to = {"maximum": _number(attribute.at_most)} if attribute.at_most is not None else {"exclusiveMaximum": BEYOND}
+        return {"type": "number", **from_, **to}
     if attribute.domain is not None:
         values = sorted(map(str, tables.first_column(attribute.domain.relation)))
         named = {"allOf": [_TEXT, {"pattern": rf"^\s*{OTHER}\s*\S"}]}

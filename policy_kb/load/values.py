@@ -257,10 +257,16 @@ def _check_limits(value: Value, attribute: Attribute, scalar: Scalar) -> None:
         message = f"{quoted(scalar.text)} is not a value of `{attribute.name}`"
         hint = did_you_mean(scalar.text, map(_written, attribute.one_of)) if len(scalar.text) < 200 else None
         raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, hint or f"write {expected(attribute)}")
-    if attribute.at_least is not None and not isinstance(value, str) and value < attribute.at_least:
+    if isinstance(value, str):
+        return
+    if attribute.at_least is not None and value < attribute.at_least:
         least = numbers.exactly(attribute.at_least)
         message = f"`{attribute.name}` is at least {least}; the case says `{scalar.text[:40]}`"
         raise BadValueError(Kind.BELOW_LEAST, message, f"write {least} or more")
+    if attribute.at_most is not None and value > attribute.at_most:
+        most = numbers.exactly(attribute.at_most)
+        message = f"`{attribute.name}` is at most {most}; the case says `{scalar.text[:40]}`"
+        raise BadValueError(Kind.ABOVE_MOST, message, f"write {most} or less")
 
 
 def _in_domain(value: Value, attribute: Attribute, domain: Domain, tables: Tables) -> Value:

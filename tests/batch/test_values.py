@@ -137,7 +137,7 @@ def attributes(draw: st.DrawFn) -> Attribute:
         options["one_of"] = tuple(draw(st.lists(values_of_kind, max_size=10)))
     if kind == "symbol":
         return Attribute("a", "symbol", "symbol", any_case=draw(st.booleans()), **options)
-    options["at_least"] = draw(_least)
+    options |= {"at_least": draw(_least), "at_most": draw(_least)}
     if kind == "date":
         return Attribute("a", "Date", "number", is_date=True, may_be_ongoing=draw(st.booleans()), **options)
     return Attribute("a", kind, kind, **options)

@@ -44,8 +44,8 @@ def date(name: str, may_be_ongoing: bool = False) -> Attribute:
     return Attribute(name, "Date", "number", is_date=True, may_be_ongoing=may_be_ongoing)
 
 
-def number(name: str, at_least: int | None = None) -> Attribute:
-    return Attribute(name, "number", "number", at_least=at_least)
+def number(name: str, at_least: int | None = None, at_most: int | None = None) -> Attribute:
+    return Attribute(name, "number", "number", at_least=at_least, at_most=at_most)
 
 
 def case_relation(name: str, *attributes: Attribute, **notes: Any) -> Relation:
@@ -70,7 +70,7 @@ RELATIONS = [
     case_relation("prior_approval", symbol("payer")),
     case_relation("previously_met_criteria"),
     case_relation("documentation", symbol("supports", "prior therapy", "disease activity"), always_open="document"),
-    case_relation("age", number("years", at_least=0), is_single=True, is_closed=True),
+    case_relation("age", number("years", at_least=0, at_most=130), is_single=True, is_closed=True),
     case_relation("billing_code", symbol("code"), is_closed=True),
     case_relation("attested", is_closed=True),
     case_relation("met", is_input=False),
@@ -144,7 +144,8 @@ def _values(attribute: Attribute) -> st.SearchStrategy[object]:
     if attribute.domain:
         return _PRODUCTS
     if attribute.kind == "number":
-        return st.integers(int(attribute.at_least or 0), 2**63 - 1)
+        most = 2**63 - 1 if attribute.at_most is None else int(attribute.at_most)
+        return st.integers(int(attribute.at_least or 0), most)
     if attribute.kind == "float":
         return st.decimals(0, 10**6, places=3).map(float) | st.sampled_from([0.1, 12.5, 76.8, 1.6]) | st.integers(0, 24)
     return odd_texts
