@@ -134,11 +134,12 @@ def _written(value: Value) -> str:
 
 def _joiner(delimiter: str) -> Callable[[list[str]], str]:
     """What makes a line of CSV of its columns."""
-    # Any sign of a longer delimiter: one at the end of a column would be taken for its beginning.
-    special = re.compile(f'["\r\n{re.escape(delimiter)}]')
+    special = re.compile('["\r\n]')
 
     def quoted_column(text: str) -> str:
-        return '"' + text.replace('"', '""') + '"' if special.search(text) else text
+        # The end of a column may look like the beginning of a delimiter of several signs.
+        is_split = (text + delimiter).index(delimiter) < len(text)
+        return '"' + text.replace('"', '""') + '"' if is_split or special.search(text) else text
 
     return lambda columns: delimiter.join(map(quoted_column, columns))
 
