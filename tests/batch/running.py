@@ -24,6 +24,11 @@ DIALECT = DuckDB()
 TYPES = DIALECT.types
 
 
+def values_of(row: Iterable[Any]) -> tuple[Any, ...]:
+    """A row of a table of a batch as it is in a case: exact numbers as fractions."""
+    return tuple(fraction(value) if isinstance(value, dict) else value for value in row)
+
+
 def openness(relation: Relation, cases: Sequence[Facts]) -> Openness:
     are_open = [relation.name in facts.open for facts in cases]
     if relation.always_open is None and any(facts.open.get(relation.name) == INCOMPLETE for facts in cases):

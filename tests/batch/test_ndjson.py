@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import policy_kb
 from policy_kb.diagnostics import CaseRefused
-from policy_kb.load.cases import is_single, load_case, named
+from policy_kb.load.cases import load_case, named
 from policy_kb.load.documents import LONGEST_LINE, read_documents
 from policy_kb.load.facts import Facts
+from tests.batch.running import values_of
 from tests.strategies.cases import ALWAYS_OPEN, ATTRIBUTES, alemtuzumab_cases, random_case
 
 duckdb = pytest.importorskip("duckdb")
@@ -97,7 +98,7 @@ def as_batch(batch: Batch) -> dict[str, Said]:
         found = connection.execute(f"FROM {one.table}")
         assert [column[0] for column in found.description] == columns
         for case, *values in found.fetchall():
-            row = tuple(values if one.has_uncertain else [*values, False])
+            row = values_of(values if one.has_uncertain else [*values, False])
             assert None not in row
             rows = cases[case][0].setdefault(name, set())
             assert row not in rows
@@ -285,7 +286,7 @@ def test_a_relation_of_which_all_cases_say_the_same(tmp_path: Path) -> None:
     assert batch is not None
     for name, one in batch.shape.items():
         relation = PROGRAM.relations[name]
-        is_never = is_single(relation) or relation.is_closed or name == "relapse"
+        is_never = not relation.may_be_open or relation.is_closed or name == "relapse"
         assert one.openness is (Openness.NEVER if is_never else Openness.ALWAYS)
         assert one.has_rows == (name in ("request", "relapse"))
         assert not one.has_uncertain

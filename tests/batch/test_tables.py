@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy_kb import dates
-from policy_kb.batch.functions import fraction
 from policy_kb.batch.shape import Complete, Openness
 from policy_kb.batch.tables import MOST_PROBLEMS, Batch, connect, read_case, read_tables
 from policy_kb.batch.values import TextReader
@@ -29,6 +28,7 @@ from policy_kb.load.nodes import Mapping as MappingNode
 from policy_kb.load.nodes import Sequence as SequenceNode
 from policy_kb.load.values import Tables
 from policy_kb.source import Span
+from tests.batch.running import values_of
 from tests.conftest import THOROUGH
 from tests.load.vocabulary import CASE, KNOWN, PROGRAM, RELATIONS, case_relation, symbol
 
@@ -96,7 +96,7 @@ def rows_of(batch: Batch, relation: str) -> set[tuple[Any, ...]]:
     if not batch.shape[relation].has_rows:
         return set()
     found = batch.connection.execute(f"FROM {batch.shape[relation].table}").fetchall()
-    rows = [tuple(fraction(value) if isinstance(value, dict) else value for value in row) for row in found]
+    rows = list(map(values_of, found))
     return set(rows) if batch.shape[relation].has_uncertain else {(*row, False) for row in rows}
 
 
