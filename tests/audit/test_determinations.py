@@ -6,6 +6,7 @@ import copy
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import cycle
 
 import pytest
 import yaml
@@ -229,6 +230,7 @@ def test_hostile_documents_are_refused_and_break_nothing() -> None:
         for key in explanation:
             if explanation[key] != value:
                 assert one.refuses({**one.said, "explanation": {**explanation, key: value}}), key
-        for number in range(len(explanation["nodes"])):
-            nodes = [*explanation["nodes"][:number], value, *explanation["nodes"][number + 1 :]]
-            assert one.refuses({**one.said, "explanation": {**explanation, "nodes": nodes}}), number
+    nodes = one.said["explanation"]["nodes"]
+    for number, value in zip(range(len(nodes)), cycle(parts), strict=False):
+        changed = [*nodes[:number], value, *nodes[number + 1 :]]
+        assert one.refuses({**one.said, "explanation": {**explanation, "nodes": changed}}), number
