@@ -39,7 +39,7 @@ def session() -> Iterator[Any]:
     from policy_kb.batch.spark.session import open_session
 
     os.environ.setdefault("PYSPARK_SUBMIT_ARGS", (
-        "--master local[2] --driver-memory 2g --conf spark.sql.shuffle.partitions=3 "
+        "--master local[2] --driver-memory 4g --conf spark.sql.shuffle.partitions=3 "
         "--conf spark.sql.codegen.wholeStage=false pyspark-shell"
     ))
     try:
