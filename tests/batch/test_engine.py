@@ -219,7 +219,7 @@ def test_second_rows_and_rows_without_a_request_are_found_of_refused_cases_too(
     assert json.loads(done.output)["rejected"] == len(bad)
 
 
-@pytest.mark.parametrize(("part", "slice_"), [(12, 10_000), (1000, 160), (25, 160)])
+@pytest.mark.parametrize(("part", "slice_"), [(12, 10_000), (1000, 640), (25, 640)])
 def test_parts_and_slices_change_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int, slice_: int
 ) -> None:
