@@ -80,6 +80,7 @@ class Kind(StrEnum):
     # command lines
     USAGE = "usage"
     NOT_INSTALLED = "not-installed"
+    ENDED = "ended"
 
 
 LONGEST_NAME, LONGEST_MESSAGE = 500, 5_000

@@ -97,7 +97,7 @@ def whole_files(targets: Sequence[Path], within: Path | None = None) -> Iterator
 def write_text(target: Path, text: str) -> None:
     """Write a text as one of `whole_files`."""
     with whole_files([target]) as [unfinished]:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def check_place(target: Path) -> None:

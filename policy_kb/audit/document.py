@@ -25,7 +25,8 @@ DEEPEST = 800
 
 _STRING = re.compile(r'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_HALF_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""The others stand for bytes of the names of files that are not UTF-8."""
 _HALF_CHARACTER_WRITTEN = re.compile(r"\\u[dD][89a-fA-F]")
 
 

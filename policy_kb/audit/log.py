@@ -52,7 +52,8 @@ Entry = Mapping[str, Any]
 
 def canonical(value: object) -> bytes:
     """The canonical JSON of a value, see above."""
-    return _encode(value).encode()
+    # What of a file's name is not UTF-8 has an escape, from which the name is found again.
+    return _encode(value).encode(errors="backslashreplace")
 
 
 def hash_of(entry: Entry) -> str:
@@ -94,27 +95,17 @@ def append(path: Path, determination: Mapping[str, Any], readings: Mapping[str, 
     """
     with _locked(path) as file:
         size = os.fstat(file).st_size
-        last, closing, torn = _end(file, size, str(path))
-        entry: dict[str, Any] = {
-            "entry": last["entry"] + 1 if last else 1,
-            "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "previous": last["hash"] if last else START,
-            "torn": _sha256(torn) if torn else None,
-            "readings": dict(readings),
-            "determination": dict(determination),
-        }
-        entry["hash"] = hash_of(entry)
-        line = canonical(entry) + b"\n"
-        if len(line) > LONGEST - 100:  # what closes a torn line has room
-            raise refused(str(path), 1, f"not recorded: the entry has more than {LONGEST // 2**20} MiB")
         try:
-            _write(file, closing + line)
-            os.fsync(file)
-        except OSError as problem:
+            entry = _appended(file, size, path, determination, readings)
+        except BaseException as problem:
             # All that was written lies behind what was there, and nobody else can have written. Where it cannot be
-            # taken back it stays, as a torn line.
+            # taken back it stays, as a torn line. A log that was empty goes: others who wait for it make it anew.
             with suppress(OSError):
                 os.ftruncate(file, size)
+                if size == 0:
+                    path.unlink()
+            if not isinstance(problem, OSError):
+                raise
             hint = "the entries before are as they were"
             raise refused(str(path), 1, f"not recorded: {problem.strerror}", hint, Kind.UNREADABLE) from None
     if size == 0:
@@ -122,29 +113,65 @@ def append(path: Path, determination: Mapping[str, Any], readings: Mapping[str, 
     return entry
 
 
+def _appended(
+    file: int, size: int, path: Path, determination: Mapping[str, Any], readings: Mapping[str, str]
+) -> Entry:
+    """Write the entry behind the `size` bytes that there are, to the disk."""
+    last, closing, torn = _end(file, size, str(path))
+    entry: dict[str, Any] = {
+        "entry": last["entry"] + 1 if last else 1,
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "previous": last["hash"] if last else START,
+        "torn": _sha256(torn) if torn else None,
+        "readings": dict(readings),
+        "determination": dict(determination),
+    }
+    entry["hash"] = hash_of(entry)
+    line = canonical(entry) + b"\n"
+    if len(line) > LONGEST - 100:  # what closes a torn line has room
+        raise refused(str(path), 1, f"not recorded: the entry has more than {LONGEST // 2**20} MiB")
+    _write(file, closing + line)
+    os.fsync(file)
+    return entry
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """The log, made where there is none, for this process alone."""
+    """The log, made where there is none, for this process alone. Refused: a link, and what is no regular file."""
     try:
         import fcntl
     except ImportError:
         raise refused(str(path), 1, "not recorded: this system has no file locks", None, Kind.UNREADABLE) from None
-    try:
-        # A pipe must not make the command wait for a reader.
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
-    except (OSError, ValueError) as problem:
-        raise _failed(path, problem) from None
-    try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            hint = "give a file, not a folder, a pipe or a device"
-            raise refused(str(path), 1, "not recorded: not a regular file", hint, Kind.UNREADABLE)
+    if path.is_symlink():
+        hint = "name the file that it leads to"
+        raise refused(str(path), 1, "not recorded: this is a link", hint, Kind.UNREADABLE)
+    while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as problem:
+            # A pipe must not make the command wait for a reader.
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW, 0o600)
+        except (OSError, ValueError) as problem:
             raise _failed(path, problem) from None
-        yield file
-    finally:
-        os.close(file)
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                hint = "give a file, not a folder, a pipe or a device"
+                raise refused(str(path), 1, "not recorded: not a regular file", hint, Kind.UNREADABLE)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as problem:
+                raise _failed(path, problem) from None
+            if _is_still(file, path):
+                yield file
+                return
+        finally:
+            os.close(file)
+
+
+def _is_still(file: int, path: Path) -> bool:
+    """Whether an open file has its name yet: who was waited for may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file), path.lstat())
+    except OSError:
+        return False
 
 
 def _failed(path: Path, problem: Exception) -> Refused:

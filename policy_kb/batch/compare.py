@@ -28,6 +28,7 @@ from policy_kb.diagnostics import escaped
 from policy_kb.outputs import temporary_folder
 from policy_kb.record import record
 from policy_kb.report.summary import wrapped
+from policy_kb.source import display_name
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -130,7 +131,7 @@ def compare_results(
     with database() as connection:
         criteria = {}
         for path, table in ((old, "old"), (new, "new")):
-            progress(f"reading {path.name}")
+            progress(f"reading {display_name(path.name)}")
             criteria[table] = read_results(connection, path, f"{table}_results")
         progress("comparing")
         common = [criterion for criterion in criteria["new"] if criterion in set(criteria["old"])]
@@ -139,7 +140,7 @@ def compare_results(
             _join(connection, places)
             comparison = _comparison(connection, (old, new), criteria, common, most)
         if output is not None:
-            progress(f"writing {output.name}")
+            progress(f"writing {display_name(output.name)}")
             _write(connection, common, output)
         return comparison
 

@@ -81,6 +81,7 @@ def check_output(path: Path, inputs: Collection[Path] = ()) -> None:
     """
     _ending(path)
     outputs.check_place(path)
+    check_folder(path)
     outputs.refuse_input(path, inputs)
     folder = real_path(path.parent)
     for given in inputs:
@@ -88,6 +89,19 @@ def check_output(path: Path, inputs: Collection[Path] = ()) -> None:
         if whole.is_dir() and (folder == whole or (folder.parent == whole and _ending_of(folder) is not None)):
             message = "the folder is the input; the result would be read as one of its tables"
             raise outputs.refused(path, message, "write the result to another folder")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output in a folder whose name a database cannot be told."""
+    if not _is_utf8(real_path(path.parent)):
+        raise outputs.refused(path, "the name of its folder is not UTF-8 text", "give a folder with another name")
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _ending(path: Path) -> str:
@@ -122,6 +136,8 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
     write, is a refusal too."""
     import duckdb
 
+    for path in paths:
+        check_folder(path)
     unfinished: list[Path] = []
     try:
         with outputs.whole_files(paths) as unfinished, interruptible():
@@ -338,6 +354,9 @@ def read_results(connection: DuckDBPyConnection, path: Path, table: str) -> tupl
     that is none, and a case that has two rows.
     """
     form = _ending(path)
+    if not _is_utf8(path.absolute()):
+        raise _refused(path, "the name is not UTF-8 text", "give the file, and its folder, another name",
+                       Kind.UNREADABLE)
     if not path.exists():
         raise _refused(path, "no such file", "check the path", Kind.UNREADABLE)
     if path.is_dir() and form == "parquet":

@@ -7,20 +7,22 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from policy_kb import __version__
+from policy_kb.commands._signals import Ending
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
+from policy_kb.outputs import remove_left_over
 from policy_kb.source import NOWHERE
 
 INPUT_REFUSED, WRONG_USAGE, RULES_REFUSED = 1, 2, 3
 DEEPEST_CALLS = 8000
 PIPE_CLOSED = 141
-INTERRUPTED = 130
-"""As a shell counts a program that a closed pipe, or a reader at the keyboard, ends."""
+"""As a shell counts a program that a closed pipe ends."""
 
 EXIT_CODES = {"met": 0, "not met": 4, "needs information": 5, "not applicable": 6}
 
@@ -146,17 +148,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.setrecursionlimit(DEEPEST_CALLS)
     if sys.stdout is None or sys.stderr is None:
         sys.exit(INPUT_REFUSED)  # there is nowhere to answer
+    ending, asked = Ending(), arguments or sys.argv[1:]
     try:
         code = program.main(arguments, prog_name="policy-kb", standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code)
-    except click.Abort:
-        sys.exit(INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt):
+        code = _ended(ending, asked)
     except OSError as problem:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        message = f"cannot write or read: {problem.strerror or problem}"
-        show_diagnostics([Diagnostic(Kind.UNREADABLE, NOWHERE, message)], asks_for_json(arguments or sys.argv[1:]))
-        sys.exit(INPUT_REFUSED)
+        _say(Kind.UNREADABLE, f"cannot write or read: {problem.strerror or problem}", asked)
+        code = INPUT_REFUSED
+    except Exception:
+        if ending.signal is None:
+            raise
+        code = _ended(ending, asked)  # a library may make something else of an interrupt
+    finally:
+        remove_left_over()
+    sys.exit(code)
+
+
+def _ended(ending: Ending, asked: Sequence[str]) -> int:
+    with suppress(OSError):  # the terminal may be gone
+        _say(Kind.ENDED, str(ending), asked)
+    return ending.code
+
+
+def _say(kind: Kind, message: str, asked: Sequence[str]) -> None:
+    show_diagnostics([Diagnostic(kind, NOWHERE, message)], asks_for_json(asked))
 
 
 def printable(text: str) -> str:

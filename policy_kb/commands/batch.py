@@ -78,8 +78,10 @@ def command(
         print_json(summary_dict(summary))
         return
     click.echo("\n".join(summary_lines(summary, width())))
-    if unnamed:
-        click.echo(f"{unnamed} rows without the name of a case are in {rejects}")
+    if unnamed and rejects is not None:
+        from policy_kb.source import display_name
+
+        click.echo(f"{unnamed} rows without the name of a case are in {display_name(rejects)}")
     click.echo("\n".join(["", *wrapped([DISCLAIMER], width())]))
 
 
