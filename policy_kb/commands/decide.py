@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -81,7 +81,7 @@ def command(
     is_single = len(cases) == 1 and format_of(cases[0], form) != "ndjson"
     policies = Policies(policy, engine or (None if is_single else COMPILED))
     is_explained = log is not None or (with_json and not no_explanation)
-    recorded: list[tuple[int, str]] = []
+    recorded = _Recorded()
     if log is not None:
         context.call_on_close(lambda: _say_recorded(log, recorded, with_json))
     codes: set[int] = set()
@@ -104,7 +104,7 @@ def command(
             from policy_kb.audit.log import append
 
             entry = append(log, whole, reading)
-            recorded.append((entry["entry"], entry["hash"]))
+            recorded.add(entry)
         if with_json:
             print_json(whole, indent=None)
         elif is_single:
@@ -171,16 +171,25 @@ def _line(determination: Determination, changes: Changes | None) -> str:
     return f"{text} (would change: {changed})" if changed else text
 
 
-def _say_recorded(log: Path, recorded: list[tuple[int, str]], with_json: bool) -> None:
+class _Recorded:
+    """How many entries were recorded, and the last of them."""
+
+    number, last, head = 0, 0, ""
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        self.number, self.last, self.head = self.number + 1, entry["entry"], entry["hash"]
+
+
+def _say_recorded(log: Path, recorded: _Recorded, with_json: bool) -> None:
     """What was recorded, on standard error: also where a later case could not be."""
     from policy_kb.source import display_name
 
-    if not recorded:
+    if not recorded.number:
         return
-    last, head = recorded[-1]
+    last, head = recorded.last, recorded.head
     if with_json:
-        said = {"log": str(log), "entries": len(recorded), "last": last, "head": head}
+        said = {"log": str(log), "entries": recorded.number, "last": last, "head": head}
         print_json({"recorded": said}, indent=None, err=True)
     else:
-        which = f"entry {last}" if len(recorded) == 1 else f"{len(recorded)} entries, the last is entry {last}"
+        which = f"entry {last}" if recorded.number == 1 else f"{recorded.number} entries, the last is entry {last}"
         click.echo(f"recorded: {which} of {display_name(log)}, head {head}", err=True)

@@ -207,13 +207,25 @@ def _lines(path: Path, source: str) -> Iterator[Document]:
         raise _file_refused(source, reason, None) from None
 
 
-def _documents_of(file: BinaryIO, source: str) -> Iterator[Document]:
-    number = 0
+def document_at(path: Path, source: str, offset: int, number: int) -> Document | None:
+    """The document of an NDJSON file whose line begins at this byte; `number` is that line's. None where none does."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return next(_documents_of(file, source, number - 1, offset), None)
+    except (OSError, ValueError):
+        return None
+
+
+def _documents_of(file: BinaryIO, source: str, number: int = 0, offset: int = 0) -> Iterator[Document]:
+    """The documents of the lines that follow; `number` lines and `offset` bytes are before them."""
+    end = offset
     while raw := file.readline(LONGEST_LINE + 1):
-        number += 1
+        number, offset, end = number + 1, end, end + len(raw)
         if len(raw) > LONGEST_LINE and not raw.endswith(b"\n"):
-            while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                pass
+            is_whole = False
+            while not is_whole and (rest := file.readline(LONGEST_LINE)):
+                is_whole, end = rest.endswith(b"\n"), end + len(rest)
             message = f"the line has more than {LONGEST_LINE // 2**20} MiB"
             yield _line_refused(source, number, message, "one case a line")
             continue
@@ -223,7 +235,7 @@ def _documents_of(file: BinaryIO, source: str) -> Iterator[Document]:
             yield _line_refused(source, number, "not UTF-8 text", "save the file as UTF-8")
             continue
         if line.strip():
-            yield _document(DocumentText(line, source, number), is_yaml=False)
+            yield _document(DocumentText(line, source, number, offset), is_yaml=False)
 
 
 def _file_refused(source: str, message: str, hint: str | None) -> CaseRefused:

@@ -73,28 +73,46 @@ class UnreadableDocumentError(Exception):
     """The rest of a document cannot be read; the reason has been added to its problems."""
 
 
+class _Lines:
+    """The lines of a text by their numbers in its file; `starts` has the offset of each."""
+
+    def __init__(self, text: str, first_line: int):
+        self.text, self.first_line = text, first_line
+        self.starts = [0]
+        start = text.find("\n") + 1
+        while start:
+            self.starts.append(start)
+            start = text.find("\n", start) + 1
+
+    def text_of(self, line: int) -> str | None:
+        number = line - self.first_line
+        if not 0 <= number < len(self.starts):
+            return None
+        return self.text[self.starts[number] : self.end_of(number)]
+
+    def end_of(self, number: int) -> int:
+        end = self.starts[number + 1] - 1 if number + 1 < len(self.starts) else len(self.text)
+        if end > self.starts[number] and self.text[end - 1] == "\r":
+            end -= 1
+        return end
+
+
 class DocumentText:
     """The text of one document: gives the place of an offset, and collects what is wrong.
 
-    `first_line` is the number of the text's first line in its file (an NDJSON document is one line of many).
+    `first_line` is the number of the text's first line in its file (an NDJSON document is one line of many), and
+    `offset` the byte at which that line begins.
     """
 
-    def __init__(self, text: str, source: str, first_line: int = 1):
+    def __init__(self, text: str, source: str, first_line: int = 1, offset: int = 0):
         self.text = text
         self.source = source
         self.first_line = first_line
+        self.offset = offset
+        # Who collects problems does not hold who holds it: a document is gone as soon as nobody needs it.
+        self._lines = _Lines(text, first_line)
+        self.line_text, self._starts, self._end_of_line = self._lines.text_of, self._lines.starts, self._lines.end_of
         self.problems = Problems(self.line_text)
-        self._starts = [0]
-        start = text.find("\n") + 1
-        while start:
-            self._starts.append(start)
-            start = text.find("\n", start) + 1
-
-    def line_text(self, line: int) -> str | None:
-        number = line - self.first_line
-        if not 0 <= number < len(self._starts):
-            return None
-        return self.text[self._starts[number] : self._end_of_line(number)]
 
     def span(self, start: int, end: int) -> Span:
         """The place of `text[start:end]`; of text over several lines, its part on the first one."""
@@ -128,12 +146,6 @@ class DocumentText:
             self.problems.add(Kind.DUPLICATE_KEY, entry.key_span, message, hint, step(path, entry.key))
         else:
             entries[entry.key] = entry
-
-    def _end_of_line(self, number: int) -> int:
-        end = self._starts[number + 1] - 1 if number + 1 < len(self._starts) else len(self.text)
-        if end > self._starts[number] and self.text[end - 1] == "\r":
-            end -= 1
-        return end
 
 
 def step(path: str, key: str) -> str:
