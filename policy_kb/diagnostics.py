@@ -6,8 +6,10 @@ file under `tests/bad/` that pins its message and its place.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from policy_kb.record import record
@@ -174,13 +176,37 @@ class CaseRefused(Refused):
     """A case, a table or another input of a reader is refused (exit code 1)."""
 
 
+MOST_MISTAKES = 1_000
+"""In the text of one rule file, and in rules that could be read, before the rest is left unread."""
+
+_MOST_COMPARED = 200
+"""Words that one is compared with; of more, those that begin or end most like it."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """`did you mean ...?` for the known word most like `word`, or None where none is near; letter case is ignored."""
     import difflib
 
-    by_folded = {candidate.casefold(): candidate for candidate in known}
-    near = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    folded = word.casefold()[:LONGEST_NAME]
+    by_folded, forwards, backwards = _spellings(tuple(known))
+    among: Iterable[str] = by_folded
+    if len(by_folded) > _MOST_COMPARED:
+        ends = (one[::-1] for one in _around(folded[::-1], backwards))
+        among = dict.fromkeys([*_around(folded, forwards), *ends])
+    near = difflib.get_close_matches(folded, among, n=1, cutoff=0.6)
     return f"did you mean `{by_folded[near[0]]}`?" if near else None
+
+
+@lru_cache(maxsize=8)
+def _spellings(known: tuple[str, ...]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Words by their folded spellings, and these sorted, as they are and from their ends."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    return by_folded, sorted(by_folded), sorted(folded[::-1] for folded in by_folded)
+
+
+def _around(word: str, ordered: Sequence[str]) -> Sequence[str]:
+    place = bisect_left(ordered, word)
+    return ordered[max(0, place - _MOST_COMPARED // 4) : place + _MOST_COMPARED // 4]
 
 
 def listed(words: Iterable[str], last: str = "or", most: int = 12) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted, walk
+from policy_kb.diagnostics import MOST_MISTAKES, Diagnostic, Kind, RulesRefused, did_you_mean, listed, quoted, walk
 from policy_kb.parse import tree
 from policy_kb.source import Span
 
@@ -43,14 +43,20 @@ NEVER_NAMES = ("record", "incomplete", "uncertain", "case")
 
 
 class Report:
-    """Collects diagnostics; `files` are the program's texts, for the source line in each."""
+    """Collects diagnostics; `files` are the program's texts, for the source line in each, `before` is what was found
+    wrong before. Raises RulesRefused when there are `MOST_MISTAKES`: the rest is left unread."""
 
-    def __init__(self, files: dict[str, str]):
+    def __init__(self, files: dict[str, str], before: Iterable[Diagnostic] = ()):
         self._lines = {name: text.split("\n") for name, text in files.items()}
+        self._before = tuple(before)
+        self._mistakes = 0
         self.problems: list[Diagnostic] = []
 
     def __call__(self, kind: Kind, span: Span, message: str, hint: str | None = None) -> None:
         self.problems.append(Diagnostic(kind, span, message, hint, excerpt=self._excerpt(span)))
+        self._mistakes += 1
+        if self._mistakes >= MOST_MISTAKES:
+            raise RulesRefused([*self._before, *self.problems])
 
     def warn(self, kind: Kind, span: Span, message: str, hint: str | None = None) -> None:
         self.problems.append(Diagnostic(kind, span, message, hint, excerpt=self._excerpt(span), is_warning=True))

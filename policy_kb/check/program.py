@@ -35,7 +35,7 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
     Raises RulesRefused with everything that is wrong, the parser's findings included. Checks that need a sound rule
     see only the rules that earlier checks left.
     """
-    report = Report(program.files)
+    report = Report(program.files, found_by_parser)
     found = collect_declarations(program, report)
     relations = read_relations(found, report)
     check_fixed_names(relations, report)

@@ -16,7 +16,7 @@ from lark import Lark, Token, Transformer, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
 from policy_kb import numbers
-from policy_kb.diagnostics import Diagnostic, Kind, quoted
+from policy_kb.diagnostics import MOST_MISTAKES, Diagnostic, Kind, quoted
 from policy_kb.parse import tree
 from policy_kb.source import Span
 from policy_kb.text import UnseenCharacterError, is_seen, with_plain_blanks
@@ -200,8 +200,6 @@ _MOST_LITERALS = 200
 _EXPLAINED = 100
 """Problems for which it is worked out which tokens were possible."""
 _LONGEST_NAME = 200
-MOST_MISTAKES = 1_000
-"""Of one file, before reading it ends."""
 
 
 class _Mistake(Exception):  # noqa: N818

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from policy_kb import expressions, source, text
+from policy_kb import diagnostics, expressions, source, text
 from policy_kb.check import cases as check_cases
 from policy_kb.evaluate import bottom_up
 from policy_kb.explain import proof, why
@@ -21,7 +21,7 @@ LIMITS = {
     "size of a table of `run` or of a policy": f"{source.LONGEST_FILE // MIB} MiB",
     "size of a case file, or of one line of NDJSON": f"{documents.LONGEST_LINE // MIB} MiB",
     "size of a rule file with all that it includes": f"{source.LONGEST_RULES // MIB} MiB",
-    "mistakes found in one rule file before the rest is left unread": f"{grammar.MOST_MISTAKES:,}",
+    "mistakes found in one rule file before the rest is left unread": f"{diagnostics.MOST_MISTAKES:,}",
     "nesting of a case": f"{nodes.DEEPEST_NESTING} levels",
     "characters of one value of a case": f"{values.LONGEST_VALUE:,}",
     "rows of one relation in one case": f"{cases.MOST_ROWS:,}",
