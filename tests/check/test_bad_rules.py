@@ -24,7 +24,7 @@ NOT_OF_RULES = {
     Kind.DUPLICATE_CASE,
     Kind.NO_POLICY, Kind.BAD_TABLE, Kind.BAD_QUERY, Kind.ROW_TWICE, Kind.READ_AS,
     # of command lines
-    Kind.USAGE, Kind.NOT_INSTALLED,
+    Kind.USAGE, Kind.NOT_INSTALLED, Kind.ENDED,
 }  # fmt: skip
 
 
