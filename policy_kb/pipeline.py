@@ -246,6 +246,7 @@ def report(
     rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model, explanation: Explanation | None
 ) -> Determination:
     """The determination of a case."""
+    from policy_kb.check.alternatives import alternatives
     from policy_kb.explain.readings import readings_asked
     from policy_kb.explain.written import sentence
     from policy_kb.report.determination import NOT_APPLICABLE, Determination
@@ -271,7 +272,8 @@ def report(
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)
     missing = explanation.missing if explanation else _questions(rules, known, phase, facts, model)
     approval = _approved(rules, known, phase, facts, model) if decision == MET else None
-    return determination(decision, reason(decision, phase.name, criteria, len(missing)), criteria, approval, missing)
+    why = reason(decision, phase.name, criteria, len(missing), alternatives(rules.program, phase))
+    return determination(decision, why, criteria, approval, missing)
 
 
 def _approved(

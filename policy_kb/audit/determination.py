@@ -13,6 +13,7 @@ from policy_kb.audit.questions import questions
 from policy_kb.audit.rules import RuleBook
 from policy_kb.audit.statuses import Statuses, Table
 from policy_kb.audit.walk import ROOT, Unsound, compare, entries, fields, mapping, shown
+from policy_kb.check.alternatives import alternatives
 from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, constants, paragraphs
 from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
@@ -80,7 +81,7 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     compare(found["criteria"], criteria, (ROOT, "criteria"))
     compare(found["missing"], missing, (ROOT, "missing"))
     if is_applicable:
-        why = reason(decision, phase.name, criteria, len(missing))
+        why = reason(decision, phase.name, criteria, len(missing), alternatives(book.program, phase))
     else:
         relation = book.program.relations[_ELSEWHERE]
         why = "; ".join(sentence(relation, (facts.case, whose)) for whose in _texts(statuses, _ELSEWHERE))
@@ -105,7 +106,8 @@ def _explanation(
     if {"criterion", "why_not"} & mapping(said, where).keys():
         raise Unsound(where, "it is a part of an explanation", "it has to be the whole",
                       "explain the case again without a criterion and without --why-not")
-    found = fields(mapping(said, where), {}, where, ("root", "parts", "nodes"))
+    is_one_of = is_applicable and len(list(statuses.program.rules_for(phase.root))) > 1
+    found = fields(said, {"one_of": True} if is_one_of else {}, where, ("root", "parts", "nodes"))
     explanations = Explanations(statuses, facts, places, found["nodes"], (where, "nodes"), under)
     used: dict[str, str] = {}
     if is_applicable:

@@ -295,9 +295,10 @@ class Explanations:
         self.steps(due, node["children"], (where, "children"), about)
 
     def due_of(
-        self, start: Values, parts: Parts, about: About, fails: bool | None
+        self, start: Values, parts: Parts, about: About, fails: bool | None, is_whole: bool = False
     ) -> tuple[Json, Json, list[Due]]:
-        """The answer for a body, what else is said of it, and the steps that have to stand there."""
+        """The answer for a body, what else is said of it, and the steps that have to stand there; `is_whole`: also of
+        what holds where it fails."""
         statuses = self.statuses
         if fails is None:
             fails = not self.can_hold(parts, start)
@@ -305,25 +306,38 @@ class Explanations:
         ready = [(part, statuses.answer(part, values)) for part in parts if statuses.can_answer(part, values)]
         failing = [part for part, answer in ready if answer == NOT_MET]
         waiting = tuple(part for part in parts if not statuses.can_answer(part, values))
-        chosen = None if failing else statuses.next_atom(waiting, values)
-        assert fails == bool(failing) or (fails and chosen is not None)
-        givers: list[Part] = []
-        if fails:
-            givers = self.givers([part for part, answer in ready if answer == MET], failing or waiting, about.rule)
-        due = [
-            one for part, answer in ready if not fails or answer == NOT_MET or part in givers
-            for one in self.due(part, answer, values, about)
-        ]
-        if chosen is not None and not fails and not self.has_rows(chosen, values):
-            due += self.in_one_way(waiting, values, about)
-        elif chosen is not None:
-            rest = tuple(part for part in waiting if part is not chosen)
-            answer = NOT_MET if fails else NEEDS_INFORMATION
-            due.append(Due(chosen, answer, values, branch=Branch(rest, fails)))
+        more_fails = bool(waiting) and fails
+        if failing and more_fails:
+            more_fails = not about.is_within and not self.can_hold(waiting, values)
+        assert fails == bool(failing) or (fails and more_fails)
+        if fails and not is_whole:
+            held = [part for part, answer in ready if answer == MET]
+            givers = self.givers(held, [*failing, *(waiting if more_fails else ())], about.rule)
+            ready = [(part, answer) for part, answer in ready if answer == NOT_MET or part in givers]
+        due = [one for part, answer in ready for one in self.due(part, answer, values, about)]
+        found = dict(values)
+        if waiting and (more_fails or is_whole or not fails):
+            surely = None
+            if is_whole and not more_fails and not about.rule.possible:
+                surely = next(statuses.solve(waiting, values, True), None)
+            found = surely or found
+            due += self.due_behind(waiting, values, about, more_fails) if surely is None else (
+                Due(part, MET, surely) for part in waiting if statuses.can_answer(part, surely)
+            )
         due.sort(key=lambda one: one.part.place)
         is_certain = not about.rule.possible and all(one.answer == MET for one in due)
-        given = _bindings((name, value) for name, value in values.items() if name not in start)
+        given = _bindings((name, value) for name, value in found.items() if name not in start)
         return self.ended(due, about, fails, is_certain), _where("bindings", given), due
+
+    def due_behind(self, waiting: Parts, values: Values, about: About, fails: bool) -> list[Due]:
+        """The steps of literals that have no values yet: that of the first atom, by its rows, if it has any."""
+        chosen = self.statuses.next_atom(waiting, values)
+        if chosen is None:
+            return []
+        if not fails and not self.has_rows(chosen, values):
+            return self.in_one_way(waiting, values, about)
+        rest = tuple(part for part in waiting if part is not chosen)
+        return [Due(chosen, NOT_MET if fails else NEEDS_INFORMATION, values, branch=Branch(rest, fails))]
 
     def ended(self, due: list[Due], about: About, fails: bool, is_certain: bool) -> Json:
         answer = NOT_MET if fails else MET if is_certain else NEEDS_INFORMATION
@@ -707,20 +721,16 @@ class Explanations:
     # the rules of the root
 
     def parts(self, root: Claim, said: object, where: Where) -> None:
-        """Every literal of the root's rules that can be answered by itself, whether it holds or not."""
+        """What becomes of each of the root's rules, with every literal."""
         begun = [(rule, self.statuses.begin(rule, root)) for rule in self.statuses.rules.get(root.relation, ())]
         fitting = [(rule, *start) for rule, start in begun if start is not None]
         for number, part in enumerate(entries(said, len(fitting), where)):
             rule, start, body = fitting[number]
             here = (where, number)
-            node = fields(part, self.criteria(rule), here, ("rule", "children"))
-            self.rule(rule, node["rule"], (here, "rule"))
-            values = self.statuses.determined(start, body)
             about = About(rule, root, False)
-            due: list[Due] = []
-            for one in body:
-                if self.statuses.can_answer(one, values):
-                    due += self.due(one, self.statuses.answer(one, values), values, about)
+            answer, expected, due = self.due_of(start, body, about, None, is_whole=True)
+            node = fields(part, {**self.criteria(rule), **answer, **expected}, here, ("rule", "children"))
+            self.rule(rule, node["rule"], (here, "rule"))
             self.steps(due, node["children"], (here, "children"), about)
 
 

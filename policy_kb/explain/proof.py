@@ -277,13 +277,13 @@ def _none(number: str) -> list[Node | Attempt]:
 class Explanation:
     """Why the root of a phase is met, not met or open.
 
-    `root` is the proof, refutation or doubt. `parts` explains every literal of each of the root's rules, by the rule's
-    number: also those that a refutation leaves out because they hold. `criteria` are the answers, `readings` the
-    readings relied on.
+    `root` is the proof, refutation or doubt. `parts` is what becomes of each of the root's rules, with every literal:
+    also those that a refutation leaves out because they hold. Several rules are alternatives, of which one is enough.
+    `criteria` are the answers, `readings` the readings relied on.
     """
 
     root: Node
-    parts: tuple[tuple[int, tuple[Step, ...]], ...]
+    parts: tuple[Attempt, ...]
     answer: str
     criteria: Mapping[str, str]
     missing: tuple[OpenPoint, ...] = ()

@@ -110,24 +110,10 @@ class Explainer:
             return Unstated(claim, self.lookup.facts.open[claim.relation])
         return self.given(claim.relation, self.lookup.rows(claim, certain=False)[0])
 
-    def parts(self, root: Claim) -> tuple[tuple[int, tuple[Step, ...]], ...]:
-        """Every literal of the root's rules that speaks of the case alone, whatever its answer, by rule number."""
-        result = []
-        for rule in self.rules.get(root.relation, ()):
-            begun = self.lookup.begin(rule, root)
-            if begun is not None:
-                environment = self.lookup.determined(*begun)
-                steps = [
-                    step
-                    for place, literal in begun[1]
-                    if self.lookup.can_answer(literal, environment)
-                    for step in self._steps(
-                        rule, (place, literal), self.lookup.literal_answer(literal, environment), environment, root,
-                        is_within=False,
-                    )
-                ]
-                result.append((rule.number, tuple(steps)))
-        return tuple(result)
+    def parts(self, root: Claim) -> tuple[Attempt, ...]:
+        """What becomes of each of the root's rules, with every literal: those that hold beside those that do not."""
+        begun = ((rule, self.lookup.begin(rule, root)) for rule in self.rules.get(root.relation, ()))
+        return tuple(self._attempt(rule, *start, root, is_whole=True) for rule, start in begun if start is not None)
 
     def stating(self, criterion: Criterion) -> list[Node | Attempt]:
         """The nodes that state a criterion: of the relations it is declared for, and of its rules."""
@@ -206,13 +192,7 @@ class Explainer:
             if begun is None:
                 continue
             for environment in self.lookup.solutions(begun[1], begun[0], certain=True):
-                steps = (
-                    Step(
-                        place, MET, self._literal(rule, literal, environment, claim.is_of_a_row), _negated(literal),
-                        behind=self._behind(literal, environment),
-                    )
-                    for place, literal in enumerate(rule.body)
-                )
+                steps = self._holding(rule, enumerate(rule.body), environment, is_within=claim.is_of_a_row)
                 return Derived(claim, rule.number, bindings(environment), tuple(steps))
         raise ModelContradicted(f"no rule proves {claim}")
 
@@ -230,42 +210,74 @@ class Explainer:
 
     def _attempt(
         self, rule: Rule, start: dict[str, Value], parts: Parts, claim: Claim, *, is_row: bool = False,
-        fails: bool | None = None,
+        fails: bool | None = None, is_whole: bool = False,
     ) -> Attempt:
         """What becomes of some literals of the body by which a rule may give a claim, under bindings that the others
         have been read with. `is_row`: it is said of one row of several, so that its own lists are shortened, as they
-        are where the claim itself is of a row. `fails`: whether they cannot hold together, where that is known."""
+        are where the claim itself is of a row. `fails`: whether they cannot hold together, where that is known.
+        `is_whole`: what holds is shown also where they cannot."""
         self.make(1, rule.span)
         if fails is None:
             fails = not self._can_hold(parts, start)
         environment = self.lookup.determined(start, parts, self.near.missed if fails else None)
         ready: list[tuple[Part, str]] = []
-        waiting: list[Part] = []
+        waiting: Parts = ()
         for part in parts:
             if self.lookup.can_answer(part[1], environment):
                 ready.append((part, self.lookup.literal_answer(part[1], environment)))
             else:
-                waiting.append(part)
+                waiting = (*waiting, part)
         failing = [part for part, answer in ready if answer == NOT_MET]
-        chosen = None if failing else self.lookup.next_atom(tuple(waiting), environment)
-        if fails != bool(failing) and (failing or chosen is None):
+        is_within = is_row or claim.is_of_a_row
+        if not failing:
+            waiting_fails = fails and bool(waiting)
+        else:
+            waiting_fails = not is_within and not self._can_hold(waiting, environment)
+        if fails != (bool(failing) or waiting_fails):
             raise ModelContradicted(f"{rule.span}: not what the model says of {claim}")
         shown = ready
-        if fails:
-            resting = _supports(rule, [part for part, answer in ready if answer == MET], failing or waiting)
+        if fails and not is_whole:
+            needing = [*failing, *(waiting if waiting_fails else ())]
+            resting = _supports(rule, [part for part, answer in ready if answer == MET], needing)
             shown = [(part, answer) for part, answer in ready if answer == NOT_MET or part in resting]
-        is_within = is_row or claim.is_of_a_row
         steps = [
             step for part, answer in shown
             for step in self._steps(rule, part, answer, environment, claim, is_within=is_within)
         ]
-        if chosen is not None and not fails and not self._has_rows(chosen[1], environment):
-            steps += self._in_one_way(rule, environment, tuple(waiting), claim, is_within=is_within)
-        elif chosen is not None:
-            rest = tuple(part for part in waiting if part is not chosen)
-            steps.append(self._branch(rule, chosen, environment, rest, claim, is_within=is_within, fails=fails))
         given = {name: value for name, value in environment.items() if name not in start}
+        if waiting and (waiting_fails or not fails or is_whole):
+            certain = None
+            if is_whole and not waiting_fails and rule.possible is None:
+                certain = next(self.lookup.solutions(waiting, environment, certain=True), None)
+            if certain is not None:
+                given = {name: value for name, value in certain.items() if name not in start}
+                # What would need the value of what has none is left.
+                answered = [part for part in waiting if self.lookup.can_answer(part[1], certain)]
+                steps += self._holding(rule, answered, certain, is_within=is_within)
+            else:
+                steps += self._waiting(rule, waiting, environment, claim, is_within=is_within, fails=waiting_fails)
         return self._ended(rule, steps, given, fails=fails)
+
+    def _waiting(
+        self, rule: Rule, waiting: Parts, environment: dict[str, Value], claim: Claim, *, is_within: bool, fails: bool
+    ) -> list[Step]:
+        """The steps of literals that wait for values: by the rows of the first atom, or as they may hold where it has
+        none."""
+        chosen = self.lookup.next_atom(waiting, environment)
+        if chosen is None:
+            return []  # they need the value of what has none
+        if not fails and not self._has_rows(chosen[1], environment):
+            return self._in_one_way(rule, environment, waiting, claim, is_within=is_within)
+        rest = tuple(part for part in waiting if part is not chosen)
+        return [self._branch(rule, chosen, environment, rest, claim, is_within=is_within, fails=fails)]
+
+    def _holding(
+        self, rule: Rule, parts: Iterable[Part], environment: dict[str, Value], *, is_within: bool
+    ) -> Iterator[Step]:
+        """The steps of literals that hold for certain."""
+        for place, literal in parts:
+            node = self._literal(rule, literal, environment, is_within)
+            yield Step(place, MET, node, _negated(literal), behind=self._behind(literal, environment))
 
     def _ended(
         self, rule: Rule, steps: list[Step], given: Environment, *, fails: bool, is_open: bool = False

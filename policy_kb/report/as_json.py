@@ -112,21 +112,23 @@ class Proofs:
 
     def whole(self, explanation: Explanation) -> Json:
         """The nodes with the number of the root's, and under `parts` every literal of the root's rules, those that hold
-        beside those that do not."""
+        beside those that do not. `one_of`: these rules are alternatives, of which one is enough."""
         root = self.number(explanation.root)
-        parts = [{**self.rule(rule), "children": self.steps(steps)} for rule, steps in explanation.parts]
-        return {"root": root, "parts": parts, "nodes": self.nodes}
+        return {"root": root, **self.alternatives(explanation), "nodes": self.nodes}
+
+    def alternatives(self, explanation: Explanation) -> Json:
+        parts = [{**self.rule(part.rule), **self.attempt(part)} for part in explanation.parts]
+        return {**_if("one_of", len(parts) > 1), "parts": parts}
 
     def part(self, explanation: Explanation, criterion: str | None) -> Json:
         """As `whole`, of one criterion or of what is not met: `parts` are the relations and rules that state it."""
         chosen: Json = {} if criterion is None else {"criterion": criterion}
-        parts: list[Json] = []
         if self.why_not is not None:
             chosen["why_not"] = True
         if criterion is None:
-            parts = [{**self.rule(rule), "children": self.steps(steps)} for rule, steps in explanation.parts]
-        elif self.why_not is None or explanation.criteria[criterion] != MET:
-            parts = [{"node": self.number(node)} for node in explanation.stating(criterion)]
+            return {**chosen, **self.alternatives(explanation), "nodes": self.nodes}
+        is_left_out = self.why_not is not None and explanation.criteria[criterion] == MET
+        parts = [] if is_left_out else [{"node": self.number(node)} for node in explanation.stating(criterion)]
         return {**chosen, "parts": parts, "nodes": self.nodes}
 
     def number(self, node: Node | Attempt) -> int:
@@ -358,9 +360,10 @@ def _explanation_schema() -> Json:
         "type": "object",
         "properties": {
             "rule": {"type": "string"}, "criteria": {"type": "array", "items": {"type": "string"}},
-            "children": {"type": "array", "items": step},
+            "answer": {"enum": ["met", "not met", "needs information"]}, "bindings": {"type": "object"},
+            "children": {"type": "array", "items": step}, "settles": {"type": "string"},
         },
-        "required": ["rule", "children"],
+        "required": ["rule", "answer", "children"],
         "additionalProperties": False,
     }
     stating = {
@@ -369,10 +372,12 @@ def _explanation_schema() -> Json:
     nodes = {"type": "array", "items": node}
     whole = {"root": number, "parts": {"type": "array", "items": part}, "nodes": nodes}
     some = {"parts": {"type": "array", "items": {"anyOf": [part, stating]}}, "nodes": nodes}
-    asked = {"criterion": {"type": "string"}, "why_not": {"const": True}}
+    one_of = {"one_of": {"const": True}}
+    asked = {"criterion": {"type": "string"}, "why_not": {"const": True}, **one_of}
     return {
         "anyOf": [
-            {"type": "object", "properties": whole, "required": list(whole), "additionalProperties": False},
+            {"type": "object", "properties": {**whole, **one_of}, "required": list(whole),
+             "additionalProperties": False},
             {"type": "object", "properties": {**asked, **some}, "required": list(some), "additionalProperties": False},
         ]
     }

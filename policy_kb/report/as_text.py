@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import PurePath
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
+from policy_kb.check.alternatives import stated_by
 from policy_kb.check.checked import Criterion, Rule, paragraphs
 from policy_kb.explain.proof import (
     Absent,
@@ -125,15 +126,18 @@ def what_would_differ(determination: Determination) -> list[str]:
             return []
         return paragraphs(program.relations[node.claim.relation].criteria, phase)[:1]
 
-    lines = []
-    for _, steps in explanation.parts:
-        for step in steps:
+    ways = []
+    for part in explanation.parts:
+        lines = []
+        for step in part.steps:
             if step.answer == NOT_MET and isinstance(step.node, Refuted):
                 relation = program.relations[step.node.claim.relation]
                 own, inside = paragraphs(relation.criteria, phase), parts(step.node)
                 if own:
                     lines.append(f"{own[0]}: {relation.sentence}" + (f", by {inside}" if inside else ""))
-    return lines
+        ways += [lines] if lines else []
+    return [f"or {line}" if way and not place else line
+            for way, lines in enumerate(ways) for place, line in enumerate(lines)]
 
 
 class Tree:
@@ -157,11 +161,7 @@ class Tree:
             return []
         if not explanation.parts:  # the policy does not apply
             return self.node(explanation.root, explanation.answer)
-        whole = [
-            item
-            for rule, steps in explanation.parts
-            for item in self.steps(steps, self.program.rules[rule])
-        ]
+        whole = self.alternatives(explanation.parts)
         if criterion is None:
             return whole
         found = _find(whole, criterion)
@@ -171,6 +171,20 @@ class Tree:
             for node in explanation.stating(criterion):
                 found += self.attempt(node) if isinstance(node, Attempt) else self.node(node, answer)
         return found
+
+    def alternatives(self, parts: tuple[Attempt, ...]) -> list[Item]:
+        """The items of the root's rules; several are a ONE OF, and those that do not decide stand behind."""
+        if len(parts) == 1:
+            return self.attempt(parts[0])
+        answer = next(answer for answer in (MET, NEEDS_INFORMATION, NOT_MET) if answer in {p.answer for p in parts})
+        items = []
+        for place, part in enumerate(parts, 1):
+            inside = self.attempt(part)
+            if len(inside) > 1:
+                text = f"alternative {place}:"
+                inside = [Item(part.answer, text, below=tuple(inside))]
+            items += inside or [Item(part.answer, f"alternative {place}:")]
+        return [Item(answer, f"one of {len(parts)} alternatives:", below=tuple(items))]
 
     # steps and nodes
 
@@ -286,19 +300,9 @@ class Tree:
         found: dict[str, None] = {}
         for rule in self.program.rules:
             if rule.head.relation == node.claim.relation and rule.number != node.rule:
-                numbers = self.stated_by(rule)
+                numbers = stated_by(self.program, self.phase, rule)
                 found.update(dict.fromkeys(f"{number} ({criteria[number]})" for number in numbers))
         return list(found)
-
-    def stated_by(self, rule: Rule) -> list[str]:
-        """The criteria an alternative states itself, or else those its atoms state."""
-        inside = (
-            number
-            for literal in rule.body
-            if isinstance(literal, tree.Atom)
-            for number in paragraphs(self.relations[literal.relation].criteria, self.phase)
-        )
-        return paragraphs(rule.criteria, self.phase) or list(inside)
 
     # what does not hold, or is open
 
@@ -314,7 +318,8 @@ class Tree:
         below: dict[Item, None] = {}
         for attempt in sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET):
             rule = self.program.rules[attempt.rule]
-            is_aside = rule.possible is not None or (isinstance(node, Doubted) and not self.stated_by(rule))
+            states = stated_by(self.program, self.phase, rule)
+            is_aside = rule.possible is not None or (isinstance(node, Doubted) and not states)
             if attempt.answer == NOT_MET and is_aside:
                 continue
             below.update(dict.fromkeys(self.attempt(attempt)))

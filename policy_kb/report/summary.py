@@ -106,7 +106,8 @@ def criteria_lines(determination: Determination) -> Iterator[str]:
     yield ""
     for number, answer in determination.criteria.items():
         above = [number.rsplit(".", depth)[0] for depth in range(1, number.count(".") + 1)]
-        is_needed = answer == MET or all(determination.criteria.get(part) != MET for part in above)
+        is_without = determination.decision == MET or any(determination.criteria.get(part) == MET for part in above)
+        is_needed = answer == MET or not is_without
         text = f"{'  ' * number.count('.')}{says.get(number, '')}{'' if is_needed else ' (not needed)'}"
         yield f"{SIGNS[answer]} {number:<{wide}}  {text}"
 

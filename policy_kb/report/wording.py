@@ -121,15 +121,33 @@ def _condition(condition: Condition) -> str:
     return f"{condition.left} {_COMPARED[condition.operator].removeprefix('is ')} {shown(condition.right)}"
 
 
-def reason(decision: str, phase: str, criteria: Mapping[str, str], questions: int) -> str:
-    """The decision in one sentence."""
+def reason(
+    decision: str, phase: str, criteria: Mapping[str, str], questions: int, alternatives: Sequence[Sequence[str]]
+) -> str:
+    """The decision in one sentence. `alternatives`: the criteria that each of the root's rules rests on."""
+    is_one_of = len(alternatives) > 1
     if decision == MET:
-        return f"all criteria for {phase} are met"
-    unmet = _top(criteria, NOT_MET)
+        by = [numbers for numbers in alternatives if all(criteria[number] == MET for number in numbers)]
+        which = f": {joined(by[0])}" if is_one_of and by and by[0] else ""
+        return f"all criteria of one alternative for {phase} are met{which}" if is_one_of else (
+            f"all criteria for {phase} are met"
+        )
+    if is_one_of:
+        # An alternative that fails waits for nothing.
+        ways = [
+            joined([number for number in numbers if criteria[number] == decision]) for numbers in alternatives
+            if decision == NOT_MET or all(criteria[number] != NOT_MET for number in numbers)
+        ]
+        numbers = ", or ".join(dict.fromkeys(way for way in ways if way))
+    else:
+        numbers = joined(_top(criteria, decision))
+    which = f": {numbers}" if numbers else ""
     if decision == NOT_MET:
-        return f"criteria of this guideline not met: {joined(unmet)}"
-    waiting = joined(_top(criteria, NEEDS_INFORMATION))
-    return f"criteria that need information: {waiting} ({questions} open {'point' if questions == 1 else 'points'})"
+        one_of = f"no alternative for {phase} is met; " if is_one_of else ""
+        return f"{one_of}criteria of this guideline not met{which}"
+    one_of = f"one alternative for {phase} is enough; " if is_one_of else ""
+    points = f"{questions} open {'point' if questions == 1 else 'points'}"
+    return f"{one_of}criteria that need information{which} ({points})"
 
 
 def _top(criteria: Mapping[str, str], answer: str) -> list[str]:

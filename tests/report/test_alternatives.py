@@ -1,0 +1,114 @@
+"""A root with several rules is a ONE OF, and says so everywhere."""
+
+from __future__ import annotations
+
+from policy_kb.audit.determination import check
+from policy_kb.audit.rules import RuleBook
+from policy_kb.load.documents import parse_document
+from policy_kb.report.about import about
+from policy_kb.report.summary import in_short
+from tests.audit.running import as_json
+from tests.report.small_policies import REQUEST, decide, lines, policy_of
+
+RULES = """
+/// a visit took place on day {day}
+@[ask("When were the visits?")]
+.decl visit(case: Case, day: number)
+.input visit
+/// {drug} was taken, {mg} mg
+@[ask("What was taken?")]
+.decl taken(case: Case, drug: symbol, mg: float)
+.input taken
+/// the first visit took place
+@[criterion("first 1")]
+.decl begun(case: Case)
+begun(case) :- visit(case, 1).
+/// the second visit took place
+@[criterion("first 2")]
+.decl seen_again(case: Case)
+seen_again(case) :- visit(case, 2).
+/// p was taken
+@[criterion("first 3")]
+.decl treated(case: Case)
+treated(case) :- taken(case, "p", _).
+decided(case) :- begun(case), treated(case).
+decided(case) :- seen_again(case).
+"""
+
+
+def test_the_decision_is_that_of_one_alternative() -> None:
+    met = decide(RULES, visit=[1, 2], taken=[])
+    assert met.reason == "all criteria of one alternative for first are met: 2"
+    assert lines(met) == [
+        "+ one of 2 alternatives:",
+        "| - alternative 1:",
+        "| | + 1  the first visit took place",
+        "| | | + a visit took place on day 1",
+        "| | - 3  not met: p was taken",
+        "| | | - no record that p was taken, any mg",
+        "| + 2  the second visit took place",
+        "| | + a visit took place on day 2",
+    ]
+    assert lines(met, "2") == ["+ 2  the second visit took place", "| + a visit took place on day 2"]
+    assert "- 3  p was taken (not needed)" in list(in_short(met, 100))
+
+
+def test_every_alternative_is_told_that_is_not_met_or_waits() -> None:
+    unmet = decide(RULES, visit=[7], taken=[])
+    assert unmet.reason == "no alternative for first is met; criteria of this guideline not met: 1 and 3, or 2"
+    text = unmet.to_text()
+    told = text[text.index("To meet the criteria"):].splitlines()[1:4]
+    assert told == ["  1: the first visit took place", "  3: p was taken", "  or 2: the second visit took place"]
+    waiting = decide(RULES, taken=[])
+    assert waiting.reason == (
+        "one alternative for first is enough; criteria that need information: 2 (1 open point)"
+    )
+    assert lines(waiting)[0] == "? one of 2 alternatives:"
+
+
+def test_an_alternative_of_rows_is_explained_by_them() -> None:
+    rules = RULES[:RULES.index("/// the first visit")] + (
+        "decided(case) :- visit(case, day), day > 5.\n"
+        "decided(case) :- taken(case, drug, mg), of(drug), mg > 3.\n"
+        '/// {drug} counts\n.decl of(drug: symbol)\nof("p"). of("q").\n'
+    )
+    unmet = decide(rules, visit=[1, 4], taken=[{"drug": "p", "mg": 2}, {"drug": "r", "mg": 9}])
+    assert unmet.reason == "no alternative for first is met; criteria of this guideline not met"
+    assert lines(unmet)[:6] == [
+        "- one of 2 alternatives:",
+        "| - alternative 1:",
+        "| | - a visit took place on day 4",
+        "| | | - day (4) is at most 5",
+        "| | - a visit took place on day 1",
+        "| | | - day (1) is at most 5",
+    ]
+    met = decide(rules, visit=[], taken=[{"drug": "p", "mg": 2}, {"drug": "q", "mg": 9}])
+    assert "| | + q was taken, 9 mg" in lines(met)
+    for one in (unmet, met):
+        assert one.to_dict()["explanation"]["one_of"] is True
+
+
+def test_the_policy_in_its_own_words_and_the_audit_know_alternatives() -> None:
+    policy = policy_of(RULES)
+    assert about(policy)[1] == (
+        "First: one of 2 alternatives: 1 and 3, or 2",
+        ["1  the first visit took place", "2  the second visit took place", "3  p was taken"],
+    )
+    book = RuleBook(policy.program, {}, policy.rules.digest)
+    for visits in ([1, 2], [7], [{"day": 2, "uncertain": True}]):
+        document = parse_document({"case": "A-1", "request": REQUEST, "visit": visits, "taken": []})
+        said = as_json(policy.decide(document).to_dict())
+        check(book, document, {}, said)
+
+
+def test_one_rule_with_several_rows_is_no_one_of() -> None:
+    rules = RULES[:RULES.index("/// the first visit")] + "decided(case) :- visit(case, day), day > 5."
+    unmet = decide(rules, visit=[1, 4])
+    assert unmet.reason == "criteria of this guideline not met"
+    assert lines(unmet) == [
+        "- a visit took place on day 4",
+        "| - day (4) is at most 5",
+        "- a visit took place on day 1",
+        "| - day (1) is at most 5",
+    ]
+    assert "one_of" not in unmet.to_dict()["explanation"]
