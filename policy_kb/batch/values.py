@@ -231,11 +231,11 @@ class _ValueSql:
         value, accepts = self.sql.days(day), f"{is_day}{day} BETWEEN {first} AND {last}"
         text = self.sql.as_text(column)
         if self.is_text:
-            text = column
+            value, accepts = self.read_or(column, accepts, value)
             if self.attribute.may_be_ongoing:
                 value = f"CASE WHEN {is_ongoing} THEN {dates.ONGOING} ELSE {value} END"
                 accepts = f"({is_ongoing} OR ({accepts}))"
-            return ValueSql(value, accepts, text)
+            return ValueSql(value, accepts, column)
         if is_day:
             text = f"CASE WHEN {is_day}TRUE THEN {self.sql.as_text(day)} ELSE {text} END"
         if self.attribute.may_be_ongoing:
@@ -250,9 +250,7 @@ class _ValueSql:
         value = f"TRY_CAST({column} AS BIGINT)"
         if self.is_text:
             # A database reads `1e5`, `1_000` and `0x1f` as numbers too.
-            written = f"{self.sql.matches(column, '-?[0-9]+')} AND length({column}) <= {LONGEST_VALUE}"
-            return ValueSql(value, f"CASE WHEN {self.sql.as_text(value)} = {column} THEN TRUE "
-                                   f"ELSE {value} IS NOT NULL AND {written} END", column)
+            return ValueSql(*self.read_or(column, f"{self.sql.as_text(value)} = {column}", value), column)
         if not self.is_whole:
             numeric = self.is_decimal or self.type in _BINARY
             hint = "write the column as whole numbers (BIGINT)" if numeric else "write the column as BIGINT, or as text"

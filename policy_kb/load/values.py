@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -83,6 +84,7 @@ def read_value(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
     if len(text) > LONGEST_VALUE:
         message = f"`{attribute.name}` has {len(text):,} characters"
         raise BadValueError(Kind.BAD_DOCUMENT, message, f"a value has at most {LONGEST_VALUE:,} characters")
+    scalar = _in_normal_form(scalar, attribute)
     value: Value
     if attribute.is_date:
         value = _read_date(scalar, attribute)
@@ -137,6 +139,15 @@ def _wrong_type(attribute: Attribute, scalar: Scalar, sort: str, hint: str) -> B
     return BadValueError(Kind.WRONG_TYPE, f"`{attribute.name}` is {sort}; the case says {said(scalar)}", hint)
 
 
+def _in_normal_form(scalar: Scalar, attribute: Attribute) -> Scalar:
+    try:
+        text = normal(scalar.text)
+    except UnseenCharacterError as unseen:
+        message = f"`{attribute.name}` {unseen}: {quoted(scalar.text)}"
+        raise BadValueError(Kind.UNSEEN_CHARACTER, message, unseen.hint) from None
+    return scalar if text == scalar.text else replace(scalar, text=text)
+
+
 def _read_whole(scalar: Scalar, attribute: Attribute) -> int:
     sort = "a whole number"
     if scalar.form in (Form.TEXT, Form.TRUTH):
@@ -173,12 +184,7 @@ def _read_decimal(scalar: Scalar, attribute: Attribute) -> Fraction:
 def _read_text(scalar: Scalar, attribute: Attribute) -> str:
     if scalar.form in (Form.NUMBER, Form.TRUTH):
         raise _wrong_type(attribute, scalar, "text", f'write it in quotes: `"{scalar.text[:40]}"`')
-    try:
-        text = normal(scalar.text)
-    except UnseenCharacterError as unseen:
-        message = f"`{attribute.name}` {unseen}: {quoted(scalar.text)}"
-        raise BadValueError(Kind.UNSEEN_CHARACTER, message, unseen.hint) from None
-    return folded(text) if attribute.any_case else text
+    return folded(scalar.text) if attribute.any_case else scalar.text
 
 
 def _read_date(scalar: Scalar, attribute: Attribute) -> int:

@@ -242,12 +242,18 @@ def test_a_moment_is_a_date_at_midnight_only() -> None:
 
 
 def test_a_text_that_a_database_would_read_as_a_number_is_none() -> None:
-    for text in ("1e5", "1.5", "1_000", "0x1f", " 1", "+1", "1.0"):
+    for text in ("1e5", "1.5", "1_000", "0x1f", "1 0", "+1", "1.0"):
         assert one(NUMBER, "VARCHAR", text) is None
-    for text in ("1_000.5", " 1.5", "+1.5", ".5", "1.", "nan", "inf", "1e999"):
+    for text in ("1_000.5", "1 .5", "+1.5", ".5", "1.", "nan", "inf", "1e999"):
         assert one(FLOAT, "VARCHAR", text) is None
     assert one(NUMBER, "VARCHAR", "-007") == -7
     assert one(FLOAT, "VARCHAR", "-0") == 0
+
+
+def test_blanks_at_the_ends_of_a_value_are_nothing() -> None:
+    for attribute, text in ((NUMBER, "12"), (FLOAT, "12.5"), (DATE, "2025-07-15"), (END, "ongoing"), (SYMBOL, "a b")):
+        for around in (f" {text}", f"{text}\u00a0", f"\t{text}\u3000", f"{text}\r\n"):
+            assert one(attribute, "VARCHAR", around) == one(attribute, "VARCHAR", text) is not None
 
 
 def test_a_value_of_an_enumeration_is_its_text() -> None:

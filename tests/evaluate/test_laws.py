@@ -45,7 +45,7 @@ Item = TypeVar("Item")
 Law = Callable[[Draw], None]
 
 FEW_VALUES = {
-    NUMBER: tuple(range(-6, 10)), SYMBOL: ("p", "q", "r", "s", "t"), DATE: (*VALUES[DATE], *UNSEEN[DATE]),
+    NUMBER: tuple(range(-6, 10)), SYMBOL: (*VALUES[SYMBOL], *UNSEEN[SYMBOL], "t"), DATE: (*VALUES[DATE], *UNSEEN[DATE]),
 }
 """Enough for every world that matters: the values mentioned, and on both sides of them as many as are ever counted. Of
 dates there are too many that matter: what is open is not tried for being exact where a program has them."""
@@ -133,7 +133,7 @@ def test_every_answer_is_sound_and_an_open_one_exact_where_that_is_promised(
     def law(draw: Draw) -> None:
         program = build_program(draw)
         policy = policy_of(program)
-        if instances(policy, FEW_VALUES) > MOST_INSTANCES:
+        if program.has_decimals or instances(policy, FEW_VALUES) > MOST_INSTANCES:
             return
         document = build_case(draw, program)
         model = policy.model(document)

@@ -17,6 +17,9 @@ from tests.evaluate.running import Policy
 from tests.strategies.cases import Document
 from tests.strategies.programs import DATE, REQUEST, Input, RandomProgram, is_open, stated_rows
 
+HAS = "has a row"
+"""Under this, the questions that have a row, or hold: no relation is called so."""
+
 
 def consequences(
     program: RandomProgram, policy: Policy, document: Document, values: Mapping[str, Sequence[Value]]
@@ -28,7 +31,7 @@ def consequences(
 
 def instances(policy: Policy, values: Mapping[str, Sequence[Value]]) -> int:
     """How many instances the largest rule may have: clingo writes them all down."""
-    return max(_instances(policy, rule.body, values) for rule in policy.worlds.rules)
+    return max((_instances(policy, rule.body, values) for rule in policy.worlds.rules), default=0)
 
 
 def _instances(policy: Policy, body: Sequence[tree.Literal], values: Mapping[str, Sequence[Value]]) -> int:
@@ -48,9 +51,9 @@ def _instances(policy: Policy, body: Sequence[tree.Literal], values: Mapping[str
 
 def answer(question: str, always: Mapping[str, set[Row]], sometimes: Mapping[str, set[Row]]) -> str:
     """The exact answer to a question: a relation may have a row in every world without one row that is in all."""
-    if (question,) in always["has"]:
+    if (question,) in always[HAS]:
         return "met"
-    return "needs information" if (question,) in sometimes["has"] else "not met"
+    return "needs information" if (question,) in sometimes[HAS] else "not met"
 
 
 def _solved(text: str, mode: str, policy: Policy) -> dict[str, set[Row]]:
@@ -59,13 +62,13 @@ def _solved(text: str, mode: str, policy: Policy) -> dict[str, set[Row]]:
     control = clingo.Control([f"--enum-mode={mode}", "0", "-Wnone"])
     control.add("base", [], text)
     control.ground([("base", [])], context=_Dates())
-    result: dict[str, set[Row]] = {"has": set(), **{name: set() for name in policy.worlds.relations}}
+    result: dict[str, set[Row]] = {HAS: set(), **{name: set() for name in policy.worlds.relations}}
     with control.solve(yield_=True) as handle:
         last: list[Any] = []
         for model in handle:
             last = model.symbols(atoms=True)
     for symbol in last:
-        name = "has" if symbol.name == "has" else symbol.name.removeprefix("r_")
+        name = HAS if symbol.name == "has" else symbol.name.removeprefix("r_").replace("'", "?")
         if name in result:
             result[name].add(tuple(_value(argument) for argument in symbol.arguments))
     return result
@@ -185,4 +188,5 @@ def _constant(value: Value) -> str:
 
 
 def _call(name: str, arguments: Sequence[str]) -> str:
+    name = name.replace("?", "'")
     return f"{name}({', '.join(arguments)})" if arguments else name

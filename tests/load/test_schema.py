@@ -80,7 +80,7 @@ def test_a_case_that_is_loaded_is_valid(rest: dict[str, object]) -> None:
         {"case": "A-1", "request": []},
         {"case": "A-1", "request": [REQUEST, REQUEST]},
         {"case": "A-1", "request": {**REQUEST, "uncertain": False}},
-        {"case": "A-1", "request": {**REQUEST, "received": "2025-09-02\n"}},
+        {"case": "A-1", "request": {**REQUEST, "received": "2025-09-02 10:00"}},
         {"case": "A-1", "request": {**REQUEST, "received": "2200-01-01"}},
         {"case": "A-1", "request": {**REQUEST, "drug": "lemtrade"}},
         {"case": "A-1", "request": {**REQUEST, "drug": "other:"}},

@@ -2,8 +2,9 @@
 
 A program passes the checker by construction: every variable of a rule is bound by a positive atom or an equation, the
 derived relations stand in an order, and each reads only earlier ones. It is small, its values are few, and its case
-relations are of every sort: open, closed, single, always open, without attributes. One description serves two sources
-of randomness, as in `tests.strategies.cases`.
+relations are of every sort: open, closed, single, always open, without attributes. There are decimal numbers, texts
+whose letter case is ignored and which are written in several ways, and names that an engine might take for its own. One
+description serves two sources of randomness, as in `tests.strategies.cases`.
 
 A *world* settles what a case leaves unknown: the rows of every input relation, and for each firing of a `@[possible]`
 rule (an instance of its head) whether it counts. Programs are evaluated in a world as they are written.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import product
 from types import MappingProxyType
 
@@ -22,18 +24,30 @@ from hypothesis import strategies as st
 from policy_kb.dates import format_date, parse_date
 from policy_kb.evaluate.plain import Row
 from policy_kb.parse.tree import Value
+from policy_kb.text import folded, normal
 from tests.strategies.cases import Document, Draw, HypothesisDraw, RandomDraw
+from tests.strategies.texts import cases_of, variants
 
-NUMBER, SYMBOL, DATE = "number", "symbol", "Date"
+NUMBER, FLOAT, SYMBOL, DATE = "number", "float", "symbol", "Date"
 VALUES: Mapping[str, tuple[Value, ...]] = MappingProxyType({
-    NUMBER: (1, 0, 2), SYMBOL: ("p", "q"), DATE: tuple(map(parse_date, ("2025-02-28", "2024-02-29", "2025-03-31"))),
+    NUMBER: (1, 0, 2), FLOAT: tuple(map(Fraction, ("1", "0.1", "0.3", "2.5"))), SYMBOL: ("p", "\u00e9'"),
+    DATE: tuple(map(parse_date, ("2025-02-28", "2024-02-29", "2025-03-31"))),
 })
-"""The values that programs and cases mention. The first date is a month before the last, a year after the second."""
+"""The values that programs and cases mention. The first date is a month before the last, a year after the second; three
+times 0.1 is 0.3, which no binary float is; the second text is written with one letter or with two signs."""
 
 UNSEEN: Mapping[str, tuple[Value, ...]] = MappingProxyType({
-    NUMBER: (7, -3), SYMBOL: ("r", "s"), DATE: tuple(map(parse_date, ("2023-12-31", "2025-03-01"))),
+    NUMBER: (7, -3), FLOAT: tuple(map(Fraction, ("0.2", "-3.25"))), SYMBOL: ("r", "s"),
+    DATE: tuple(map(parse_date, ("2023-12-31", "2025-03-01"))),
 })
 """Values that only open relations may have."""
+
+ODD_NAMES = (
+    *("select", "Select", "SELECT", "stopped", "answer", "answers", "decision", "open", "certain", "missing"),
+    *("notices", "r1", "R1", "t0", "T0", "a", "A", "x?", "x", "X?", "order", "by", "group", "value", "rowid"),
+    *("is_open", "_open", "criteria", "main", "null", "has", "fires", "given", "c0", "n"),
+)
+"""Names that differ in letter case alone, words of SQL, and names that an engine might have given."""
 
 DATES = (
     ".type Date <: number",
@@ -43,6 +57,10 @@ DATES = (
     ".functor year(day: Date): number",
 )
 """What `vocabulary/dates.dl` declares: a program here is one text without files."""
+
+ROUNDED = ("@rounded", "@rounded_up", "@rounded_down")
+ROUNDING = tuple(f".functor {name[1:]}(value: float, digits: number): float" for name in ROUNDED)
+"""What `vocabulary/numbers.dl` declares."""
 
 CASE = "A-1"
 REQUEST: Mapping[str, Value] = MappingProxyType({"drug": "p", "phase": "q", "received": 1})
@@ -61,6 +79,8 @@ class Input:
     is_always_open: bool = False
     named: tuple[str, ...] | None = None
     """The names of these attributes, where they are not those that random programs give them."""
+    texts_of_any_case: frozenset[int] = frozenset()
+    """The places of those of these attributes whose letter case is ignored."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -82,6 +102,10 @@ class RandomProgram:
     @property
     def has_dates(self) -> bool:
         return DATES[0] in self.items
+
+    @property
+    def has_decimals(self) -> bool:
+        return ROUNDING[0] in self.items
 
     @property
     def text(self) -> str:
@@ -135,6 +159,8 @@ class _Body:
             return self.converted(kind)
         if kind == NUMBER and self.variables(DATE) and draw.chance(15):
             return f"@year({draw.pick(self.variables(DATE))})"
+        if kind == FLOAT and variables and draw.chance(40):
+            return self.decimal(draw.pick(variables))
         if not variables or draw.chance(15):
             return self.constant(kind)
         variable = draw.pick(variables)
@@ -149,8 +175,21 @@ class _Body:
             return f"cat({variable}, {draw.pick(variables)})"
         return variable
 
+    def decimal(self, variable: str) -> str:
+        """A float made of one, of whole numbers and of constants."""
+        draw, numbers = self.draw, self.variables(NUMBER)
+        exotic = self.vocabulary.exotic
+        if exotic and draw.chance(20):
+            return f"{draw.pick(ROUNDED)}({variable}, {draw.pick(('0', '1', '2'))})"
+        operator = draw.pick(("+", "-", "*", "/") if exotic else ("+", "-", "*"))
+        other = draw.pick((self.constant(FLOAT), draw.pick(self.variables(FLOAT)), *numbers[:1],
+                           *(f"to_float({one})" for one in numbers[:1])))
+        return f"{other} {operator} {variable}" if draw.chance(30) else f"{variable} {operator} {other}"
+
     def converted(self, kind: str) -> str:
         """A number made of a text, or the other way round."""
+        if kind == FLOAT:
+            return f"to_float({self.expression(NUMBER)})"
         other = SYMBOL if kind == NUMBER else NUMBER
         variables = self.variables(other)
         value = self.draw.pick(variables) if variables else self.constant(other)
@@ -213,6 +252,8 @@ class _Body:
         variables = self.variables(kind)
         left = draw.pick(variables) if variables else self.expression(kind)
         right = self.constant(kind) if draw.chance(50) else self.expression(kind)
+        if kind == FLOAT and draw.chance(20):
+            right = self.expression(NUMBER)
         if kind == SYMBOL and self.vocabulary.exotic and draw.chance(40):
             test = draw.pick(("contains", "match", "!contains", "!match"))
             self.literals.append(f"{test}({left}, {right})")
@@ -272,7 +313,14 @@ class _Body:
 def _constant(value: Value, kind: str) -> str:
     if kind == DATE:
         return f'@date("{format_date(int(value))}")'
+    if kind == FLOAT:
+        return _decimal(value)
     return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _decimal(value: Value) -> str:
+    """A decimal as rules and cases write it."""
+    return str(float(value))
 
 
 def _written(name: str, arguments: Sequence[str]) -> str:
@@ -287,7 +335,8 @@ def _declared(name: str, attributes: Sequence[tuple[str, str]], *annotations: st
 def _known_relations(draw: Draw, items: list[str], used: Sequence[str]) -> dict[str, tuple[str, ...]]:
     known: dict[str, tuple[str, ...]] = {}
     relations: dict[str, tuple[str, ...]] = {
-        "limit": (NUMBER,), "listed": (SYMBOL, NUMBER), "step": (NUMBER, NUMBER), "due": (SYMBOL, DATE)
+        "limit": (NUMBER,), "listed": (SYMBOL, NUMBER), "step": (NUMBER, NUMBER), "due": (SYMBOL, DATE),
+        "dosed": (SYMBOL, FLOAT),
     }
     for name, kinds in relations.items():
         if not set(kinds) <= set(used) or not draw.chance(60):
@@ -307,19 +356,22 @@ def _known_relations(draw: Draw, items: list[str], used: Sequence[str]) -> dict[
 
 
 def _input_relations(
-    draw: Draw, items: list[str], most: int, always_open: bool, used: Sequence[str]
+    draw: Draw, items: list[str], most: int, always_open: bool, used: Sequence[str], names: list[str]
 ) -> list[Input]:
     inputs: list[Input] = []
     for number in range(draw.integer(1, most)):
         kinds = tuple(draw.pick(used) for _ in range(draw.pick((1, 1, 2, 1, 0))))
         sort = draw.integer(0, 99)
+        name = _name(draw, names, f"a{number}")
         relation = Input(
-            f"a{number}",
+            name,
             kinds,
             is_closed=45 <= sort < 65 or 80 <= sort < 92,
             is_single=sort >= 80,
             is_required=40 <= sort < 45 or sort >= 97,
             is_always_open=always_open and 65 <= sort < 80,
+            named=tuple(_some_names(draw, len(kinds))) if name in ODD_NAMES else None,
+            texts_of_any_case=frozenset(n for n, kind in enumerate(kinds) if kind == SYMBOL and draw.chance(20)),
         )
         if not kinds:
             relation = Input(relation.name, kinds, is_closed=relation.is_closed and not relation.is_single)
@@ -329,9 +381,22 @@ def _input_relations(
         annotations += ["single"] if relation.is_single else []
         annotations += ["required"] if relation.is_required else []
         annotations += ['always_open("document")'] if relation.is_always_open else []
-        attributes = [("case", "Case"), *zip(relation.attributes, kinds, strict=True)]
+        attributes = [("case", "Case"), *(
+            (f"@[any_case] {name}" if place in relation.texts_of_any_case else name, kinds[place])
+            for place, name in enumerate(relation.attributes)
+        )]
         items += [_declared(relation.name, attributes, *annotations), f".input {relation.name}"]
     return inputs
+
+
+def _name(draw: Draw, names: list[str], plain: str) -> str:
+    """One of the odd names that are left, if there are any."""
+    return names.pop(draw.integer(0, len(names) - 1)) if names else plain
+
+
+def _some_names(draw: Draw, number: int) -> list[str]:
+    names = list(ODD_NAMES)
+    return [_name(draw, names, "") for _ in range(number)]
 
 
 @dataclass
@@ -385,20 +450,24 @@ def build_program(draw: Draw, exotic: bool = False, always_open: bool = True) ->
     if draw.chance(30):
         kinds_used = (*kinds_used, DATE)
         items += DATES
+    if draw.chance(30):
+        kinds_used = (*kinds_used, FLOAT)
+        items += ROUNDING
+    names = list(ODD_NAMES) if draw.chance(25) else []
     known = {} if is_small and draw.chance(60) else _known_relations(draw, items, kinds_used)
-    inputs = _input_relations(draw, items, 2 if is_small else 4, always_open, kinds_used)
+    inputs = _input_relations(draw, items, 2 if is_small else 4, always_open, kinds_used, names)
     vocabulary = Vocabulary(known, {one.name: one.kinds for one in inputs}, exotic, is_small, kinds_used)
     derived: list[_Derived] = []
     for number in range(draw.integer(1, 2 if is_small else 4)):
         kinds = tuple(draw.pick(kinds_used) for _ in range(draw.pick((0, 1, 1, 2))))
-        derived.append(_derived_relation(draw, vocabulary, f"d{number}", kinds))
-        vocabulary.about_case[f"d{number}"] = kinds
+        derived.append(_derived_relation(draw, vocabulary, _name(draw, names, f"d{number}"), kinds))
+        vocabulary.about_case[derived[-1].name] = kinds
     # The root reads what was derived last, so that most of the program matters.
     late = dict(reversed(list(vocabulary.about_case.items())[-3:]))
     root = _derived_relation(draw, Vocabulary(known, late, exotic, is_small, kinds_used), "decided", ())
     reached = _reached(root, derived)
-    for relation in (*derived, root):
-        items += _with_annotations(draw, relation, relation.name in reached, relation is root)
+    for place, relation in enumerate((*derived, root)):
+        items += _with_annotations(draw, relation, f"d{place}", relation.name in reached, relation is root)
     return RandomProgram(tuple(items), tuple(inputs), root.name)
 
 
@@ -413,20 +482,22 @@ def _reached(root: _Derived, derived: Sequence[_Derived]) -> set[str]:
     return found
 
 
-def _with_annotations(draw: Draw, relation: _Derived, is_reached: bool, is_root: bool) -> Iterator[str]:
+def _with_annotations(
+    draw: Draw, relation: _Derived, paragraph: str, is_reached: bool, is_root: bool
+) -> Iterator[str]:
     attributes = [("case", "Case"), *((f"{relation.name}_{n}", kind) for n, kind in enumerate(relation.kinds))]
     annotations = []
     if is_root:
         annotations.append(f'policy("T-1", phase = "{PHASE}", title = "A test", revised = "2025-07-15")')
     if is_reached and draw.chance(60):
-        annotations.append(f'criterion("{PHASE} {relation.name}")')
+        annotations.append(f'criterion("{PHASE} {paragraph}")')
     yield _declared(relation.name, attributes, *annotations)
     for number, (rule, is_possible) in enumerate(relation.rules):
         before = ""
         if is_possible:
             before += f'/// Does rule {number} count?\n@[possible("judgement")]\n'
         if is_reached and draw.chance(40):
-            before += f'@[criterion("{PHASE} {relation.name}.{number}")]\n'
+            before += f'@[criterion("{PHASE} {paragraph}.{number}")]\n'
         yield before + rule
 
 
@@ -435,9 +506,18 @@ def _with_annotations(draw: Draw, relation: _Derived, is_reached: bool, is_root:
 
 def _entry(relation: Input, row: Row) -> Document:
     return {
-        attribute: format_date(int(value)) if kind == DATE else value
+        attribute: format_date(int(value)) if kind == DATE else float(value) if kind == FLOAT else value
         for attribute, kind, value in zip(relation.attributes, relation.kinds, row, strict=True)
     }
+
+
+def _respelled(draw: Draw, relation: Input, entry: Document) -> None:
+    """Write some of the texts of a row in another way that is the same."""
+    for place, attribute in enumerate(relation.attributes):
+        value = entry[attribute]
+        if isinstance(value, str) and draw.chance(30):
+            written = draw.pick(variants(value))
+            entry[attribute] = draw.pick(cases_of(written)) if place in relation.texts_of_any_case else written
 
 
 def _rows(draw: Draw, relation: Input, values: Mapping[str, Sequence[Value]], most: int = 3) -> list[Row]:
@@ -461,6 +541,8 @@ def build_case(draw: Draw, program: RandomProgram, name: str = CASE, sure: bool 
                 incomplete.append(relation.name)
             continue
         rows: list[Document] = [_entry(relation, row) for row in _rows(draw, relation, VALUES)]
+        for row in rows:
+            _respelled(draw, relation, row)
         if not relation.is_single and not sure:
             for row in rows:
                 if draw.chance(45):
@@ -495,11 +577,24 @@ def stated_rows(relation: Input, document: Mapping[str, object]) -> list[tuple[R
         if not isinstance(entry, dict):  # as a case may write a row of one attribute
             entry = dict(zip(relation.attributes, [entry], strict=True))
         row = tuple(
-            parse_date(str(entry[attribute])) if kind == DATE else entry[attribute]
-            for attribute, kind in zip(relation.attributes, relation.kinds, strict=True)
+            _value(entry[name], kind, place in relation.texts_of_any_case)
+            for place, (name, kind) in enumerate(zip(relation.attributes, relation.kinds, strict=True))
         )
         result[row] = result.get(row, False) or "uncertain" not in entry
     return list(result.items())
+
+
+def _value(written: object, kind: str, ignores_case: bool) -> Value:
+    """A value of a case as rules have it."""
+    match kind:
+        case "Date":
+            return parse_date(normal(str(written)))
+        case "float":
+            return Fraction(str(written))
+        case "symbol":
+            return folded(normal(str(written))) if ignores_case else normal(str(written))
+    assert isinstance(written, int)
+    return written
 
 
 def build_world(draw: Draw, program: RandomProgram, document: Document) -> dict[str, set[Row]]:
