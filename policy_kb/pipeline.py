@@ -51,6 +51,7 @@ def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
     """Rule files, read and checked, with their tables and known relations. Raises RulesRefused with every problem.
     `files` reads them."""
     from policy_kb.check.constants import check_constants
+    from policy_kb.check.fixed_names import check_fixed_facts
     from policy_kb.check.program import check_program
     from policy_kb.check.texts import check_letter_case, check_patterns
     from policy_kb.evaluate.known import evaluate_known
@@ -67,7 +68,7 @@ def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
         # A pattern that is none is at fault where it stands, not where it is used.
         raise RulesRefused(check_patterns(program, tables, {}) or stopped.diagnostics) from None
     problems = [*check_patterns(program, tables, known), *check_letter_case(program, tables)]
-    problems += check_constants(program, known)
+    problems += [*check_constants(program, known), *check_fixed_facts(program, known, tables)]
     problems += [note for rows in tables.values() for note in rows.notes]
     if any(not problem.is_warning for problem in problems):
         raise RulesRefused([*program.warnings, *problems])

@@ -9,6 +9,7 @@ from policy_kb.audit.known import known_tables
 from policy_kb.audit.statuses import Bodies, Table
 from policy_kb.check.checked import CheckedProgram
 from policy_kb.check.constants import check_constants, checked_readings
+from policy_kb.check.fixed_names import check_fixed_facts
 from policy_kb.check.program import check_program
 from policy_kb.check.texts import check_letter_case, check_patterns
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed, quoted
@@ -31,7 +32,7 @@ class RuleBook:
         _refuse(check_patterns(program, tables, {}))
         known = {name: table.rows for name, table in self.known({}).items()}
         _refuse([*check_patterns(program, tables, known), *check_letter_case(program, tables)])
-        _refuse(check_constants(program, known))
+        _refuse([*check_constants(program, known), *check_fixed_facts(program, known, tables)])
         self.reader = CaseReader(program, known)
 
     @property

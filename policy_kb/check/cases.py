@@ -11,48 +11,8 @@ from policy_kb.check.strata import Dependency, cycle_through
 from policy_kb.diagnostics import Kind, walk
 from policy_kb.parse import tree
 
-_FIXED = {
-    "covers": "what: symbol",
-    "not_applicable": "case: Case, whose: symbol",
-    "notice": "case: Case, text: symbol",
-    "approval": "phase: symbol, amount: number, unit: symbol",
-    "granted": "case: Case, amount: number, unit: symbol",
-    "reading": "name: symbol, choice: symbol",
-    "alternative": "name: symbol, choice: symbol",
-    "section": "order: number, heading: symbol, relation: symbol",
-    "request": "case: Case, drug: symbol, phase: symbol, received: Date",
-}
-"""The relations with a fixed name, as they are declared: types may lie below these, an `amount` may be a `float`, and
-attributes may be called otherwise."""
-
 MOST_OPEN_ATOMS = 10
 """A rule is read once for every set of its atoms that may be open; more atoms than this would be too many sets."""
-
-
-def check_fixed_names(relations: dict[str, Relation], report: Report) -> None:
-    """Report relations whose name means something in a policy and that are declared otherwise; a program without cases
-    is no policy."""
-    if not any(relation.is_case for relation in relations.values()):
-        return
-    for name, shape in _FIXED.items():
-        relation = relations.get(name)
-        if relation is not None and not _has_shape(relation, shape):
-            hint = f"write `.decl {name}({shape})`, or choose another name"
-            if name == "approval" and relation.arity == 4:
-                hint = f"{hint}; an approval is one fact for each unit: `approval(\"initiation\", 5, \"doses\")`"
-            message = f"`{name}` has a meaning of its own, and is declared otherwise"
-            report(Kind.FIXED_NAME, relation.span, message, hint)
-
-
-def _has_shape(relation: Relation, shape: str) -> bool:
-    wanted = [attribute.split(": ") for attribute in shape.split(", ")]
-    if relation.arity != len(wanted) or relation.is_case != (wanted[0][1] == "Case"):
-        return False
-    kinds = {"Case": {"symbol"}, "Date": {"number"}}
-    return all(
-        attribute.kind in ({"number", "float"} if name == "amount" else kinds.get(type_, {type_}))
-        for attribute, (name, type_) in zip(relation.attributes, wanted, strict=True)
-    )
 
 
 def check_cases(relations: dict[str, Relation], rules: tuple[Rule, ...], report: Report) -> None:

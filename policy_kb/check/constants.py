@@ -39,7 +39,6 @@ def check_constants(program: CheckedProgram, known: Known) -> list[Diagnostic]:
         for argument, attribute in zip(atom.arguments, program.relations[atom.relation].attributes, strict=True):
             if isinstance(argument, tree.Constant) and _is_foreign(attribute, atom.relation):
                 check_value(argument.value, attribute, argument.span, known, report)
-    _check_readings(program, known, report)
     return report.problems
 
 
@@ -120,32 +119,3 @@ def checked_readings(known: Known, readings: Mapping[str, str]) -> dict[str, str
     if problems:
         raise CaseRefused(problems)
     return dict(readings)
-
-
-def _check_readings(program: CheckedProgram, known: Known, report: Report) -> None:
-    if "reading" not in program.relations or not program.phases:
-        return
-    allowed = choices(known)
-    in_force: dict[Value, Value] = {}
-    for atom, span in program.facts:
-        if atom.relation == "reading":
-            name, choice = (argument.value for argument in atom.arguments if isinstance(argument, tree.Constant))
-            if name in in_force:
-                report(Kind.BAD_READING, span, f"the reading `{name}` is chosen twice", "leave one out")
-            in_force[name] = choice
-        elif atom.relation == "alternative":
-            name = next(argument.value for argument in atom.arguments if isinstance(argument, tree.Constant))
-            if not any(row[0] == name for row in known.get("reading", ())):
-                report(Kind.BAD_READING, span, f"no reading is called `{name}`",
-                       did_you_mean(str(name), map(str, in_force)) or f'write `reading("{name}", ...)` too')
-    for rule in program.rules:
-        for atom in (a for literal in rule.body for a in atoms_in(literal) if a.relation == "reading"):
-            name_, choice_ = atom.arguments
-            if not isinstance(name_, tree.Constant) or not isinstance(choice_, tree.Constant):
-                continue
-            if name_.value not in allowed:
-                report(Kind.BAD_READING, name_.span, f"no reading is called {quoted(name_.value)}",
-                       did_you_mean(str(name_.value), allowed) or "declare it with a `reading` fact")
-            elif choice_.value not in allowed[str(name_.value)]:
-                report(Kind.BAD_READING, choice_.span, f"{quoted(choice_.value)} is no choice of `{name_.value}`",
-                       f"its choices are {listed(allowed[str(name_.value)], 'and')}")

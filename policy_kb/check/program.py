@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 from policy_kb.check.annotations import check_criteria, phase_names, read_relations, read_rule_annotations
 from policy_kb.check.cases import (
     check_cases,
-    check_fixed_names,
     check_recursion,
     check_worlds,
     openable,
@@ -16,7 +15,9 @@ from policy_kb.check.cases import (
 from policy_kb.check.checked import CheckedProgram, Relation, Rule, Table
 from policy_kb.check.constants import check_dates
 from policy_kb.check.declarations import Declarations, Report, check_references, collect_declarations
+from policy_kb.check.fixed_names import check_fixed_names
 from policy_kb.check.ongoing import check_ongoing
+from policy_kb.check.policy import check_policy
 from policy_kb.check.safety import check_safety, check_singletons
 from policy_kb.check.scopes import with_own_names
 from policy_kb.check.strata import check_stratified, dependencies, reachable, stratify
@@ -54,9 +55,11 @@ def check_program(program: Program, found_by_parser: list[Diagnostic]) -> Checke
     check_recursion(strata, edges, relations, report)
     check_cases(relations, rules, report)
     check_worlds(rules, openable(relations, rules, strata), report)
-    phases = check_criteria(relations, rules, partial(reachable, edges=edges), report)
+    reaches = partial(reachable, edges=edges)
+    phases = check_criteria(relations, rules, reaches, report)
     if not found_by_parser:  # a rule that could not be read may be the one that defines or reads a relation
         check_usage(found, relations, edges, report)
+        check_policy(relations, rules, strata, phases, edges, reaches, report)
     problems = [*found_by_parser, *report.problems]
     if any(not problem.is_warning for problem in problems):
         raise RulesRefused(problems)

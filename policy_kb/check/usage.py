@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from policy_kb.check.checked import Relation
 from policy_kb.check.declarations import Declarations, Report
 from policy_kb.check.strata import Dependency
@@ -15,7 +17,8 @@ def check_usage(
     found: Declarations, relations: dict[str, Relation], edges: list[Dependency], report: Report
 ) -> None:
     """A relation that is read but can have no row is an error where it speaks of a case (every answer that rests on
-    it would be wrong) and a warning elsewhere; a relation that is never read is a warning."""
+    it would be wrong) and a warning elsewhere; a relation that is never read is a warning, of a policy only in the
+    folders of its phases."""
     defined = {rule.heads[0].relation for rule in found.rules}
     defined |= {directive.relation for directive in found.directives if directive.kind == "input"} & relations.keys()
     reported: set[str] = set()
@@ -32,7 +35,10 @@ def check_usage(
     read = {edge.body for edge in edges} | {d.relation for d in found.directives if d.kind == "output"}
     read |= {attribute.domain.relation for r in relations.values() for attribute in r.attributes if attribute.domain}
     read |= _sections(found)
+    own = {PurePosixPath(relation.span.file).parent for relation in relations.values() if relation.phase}
     for relation in relations.values():
+        if own and PurePosixPath(relation.span.file).parent not in own:
+            continue  # a vocabulary serves other policies too
         is_named = relation.name in _READ_BY_NAME and any(r.phase for r in relations.values())
         is_result = relation.phase is not None or relation.is_refusal or relation.criteria
         if relation.name not in read and not (is_named or is_result or (relation.is_case and relation.is_input)):

@@ -71,7 +71,7 @@ def json_value(value: Value | None) -> int | float | str | None:
 
 
 _STRENGTH = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2}
-_REGROUPED = {("+", "+"), ("+", "-"), ("*", "*")}
+_REGROUPED = {("+", "+"), ("+", "-")}
 """Operators with the operator of a right operand that may do without brackets."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from policy_kb.check.fixed_names import check_fixed_facts
 from policy_kb.check.program import check_program
+from policy_kb.evaluate.known import evaluate_known
 from policy_kb.parse import tree
 from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Program
@@ -108,3 +110,64 @@ def test_rules_of_one_program_may_stand_in_any_order() -> None:
 def test_the_names_of_aggregates_own_variables_are_shown_as_they_are_written() -> None:
     rule = check_text(BEFORE + "out(n) :- n = sum x : { p(x, _) }, 1 < count : { q(x, _) }.").rules[0]
     assert [str(variable) for literal in rule.body for variable in tree.variables(literal)] == ["n", "x", "x", "x"]
+
+
+POLICY = """
+.type Case <: symbol
+.decl item(name: symbol)
+item("X").
+/// {item} is asked for, {phase}, received on day {received}
+@[ask("What is asked for?")]
+.decl request(case: Case, @[in(item)] item: symbol, @[one_of("first", "again")] phase: symbol, received: number)
+.input request
+/// {what} was found
+@[ask("What was found?")]
+.decl finding(case: Case, what: symbol)
+.input finding
+/// an exemption is {status}
+@[ask("Is there an exemption?")] @[closed]
+.decl exemption(case: Case, status: symbol)
+.input exemption
+.decl covers(item: symbol)
+covers("X").
+.decl approval(phase: symbol, amount: number, unit: symbol)
+.decl reading(name: symbol, choice: symbol)
+.decl alternative(name: symbol, choice: symbol)
+/// all is met
+@[policy("P-1", phase = "first", title = "A policy", revised = "2025-01-01")]
+.decl met(case: Case)
+/// the first is met
+@[criterion("first 1")]
+.decl one(case: Case)
+/// the second is met
+@[criterion("first 2")]
+.decl two(case: Case)
+met(case) :- request(case, _, _, _), one(case), two(case).
+one(case) :- finding(case, "a").
+"""
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        'two(case) :- finding(case, "b"). two(case) :- exemption(case, "approved").',
+        'two(case) :- request(case, _, _, _), !exemption(case, "refused").',
+        "two(case) :- request(case, _, _, _), count : { exemption(case, _) } < 2.",
+        'approval("first", 1, "doses"). approval("first", 1, "months"). two(case) :- finding(case, "b").',
+        'reading("strict", "yes"). alternative("strict", "no").\n'
+        'two(case) :- finding(case, "b"). two(case) :- finding(case, "c"), reading("strict", "no").',
+        'reading("strict", "yes"). alternative("strict", "no").\n'
+        'two(case) :- finding(case, "b"), reading("strict", "yes"). two(case) :- finding(case, "c").',
+        'reading("strict", "yes"). alternative("strict", "no"). alternative("strict", "other").\n'
+        'two(case) :- finding(case, what), reading("strict", what).',
+        '/// a part\n@[criterion("first 2.a.i")]\ntwo(case) :- finding(case, "b").',
+        '/// a part of a section that has a heading only\n@[criterion("first 2.a")]\n'
+        'two(case) :- finding(case, "b").\n@[criterion("first 2.b")]\ntwo(case) :- finding(case, "c").',
+    ],
+)
+def test_what_a_policy_says_about_itself_is_accepted(rules: str) -> None:
+    text = POLICY + rules
+    program = check_text(text)
+    found = check_fixed_facts(program, evaluate_known(program, {}), {})
+    assert [*program.warnings, *found] == []
+
