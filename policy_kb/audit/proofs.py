@@ -106,6 +106,7 @@ class Explanations:
         self.contents: set[str] = set()
         self.near = Nearness(statuses)
         self.listed: dict[tuple[object, ...], Listed] = {}
+        self.branches: dict[tuple[object, ...], object] = {}
         self.read_from = {(row.relation, row.values): row.span for rows in facts.rows.values() for row in rows}
         self.written_at: dict[tuple[str, Row], Span] = {}
         for atom, span in self.program.facts:
@@ -409,6 +410,10 @@ class Explanations:
         part, values = one.part, one.values
         assert one.branch is not None
         rest, fails = one.branch
+        key = (about.rule.number, about.claim, part, rest, tuple(sorted(values.items())))
+        if key in self.branches:
+            compare(said, self.branches[key], where)
+            return
         atom = part.literal
         assert isinstance(atom, Atom)
         claim, status = self.statuses.claim_of(atom, values), self.statuses.status(atom.relation)
@@ -434,6 +439,8 @@ class Explanations:
             if status.is_open:
                 self.open_relation(claim, node["open"], (there, "open"))
                 self.otherwise(values, rest, node["otherwise"], (there, "otherwise"), about)
+        if not about.is_within:
+            self.branches[key] = said
 
     def otherwise(self, values: Values, rest: Parts, said: object, where: Where, about: About) -> None:
         """What becomes of the rest of a body where an atom before it is open."""

@@ -68,6 +68,7 @@ class Explainer:
         self.doubts: dict[str, Doubted] = {}
         self.places: dict[tuple[str, Row], Span] = {}
         self.listed: dict[tuple[object, ...], Listed] = {}
+        self.branches: dict[tuple[object, ...], Branches] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -304,8 +305,14 @@ class Explainer:
         self, rule: Rule, part: tuple[int, tree.Atom], environment: dict[str, Value], rest: Parts, claim: Claim, *,
         is_within: bool, fails: bool,
     ) -> Step:
-        """The rows that an atom can stand for, each with what becomes of the rest of the body."""
+        """The rows that an atom can stand for, each with what becomes of the rest of the body. Made once: the rules of
+        the root are explained twice."""
         place, atom = part
+        answer = NOT_MET if fails else NEEDS_INFORMATION
+        key = (rule.number, place, claim, bindings(environment), tuple(place for place, _ in rest))
+        node = None if is_within else self.branches.get(key)
+        if node is not None:
+            return Step(place, answer, node)
         listed = self._listed(rule, part, environment, rest, is_within=is_within, fails=fails)
         among = [row for row, _ in listed.rows]
         found = self.lookup.matching(atom, environment, certain=False, among=among)
@@ -323,8 +330,9 @@ class Explainer:
             unstated = self._open_node(wanted)
             otherwise = self._otherwise(rule, environment, rest, claim, is_within=is_within)
         closed = self.closed(wanted) if fails else None
-        answer = NOT_MET if fails else NEEDS_INFORMATION
         node = Branches(wanted, rows, unstated, otherwise, listed.more, listed.more_possible, closed)
+        if not is_within:
+            self.branches[key] = node
         return Step(place, answer, node)
 
     def _listed(

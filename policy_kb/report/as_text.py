@@ -193,7 +193,11 @@ class Tree:
             node = step.node
             items = self.derived(node, MET, in_full=True) if isinstance(node, Derived) else self.node(node, MET)
             return [_against(item) for item in items]
-        return self.node(step.node, step.answer, is_negated=step.is_negated)
+        items = self.node(step.node, step.answer, is_negated=step.is_negated)
+        if step.would_count and isinstance(step.node, Absent):
+            return [replace(item, text=f"{item.text}; under {step.node.claim.values[1]} this would count")
+                    for item in items]
+        return items
 
     def steps(self, steps: Iterable[Step], rule: Rule, *, is_criterion: bool = False) -> list[Item]:
         """The items of several steps, none twice; of several rows by which a negation is decided, the first in full.
@@ -262,7 +266,7 @@ class Tree:
         """A known row in the place of the one that is needed: what it has, and what would be needed."""
         if claim.relation == "reading":
             name, choice = row.claim.values
-            return f"the reading {name} is {choice}; under {claim.values[1]} this would count"
+            return f"the reading {name} is {choice}"
         attributes = self.relations[claim.relation].attributes
         differences = [
             f"{attribute.name.replace('_', ' ')} {shown(actual, attribute)} "

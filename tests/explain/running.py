@@ -126,7 +126,7 @@ class Explained:
 
 def shorten_lists(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Explanations, and audits of them, have lists of so many rows within what is said of one row of another."""
-    for module in ("policy_kb.explain.why", "policy_kb.audit.proofs"):
+    for module in ("policy_kb.explain.why", "policy_kb.audit.proofs", "tests.explain.walk"):
         monkeypatch.setattr(f"{module}.MOST_WITHIN", most)
 
 
