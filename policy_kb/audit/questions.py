@@ -12,7 +12,7 @@ from policy_kb.answers import MET, NEEDS_INFORMATION
 from policy_kb.audit.statuses import Part, Row, Statuses, Values
 from policy_kb.check.checked import Criterion, paragraphs
 from policy_kb.explain.proof import Claim
-from policy_kb.explain.written import doubt_question, waiting_question
+from policy_kb.explain.written import doubt_question, so_asked, waiting_question
 from policy_kb.load.facts import Facts
 from policy_kb.parse.tree import Atom, Literal, Negation
 
@@ -59,7 +59,7 @@ class _Search:
         declared = self.program.relations[relation]
         if why == UNCERTAIN:
             return doubt_question(declared, self.doubtful[relation])
-        ask = self.asks[relation, why] or declared.ask or f"Is it so that {declared.sentence}?"
+        ask = self.asks[relation, why] or declared.ask or so_asked(declared)
         if why != declared.always_open:
             return ask
         return waiting_question(declared, ask, self.wanted.get(relation, ()))

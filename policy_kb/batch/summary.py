@@ -10,6 +10,7 @@ from policy_kb.batch.dialect import DECISIONS, DUCKDB, DuckDB
 from policy_kb.batch.results import Written
 from policy_kb.batch.script import criterion_column
 from policy_kb.check.checked import CheckedProgram
+from policy_kb.explain.written import so_asked
 from policy_kb.record import field, record
 from policy_kb.report.summary import criterion_sentences, wrapped
 
@@ -154,7 +155,7 @@ def _missing(
     asks: dict[str, str] = {}
     for program in programs.values():
         for relation in program.inputs():
-            asks.setdefault(relation.name, relation.ask or f"Is it so that {relation.sentence}?")
+            asks.setdefault(relation.name, relation.ask or so_asked(relation))
     return [OftenMissing(relation, why, cases, asks.get(relation, "")) for relation, why, cases in found]
 
 

@@ -6,7 +6,7 @@ from policy_kb.answers import MET, NEEDS_INFORMATION
 from policy_kb.check.checked import Criterion, Rule, paragraphs
 from policy_kb.explain.lookup import Lookup, Row
 from policy_kb.explain.proof import Claim, OpenPoint
-from policy_kb.explain.written import doubt_question, waiting_question
+from policy_kb.explain.written import doubt_question, so_asked, waiting_question
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
@@ -34,7 +34,7 @@ class _Search:
 
     def point(self, relation: str, why: str, numbers: Numbers, ask: str | None = None) -> None:
         declared = self.program.relations[relation]
-        question = ask or declared.ask or f"Is it so that {declared.sentence}?"
+        question = ask or declared.ask or so_asked(declared)
         criteria, _ = self.found.setdefault((relation, why), ({}, question))
         criteria.update(dict.fromkeys(numbers))
 

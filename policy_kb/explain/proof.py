@@ -82,11 +82,13 @@ class Unstated:
 
 @record
 class Side:
-    """One side of a comparison: how it is written, and its value."""
+    """One side of a comparison: how it is written, how a reader is told of it, its value, and the unit of that."""
 
     written: str
     value: Value
     is_date: bool = False
+    spoken: str = ""
+    unit: str = ""
 
 
 @entity
@@ -166,6 +168,9 @@ class Aggregated:
     without: tuple[Claim, ...]
     conditions: tuple[Condition, ...]
     more: int = 0
+    written: str = ""
+    is_date: bool = False
+    """How a reader is told of it, `the greatest day`, and whether the value is one."""
 
 
 @entity

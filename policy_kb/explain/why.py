@@ -40,7 +40,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, is_date, written
+from policy_kb.explain.written import NO_VALUE, called, is_date, unit, written
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -486,7 +486,12 @@ class Explainer:
         kept = [CountedRow(row, True, self._row_nodes(inner, {**environment, **dict(row)}))
                 for row in rows[:MOST_WITHIN]]
         of, without, conditions = self._described(inner, environment, inner)
-        return Aggregated(aggregate.function, value, tuple(kept), of, without, conditions, len(rows) - len(kept))
+        target = aggregate.target
+        return Aggregated(
+            aggregate.function, value, tuple(kept), of, without, conditions, len(rows) - len(kept),
+            written(aggregate, environment, called(inner, self.program.relations)),
+            target is not None and self._is_date(target, inner),
+        )
 
     def _deciding(self, literal: tree.Literal, answer: str, environment: Environment) -> list[Claim]:
         """The rows on which a literal depends: the certain ones that stand against a negated literal, or the uncertain
@@ -522,7 +527,11 @@ class Explainer:
 
     def _side(self, rule: Rule, expression: tree.Expression, environment: Environment) -> Side:
         value = self.lookup.value(expression, environment)
-        return Side(written(expression, environment), value, self._is_date(expression, rule.body))
+        relations = self.program.relations
+        return Side(
+            written(expression, environment), value, self._is_date(expression, rule.body),
+            written(expression, environment, called(rule.body, relations)), unit(expression, rule.body, relations),
+        )
 
     def _is_date(self, expression: tree.Expression, body: tuple[tree.Literal, ...]) -> bool:
         return is_date(expression, body, self.program.relations)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from policy_kb import numbers
 from policy_kb.check.checked import Attribute, Relation
 from policy_kb.dates import format_date
+from policy_kb.explain.phrasing import EMPTY, Phrase, Place, phrase, with_unit
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
-
-_PLACE = re.compile(r"\{([^{}]*)\}")
 
 _MOST_ROWS = 5
 """Rows that a question names; of others it says how many there are."""
@@ -31,17 +30,59 @@ def shown(value: Value | None, attribute: Attribute | None = None) -> str:
         if attribute is None or attribute.kind != "symbol":
             return "any date" if attribute is not None and attribute.is_date else "any"
         return f"any {attribute.name.replace('_', ' ')}"
-    return str(value) if value != "" else "(none)"
+    return str(value) if value != "" else EMPTY
 
 
 def sentence(relation: Relation, values: Sequence[Value | None]) -> str:
-    """A row of a relation in the words of its declaration; `any ...` where the value does not matter."""
-    by_name = {attribute.name: shown(value, attribute)
-               for attribute, value in zip(relation.attributes, values, strict=True)}
-    if relation.sentence:
-        return _PLACE.sub(lambda match: by_name[match.group(1)], relation.sentence)
-    others = [by_name[attribute.name] for attribute in relation.attributes[relation.is_case :]]
-    return f"{relation.name.replace('_', ' ')}{': ' if others else ''}{', '.join(others)}"
+    """A row of a relation in the words of its declaration; what does not matter (None) is left out, or `any ...`."""
+    said = said_of(relation, values)
+    return said.text if said.is_sentence else f"{said.text} is on record"
+
+
+def said_of(relation: Relation, values: Sequence[Value | None]) -> Phrase:
+    """A row of a relation in the words of its declaration, or, where too few of its values are known for a sentence, a
+    noun; one made of the names where there is no doc comment, or it gives none."""
+    places = {attribute.name: place_of(attribute, value)
+              for attribute, value in zip(relation.attributes, values, strict=True)}
+    said = phrase(relation.sentence, places) if relation.sentence else None
+    if said is not None:
+        return said
+    others = [(places[attribute.name], attribute) for attribute in relation.attributes[relation.is_case :]]
+    name = name_of(relation)
+    if None not in [place.text for place, _ in others]:
+        return Phrase(f"{name}{': ' if others else ''}{', '.join(_with_unit(place) for place, _ in others)}")
+    known = [f"{place.words} {_with_unit(place)}" for place, _ in others if place.text is not None]
+    return Phrase(f"{name} ({', '.join(known)})" if known else name, is_sentence=False)
+
+
+def name_of(relation: Relation) -> str:
+    """The name of a relation in words, capitals as its sentence or its question has them: `HIV test`."""
+    spelled = {word.lower(): word for word in re.findall(r"\w+", f"{relation.sentence} {relation.ask or ''}")
+               if sum(map(str.isupper, word)) > 1}
+    return " ".join(spelled.get(word, word) for word in in_words(relation.name).split())
+
+
+def place_of(attribute: Attribute, value: Value | None) -> Place:
+    """What a sentence says in the place of an attribute."""
+    return Place(
+        None if value is None else shown(value, attribute), in_words(attribute.name),
+        attribute.kind != "symbol" and not attribute.is_date, attribute.is_date, attribute.unit or "",
+    )
+
+
+def _with_unit(place: Place) -> str:
+    return with_unit(place.text or "", place.unit) if place.unit else place.text or ""
+
+
+def in_words(name: str) -> str:
+    """A name of a rule file as a reader reads it; of a variable that the checker told apart from another, without the
+    mark."""
+    return name.partition("#")[0].replace("_", " ")
+
+
+def so_asked(relation: Relation) -> str:
+    """The question of a relation that has none of its own."""
+    return f"Is it so that {sentence(relation, (None,) * relation.arity)}?"
 
 
 def doubt_question(relation: Relation, rows: Iterable[tuple[Value, ...]]) -> str:
@@ -75,46 +116,120 @@ _REGROUPED = {("+", "+"), ("+", "-")}
 """Operators with the operator of a right operand that may do without brackets."""
 
 
-def written(expression: tree.Expression, environment: Mapping[str, Value] = {}) -> str:
-    """An expression as an explanation names it: a variable by its words, a constant by its value, a number of months by
-    the number in `environment`; with brackets where it would be another expression without them."""
+def written(
+    expression: tree.Expression, environment: Mapping[str, Value] = {}, called: Mapping[str, str] = {}
+) -> str:
+    """An expression as an explanation names it: a variable by its words, or as it is `called`, a constant by its value,
+    a number of months by the number in `environment`; with brackets where it would be another expression without
+    them."""
+    def operand(inner: tree.Expression, strength: int = 3) -> str:
+        """An expression within another one that binds its operands so strongly."""
+        text = written(inner, environment, called)
+        is_sum = isinstance(inner, tree.Call) and len(inner.arguments) == 2 and inner.function in _STRENGTH
+        own = _STRENGTH[inner.function] if is_sum else 3  # type: ignore[union-attr]
+        return f"({text})" if own < strength else text
+
     match expression:
         case tree.Variable(name=name):
-            return name.replace("_", " ")
+            return called.get(name) or in_words(name)
         case tree.Constant(value=value):
             return shown(value)
-        case tree.Call(function="to_float", arguments=(whole,)):
-            return written(whole)
+        case tree.Call(function="to_float" | "to_string" | "to_number" | "@written", arguments=(same,)):
+            return operand(same)
         case tree.Call(function="@months_before" | "@months_after" as function, arguments=(day, months)):
-            number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else (
-                _operand(months, environment)
-            )
+            number = environment.get(months.name, "so many") if isinstance(months, tree.Variable) else operand(months)
             word = "before" if function == "@months_before" else "after"
-            return f"{number} months {word} {_operand(day, environment)}"
-        case tree.Call(function="@year", arguments=(day,)):
-            return f"year of {_operand(day, environment)}"
+            return f"{number} {'month' if str(number) == '1' else 'months'} {word} {operand(day)}"
         case tree.Call(function="@date", arguments=(tree.Constant(value=value),)):
             return str(value)
         case tree.Call(function=function, arguments=(left, right)) if function in _STRENGTH:
-            one = _operand(left, environment, _STRENGTH[function])
             is_regrouped = isinstance(right, tree.Call) and (function, right.function) in _REGROUPED
-            other = _operand(right, environment, _STRENGTH[function] + (not is_regrouped))
+            called = {}
+            one, other = operand(left, _STRENGTH[function]), operand(right, _STRENGTH[function] + (not is_regrouped))
             return f"{one} {function} {other}"
         case tree.Call(function="-", arguments=(only,)):
-            return f"-{_operand(only, environment)}"
+            return f"-{operand(only)}"
+        case tree.Call(function="substr", arguments=(text, tree.Constant(value=0), tree.Constant(value=number))):
+            return f"the first {number} characters of {operand(text)}"
+        case tree.Call(function=function, arguments=arguments) if (function, len(arguments)) in _FUNCTIONS:
+            return _FUNCTIONS[function, len(arguments)].format(*map(operand, arguments))
         case tree.Call(function=function, arguments=arguments):
-            return f"{function}({', '.join(written(argument, environment) for argument in arguments)})"
-        case tree.Aggregate(function=function):
-            return f"the {function}"
+            return f"{function}({', '.join(written(argument, environment, called) for argument in arguments)})"
+        case tree.Aggregate(function=function, target=target):
+            least = AGGREGATES.get(function, f"the {function} of")
+            return least if target is None else f"{least} {written(target, environment, called)}"
     return "any"
 
 
-def _operand(expression: tree.Expression, environment: Mapping[str, Value], strength: int = 3) -> str:
-    """An expression within another one that binds its operands so strongly."""
-    text = written(expression, environment)
-    is_sum = isinstance(expression, tree.Call) and len(expression.arguments) == 2 and expression.function in _STRENGTH
-    own = _STRENGTH[expression.function] if is_sum else 3  # type: ignore[union-attr]
-    return f"({text})" if own < strength else text
+_FUNCTIONS = {
+    ("@year", 1): "the year of {}",
+    ("@date", 1): "the date {}",
+    ("@months_between", 2): "the full months from {} to {}",
+    ("@years_between", 2): "the full years from {} to {}",
+    ("@rounded", 2): "{} rounded to {} places",
+    ("@rounded_up", 2): "{} rounded up to {} places",
+    ("@rounded_down", 2): "{} rounded down to {} places",
+    ("strlen", 1): "the length of {}",
+    ("substr", 3): "the part of {} behind its first {} characters, of length {}",
+    ("cat", 2): "{} with {}",
+    ("min", 2): "the lesser of {} and {}",
+    ("max", 2): "the greater of {} and {}",
+}
+AGGREGATES = {"min": "the least", "max": "the greatest", "sum": "the sum of", "count": "the number"}
+
+
+_SAYS_NOTHING = frozenset({"since", "until", "most", "least", "value", "amount"})
+_NO_DAY = frozenset({"day", "date", "when"})
+_MEASURES = frozenset({"mg", "mcg", "kg", "g", "ml", "cm", "mm", "m", "percent"})
+_NO_NOUN = re.compile(r"\b(?:\w+(?:ed|en|ing)|known|done|of|with|by|for|to|in|on|from|is|has|was|are|not)$")
+
+
+def is_noun(name: str) -> bool:
+    """Whether the name of a relation, in words, may be one of what it has rows of: not `still used`."""
+    return not _NO_NOUN.search(name)
+
+
+def called(body: Iterable[tree.Literal], relations: Mapping[str, Relation]) -> dict[str, str]:
+    """What a reader is told in the place of variables whose names say nothing: the name of the attribute that they
+    stand for or, where that says nothing either, that of the relation."""
+    found: dict[str, str] = {}
+    for literal in body:
+        atoms = [literal] if isinstance(literal, tree.Atom) else []
+        for argument, attribute in _arguments(atoms, relations):
+            if isinstance(argument, tree.Variable) and _says_nothing(argument.name, attribute):
+                name = name_of(relations[atoms[0].relation])
+                is_named = _says_nothing(attribute.name, attribute) and is_noun(name)
+                found.setdefault(argument.name, name if is_named else in_words(attribute.name))
+    return found
+
+
+def _says_nothing(name: str, attribute: Attribute) -> bool:
+    words = in_words(name)
+    is_adjective = not attribute.is_date and words.endswith(("ed", "ful"))
+    is_some_day = attribute.is_date and words in _NO_DAY
+    return is_some_day or words in _SAYS_NOTHING or len(words) <= 2 or words.split()[0] in _MEASURES or is_adjective
+
+
+def _unit(attribute: Attribute) -> str:
+    """The unit of an attribute: as declared, or as its name says."""
+    words = in_words(attribute.name)
+    named = words.replace("percent", "%") if words.split()[0] in _MEASURES and attribute.kind != "symbol" else ""
+    return attribute.unit or named
+
+
+def unit(expression: tree.Expression, body: Iterable[tree.Literal], relations: Mapping[str, Relation]) -> str:
+    """The unit of an expression of a rule: of a variable that of its attribute."""
+    units = (_unit(attribute) for argument, attribute in _arguments(body, relations)
+             if argument == expression and isinstance(argument, tree.Variable))
+    return next(filter(None, units), "")
+
+
+def _arguments(
+    body: Iterable[tree.Literal], relations: Mapping[str, Relation]
+) -> Iterator[tuple[tree.Expression, Attribute]]:
+    for literal in body:
+        if isinstance(literal, tree.Atom):
+            yield from zip(literal.arguments, relations[literal.relation].attributes, strict=True)
 
 
 def is_date(

@@ -32,7 +32,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import sentence, shown
+from policy_kb.explain.written import NO_VALUE, sentence, shown
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -134,7 +134,8 @@ def what_would_differ(determination: Determination) -> list[str]:
                 relation = program.relations[step.node.claim.relation]
                 own, inside = paragraphs(relation.criteria, phase), parts(step.node)
                 if own:
-                    lines.append(f"{own[0]}: {relation.sentence}" + (f", by {inside}" if inside else ""))
+                    says = wording.of(step.node.claim, program.relations)
+                    lines.append(f"{own[0]}: {says}" + (f", by {inside}" if inside else ""))
         ways += [lines] if lines else []
     return [f"or {line}" if way and not place else line
             for way, lines in enumerate(ways) for place, line in enumerate(lines)]
@@ -153,6 +154,8 @@ class Tree:
         self.relations = determination.program.relations
         self.phase = determination.phase.name
         self.shown: set[int] = set()
+        self.is_denied = False
+        """Whether what is said stands below a negation: what a rule asks for is then not needed."""
 
     def items(self, criterion: str | None = None) -> list[Item]:
         """The whole tree, or the part that states one criterion."""
@@ -189,15 +192,56 @@ class Tree:
     # steps and nodes
 
     def step(self, step: Step, rule: Rule) -> list[Item]:
-        if step.is_negated and step.answer == NOT_MET:
-            node = step.node
+        if not step.is_negated:
+            return self.positive(step, rule)
+        before, self.is_denied = self.is_denied, True
+        try:
+            return self.negated(step)
+        finally:
+            self.is_denied = before
+
+    def negated(self, step: Step) -> list[Item]:
+        node = step.node
+        if step.answer == NOT_MET:
             items = self.derived(node, MET, in_full=True) if isinstance(node, Derived) else self.node(node, MET)
             return [_against(item) for item in items]
-        items = self.node(step.node, step.answer, is_negated=step.is_negated)
+        return self.node(node, step.answer, is_negated=True)
+
+    def positive(self, step: Step, rule: Rule) -> list[Item]:
+        behind = [self.aggregated(node, step.answer) for node in step.behind]
+        if isinstance(step.node, Compared):
+            items = self.comparison(step.node, step.answer, rule.body[step.place] if step.place >= 0 else None, behind)
+        else:
+            items = self.node(step.node, step.answer)
         if step.would_count and isinstance(step.node, Absent):
-            return [replace(item, text=f"{item.text}; under {step.node.claim.values[1]} this would count")
-                    for item in items]
-        return items
+            items = [replace(item, text=f"{item.text}; under {step.node.claim.values[1]} this would count")
+                     for item in items]
+        return [*behind, *items]
+
+    def comparison(
+        self, node: Compared, answer: str, literal: tree.Literal | None, behind: list[Item]
+    ) -> list[Item]:
+        """Both sides of a comparison; of an equation that holds, how its value comes about; nothing of a value that
+        there is not, where it stands above."""
+        if NO_VALUE in (node.left.value, node.right.value) and any(item.answer == NOT_MET for item in behind):
+            return []
+        if node.operator == "=" and node.holds and isinstance(literal, tree.Comparison):
+            left, right = node.left, node.right
+            if isinstance(literal.right, tree.Variable) and not isinstance(literal.left, tree.Variable):
+                left, right = right, left
+            if isinstance(literal.right, tree.Aggregate) or isinstance(literal.left, tree.Aggregate):
+                return []  # it stands above
+            return [Item(answer, wording.equation(left, right))]
+        text = wording.compared(node.operator, node.left, node.right, node.holds, is_needed=not self.is_denied)
+        return [Item(answer, text)]
+
+    def aggregated(self, node: Aggregated, answer: str) -> Item:
+        """What a sum, a least or a greatest value is made of."""
+        if node.value is None:
+            return Item(NOT_MET, wording.nothing_of(node, self.relations))
+        rows = [item for row in node.rows for part in row.nodes for item in self.node(part, MET)]
+        below = _first([replace(item, answer="", below=()) for item in rows], MOST_ROWS, node.more)
+        return Item(MET, wording.aggregated(node, self.relations), below=tuple(below))
 
     def steps(self, steps: Iterable[Step], rule: Rule, *, is_criterion: bool = False) -> list[Item]:
         """The items of several steps, none twice; of several rows by which a negation is decided, the first in full.
@@ -233,7 +277,7 @@ class Tree:
                     return [Item(NEEDS_INFORMATION, f"{why} needed: {wording.no_record(claim, self.relations)}")]
                 return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or wording.of(claim, self.relations)}")]
             case Compared(operator=operator, left=left, right=right, holds=holds):
-                return [Item(answer, wording.compared(operator, left, right, holds))]
+                return [Item(answer, wording.compared(operator, left, right, holds, is_needed=not self.is_denied))]
             case Counted():
                 return self.counted(node, answer)
             case Derived():
@@ -314,7 +358,7 @@ class Tree:
         number = self.numbers(self.relations[node.claim.relation].criteria)
         claim = wording.of(node.claim, self.relations)
         if isinstance(node, Doubted):
-            text = claim if number else f"open whether {claim}"
+            text = claim if number else wording.is_open(node.claim, self.relations)
         else:
             text = f"not met: {claim}" if number else wording.no_record(node.claim, self.relations)
         if id(node) in self.shown:
@@ -514,16 +558,19 @@ def _first(items: list[Item], most: int, left_out: int = 0) -> list[Item]:
 
 
 def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
-    node = step.node
-    if isinstance(node, Compared) and node.operator in ("match", "!match"):
-        return True  # the form of a code, which says nothing to a reader; the code itself is shown
+    """The request, which stands above the tree, a reading, which stands below it, and an equation of names."""
     if step.answer != MET:
         return False
     if isinstance(literal, tree.Atom) and literal.relation == "request":
         return not any(isinstance(argument, tree.Constant) for argument in literal.arguments)
-    if isinstance(node, Given):
-        return node.is_known
-    return isinstance(node, Compared) and node.operator == "=" and isinstance(literal, tree.Comparison)
+    if isinstance(literal, tree.Atom) and literal.relation == "reading":
+        return True
+    if isinstance(literal, tree.Comparison) and literal.operator == "=":
+        sides = literal.left, literal.right
+        return any(isinstance(side, tree.Variable) for side in sides) and not any(
+            isinstance(side, tree.Call | tree.Aggregate) for side in sides
+        )
+    return False
 
 
 _AGAINST = "against: "

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, REFUSED
-from policy_kb.check.checked import CheckedProgram, Phase, paragraphs
+from policy_kb.check.checked import CheckedProgram, Phase, Relation, paragraphs
 from policy_kb.diagnostics import did_you_mean
+from policy_kb.explain.written import sentence
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
 from policy_kb.report.wording import number_order
@@ -47,6 +48,9 @@ def header(determination: Determination) -> Iterator[str]:
     phase = determination.phase
     yield f"{wording.DECISIONS[determination.decision]}  {phase.name}: {phase.title}"
     yield f"case {determination.case}, guideline {phase.policy}, revised {phase.revised}"
+    asked = determination.record.get("request", ())
+    declared = determination.program.relations.get("request")
+    yield from (f"request: {sentence(declared, row.values)}" for row in asked[:1] if declared is not None)
     yield determination.reason
     if determination.approval is not None:
         yield f"approval: {', '.join(map(str, determination.approval))}"
@@ -114,9 +118,12 @@ def criteria_lines(determination: Determination) -> Iterator[str]:
 
 def criterion_sentences(program: CheckedProgram, phase: Phase) -> dict[str, str]:
     """What each criterion of a phase says: its relation's sentence, or its rule's."""
+    def stated(relation: Relation) -> str:
+        return sentence(relation, (None,) * relation.arity) if relation.sentence else ""
+
     says: dict[str, str] = {}
     for relation in program.relations.values():
-        says.update(dict.fromkeys(paragraphs(relation.criteria, phase.name), relation.sentence))
+        says.update(dict.fromkeys(paragraphs(relation.criteria, phase.name), stated(relation)))
     for rule in program.rules:
         for number in paragraphs(rule.criteria, phase.name):
             says.setdefault(number, rule.doc)

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Relation
 from policy_kb.dates import format_date
-from policy_kb.explain.written import sentence, shown
+from policy_kb.explain.phrasing import plural, singular, with_unit
+from policy_kb.explain.proof import Side
+from policy_kb.explain.written import AGGREGATES, in_words, is_noun, name_of, said_of, sentence, shown
 from policy_kb.numbers import shown_apart
 
 if TYPE_CHECKING:
-    from policy_kb.explain.proof import Claim, Condition, Counted, Side
+    from policy_kb.explain.proof import Aggregated, Claim, Condition, Counted
     from policy_kb.parse.tree import Value
 
 DISCLAIMER = ("Whether the criteria of a guideline are met by what the case states: no medical advice, no coverage "
@@ -35,10 +38,6 @@ _COMPARED = {
     "<=": "is at most",
     ">": "is more than",
     ">=": "is at least",
-    "contains": "stands in",
-    "!contains": "does not stand in",
-    "match": "is the form of",
-    "!match": "is not the form of",
 }
 _COMPARED_DATES = {
     "=": "is",
@@ -51,12 +50,12 @@ _COMPARED_DATES = {
 _OPPOSITE = {"=": "!=", "!=": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<", "contains": "!contains",
              "!contains": "contains", "match": "!match", "!match": "match"}
 _NEEDED = {
-    "=": "{} needed",
+    "=": "exactly {} needed",
     "!=": "any number but {} needed",
-    "<": "fewer than {} needed",
-    "<=": "at most {} needed",
+    "<": "fewer than {} allowed",
+    "<=": "at most {} allowed",
     ">": "more than {} needed",
-    ">=": "at least {} needed",
+    ">=": "{} needed",
 }
 
 
@@ -67,58 +66,260 @@ def of(claim: Claim, relations: Mapping[str, Relation]) -> str:
 def no_record(claim: Claim, relations: Mapping[str, Relation]) -> str:
     """What an absence says."""
     relation = relations[claim.relation]
-    if not relation.is_case:
-        return f"the policy does not say that {sentence(relation, claim.values)}"
-    return f"no record that {sentence(relation, claim.values)}"
+    said = said_of(relation, claim.values)
+    if relation.is_case:
+        return f"no record {'that' if said.is_sentence else 'of'} {said.text}"
+    if said.is_sentence:
+        return f"the policy does not say that {said.text}"
+    return f"the policy has no {_WITH_ARTICLE.sub('', said.text)}"
 
 
-def compared(operator: str, left: Side, right: Side, holds: bool) -> str:
-    """Both sides with their values, and how they lie."""
+_WITH_ARTICLE = re.compile(r"^(?:the|an?) ")
+
+
+def is_open(claim: Claim, relations: Mapping[str, Relation]) -> str:
+    """What a doubt about a claim says."""
+    said = said_of(relations[claim.relation], claim.values)
+    return f"open whether {said.text if said.is_sentence else f'there is a record of {said.text}'}"
+
+
+def compared(operator: str, left: Side, right: Side, holds: bool, *, is_needed: bool = False) -> str:
+    """Both sides with their values, and how they lie; `is_needed`: what the rule asks for is what has to hold."""
     truth = operator if holds else _OPPOSITE[operator]
+    if truth.lstrip("!") in ("contains", "match"):
+        return _compared_texts(truth, left, right)
     is_date = left.is_date or right.is_date
-    one, other = _values(left.value, right.value, is_date)
+    unit = left.unit or right.unit
+    one, other = _values(left.value, right.value, is_date, unit)
+    if "" in (left.value, right.value) and truth in ("=", "!="):
+        side = left if right.value == "" else right
+        return f"there is no {_name(side)}" if truth == "=" else f"{_side(side, shown(side.value), is_date)} is stated"
     if truth == "=" and right.written == shown(right.value):
-        return f"{left.written} is {_side(right, other)}"
+        return f"{_called(left, is_date)} is {other}"
     words = _COMPARED_DATES if is_date and truth in _COMPARED_DATES else _COMPARED
-    return f"{_side(left, one)} {words[truth]} {_side(right, other)}"
+    wanted = _side(right, other, is_date)
+    if is_needed and not holds and not is_date:
+        wanted = _wanted(operator, right, other, wanted)
+    return f"{_side(left, one, is_date)} {words[truth]} {wanted}"
 
 
-def _values(left: Value, right: Value, is_date: bool) -> tuple[str, str]:
+def _wanted(operator: str, right: Side, value: str, otherwise: str) -> str:
+    """The value that a comparison which fails asks for: `the 2 needed`, `the 12 allowed`."""
+    names = re.fullmatch(r"(.+) (needed|required|allowed)", _name(right))
+    if names:
+        return f"the {value} {names[1]} {names[2]}"
+    if right.written == shown(right.value) and operator in (">=", "<="):
+        return f"the {value} {'needed' if operator == '>=' else 'allowed'}"
+    return otherwise
+
+
+def equation(left: Side, right: Side) -> str:
+    """A value and how it is computed: `due is 2026-03-01: 12 months after the last dose`."""
+    is_date = left.is_date or right.is_date
+    one, _ = _values(left.value, right.value, is_date, left.unit or right.unit)
+    return f"{_called(left, is_date)} is {one}: {_called(right, is_date)}"
+
+
+def _compared_texts(truth: str, left: Side, right: Side) -> str:
+    """`the code (H46) does not begin with G35`. The left side is what is looked for."""
+    is_denied = truth.startswith("!")
+    what = _side(right, shown(right.value), False)
+    if truth.endswith("contains"):
+        wanted = _side(left, shown(left.value), False)
+        return f"{what} {'does not contain' if is_denied else 'contains'} {wanted}"
+    return f"{what} {form(str(left.value), is_denied=is_denied)}"
+
+
+_LETTERS = r"[\w \-/]+"
+
+
+def form(pattern: str, *, is_denied: bool) -> str:
+    """What a pattern asks of a text, in words where it is a simple one."""
+    verb = {True: "does not {} ", False: "{}s "}[is_denied]
+    within = re.fullmatch(rf"\.\*({_LETTERS})\.\*", pattern)
+    first = re.fullmatch(rf"({_LETTERS})\.\*", pattern)
+    last = re.fullmatch(rf"\.\*({_LETTERS})", pattern)
+    either = re.fullmatch(rf"\(?({_LETTERS}(?:\|{_LETTERS})*)\)?", pattern)
+    if within:
+        return f"{verb.format('contain')}{within[1]}"
+    if first:
+        return f"{verb.format('begin')}with {first[1]}"
+    if last:
+        return f"{verb.format('end')}with {last[1]}"
+    if either:
+        texts = either[1].split("|")
+        return f"differs from {joined(texts)}" if is_denied else f"is {' or '.join(texts)}"
+    return f"{'does not have' if is_denied else 'has'} the form `{pattern}`"
+
+
+def _values(left: Value, right: Value, is_date: bool, unit: str = "") -> tuple[str, str]:
     """Two values that are compared, numbers with as many digits as tell them apart."""
     if isinstance(left, str) or isinstance(right, str):
         return shown(left), shown(right)
     if is_date and isinstance(left, int) and isinstance(right, int):
         return format_date(left), format_date(right)
-    return shown_apart(left, right)
+    one, other = shown_apart(left, right)
+    return (with_unit(one, unit), with_unit(other, unit)) if unit else (one, other)
 
 
-def _side(side: Side, value: str) -> str:
-    return value if side.written in (shown(side.value), value) else f"{side.written} ({value})"
+def _name(side: Side) -> str:
+    return side.spoken or side.written
+
+
+def _side(side: Side, value: str, is_date: bool) -> str:
+    """A side as a reader is told of it: `12`, `the limit (12 mg)`, `2025-10-04`."""
+    if side.written == shown(side.value) or (is_date and side.written == value):
+        return value
+    name = _called(side, is_date)
+    return value if name == "it" else f"{name} ({value})"
+
+
+_NAME = re.compile(r"[^\W\d]+(?: [^\W\d]+)*")
+_ADJECTIVES = frozenset({"first", "last", "next", "earliest", "latest", "due"})
+
+
+def _called(side: Side, is_date: bool) -> str:
+    """A name with what it needs to be read: `the last dose`, `the day received`, `lesions`; `it` for one that says
+    nothing."""
+    name = _name(side)
+    months = re.fullmatch(r"(\d+ months? (?:before|after)) (.+)", name)
+    if months:
+        return f"{months[1]} {_called(Side(months[2], months[2]), is_date=True)}"
+    if not _NAME.fullmatch(name) or _WITH_ARTICLE.match(name):
+        return name
+    if len(name) == 1 or name in ("on", "at", "any"):
+        return "it"
+    if is_date:
+        if name in _ADJECTIVES:
+            return f"the {name} day"
+        return f"the day {name}" if name.endswith("ed") and " " not in name else f"the {name}"
+    is_plain = len(name) <= 3 or name.split()[0].endswith("s")
+    return name if is_plain and not name.endswith((" needed", " allowed", " required")) else f"the {name}"
 
 
 def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
-    """The number with its bound, and what is counted: `2 on record, at least 3 needed: a relapse began on any date`."""
-    if node.least == node.most:
-        number = str(node.least)
-    elif node.most is None:
-        number = f"{node.least} or more"
-    else:
-        number = f"{node.least} to {node.most}"
+    """The number with its bound, and what is counted: `1 relapse from 2024-09-02 to 2025-09-02, 2 needed`."""
     bound = shown(node.bound.value)
     none_allowed = (node.operator, bound) in (("=", "0"), ("<=", "0"), ("<", "1"))
+    is_none = node.least == node.most == 0
+    if none_allowed and is_none:
+        return _with_conditions(f"no record that {_clauses(node, relations)}", node, relations)
     needed = "none allowed" if none_allowed else _NEEDED[node.operator].format(bound)
+    noun = _noun(node, relations)
+    if noun is None:
+        number = "none" if is_none else _number(node, "")
+        return _with_conditions(f"{number} on record, {needed}: {_clauses(node, relations)}", node, relations)
+    return f"{_with_conditions(_number(node, noun), node, relations)}, {needed}"
+
+
+def aggregated(node: Aggregated, relations: Mapping[str, Relation]) -> str:
+    """`the greatest day on or before 2025-07-14 is 2025-01-01`."""
+    value = node.value
+    text = format_date(value) if node.is_date and isinstance(value, int) else shown(value)
+    return f"{_put_together(node)}{_among(node)}: {text}"
+
+
+def nothing_of(node: Aggregated, relations: Mapping[str, Relation]) -> str:
+    """That there are no rows to take the least or the greatest of."""
+    names = joined([f"no {name_of(relations[claim.relation])}" for claim in node.of])
+    return f"there is no value for {_put_together(node)}: the policy has {names}{_among(node)}"
+
+
+def _put_together(node: Aggregated) -> str:
+    """`the sum of lesions`, `the latest day`."""
+    word = {"max": "the latest", "min": "the earliest"}.get(node.function) if node.is_date else None
+    return node.written if word is None else f"{word} {node.written.removeprefix(AGGREGATES[node.function]).strip()}"
+
+
+def _among(node: Aggregated) -> str:
+    said = " ".join(_conditions(node.conditions, False))
+    return f" {said}" if said else ""
+
+
+def _number(node: Counted, noun: str) -> str:
+    """How many there are: `2 relapses`, `1 certain and 2 uncertain relapses`, `at least 1 relapse`."""
+    least, most = node.least, node.most
+    several = plural(noun) if noun else ""
+    if most is None:
+        many = f"at least {least} {noun if least == 1 else several}" if least else f"an unknown number of {several}"
+        return many.strip() if noun or least else "an unknown number"
+    if least == most:
+        return f"no {noun}" if not least else f"{least} {noun if least == 1 else several}".strip()
+    uncertain = f"{most - least} uncertain {noun if most - least == 1 else several}"
+    return (f"{least} certain and {uncertain}" if least else uncertain).strip()
+
+
+def _noun(node: Counted, relations: Mapping[str, Relation]) -> str | None:
+    """What is counted, by a name: rows of one input, where its name is a noun."""
+    if len(node.of) != 1 or node.without:
+        return None
+    claim = node.of[0]
+    relation = relations[claim.relation]
+    noun = name_of(relation)
+    return noun if relation.is_input and is_noun(noun) else None
+
+
+def _clauses(node: Counted, relations: Mapping[str, Relation]) -> str:
     what = [of(claim, relations) for claim in node.of]
     what += [f"with {no_record(claim, relations)}" for claim in node.without]
-    what += [_condition(condition) for condition in node.conditions]
-    return f"{number} on record, {needed}: {', '.join(what)}"
+    return " and ".join(what)
+
+
+def _with_conditions(text: str, node: Counted, relations: Mapping[str, Relation]) -> str:
+    """The text with what is asked of the rows counted: values in brackets, numbers with `with`, days last."""
+    by_noun = not text.startswith("no record that") and ":" not in text
+    values = []
+    if by_noun:
+        claim = node.of[0]
+        for attribute, value in zip(relations[claim.relation].attributes[1:], claim.values[1:], strict=True):
+            if value is not None:
+                is_plain = attribute.kind == "symbol"
+                values.append(shown(value, attribute) if is_plain else f"{in_words(attribute.name)} "
+                              f"{shown(value, attribute)}")
+    dates = [attribute for claim in node.of for attribute in relations[claim.relation].attributes if attribute.is_date]
+    said = [*([f"({', '.join(values)})"] if values else []), *_conditions(node.conditions, len(dates) > 1)]
+    return " ".join([text, *said])
+
+
+def _conditions(conditions: Sequence[Condition], is_named: bool) -> Iterator[str]:
+    """`with at least 1 lesion`, `from 2024-09-02 to 2025-09-02`; days are named where there are several."""
+    plain = [one for one in conditions if not one.is_date or one.operator not in _COMPARED_DATES]
+    if plain:
+        yield f"with {joined([_condition(one) for one in plain])}"
+    days: dict[str, list[Condition]] = {}
+    for one in conditions:
+        if one not in plain:
+            days.setdefault(one.left, []).append(one)
+    said = []
+    for left, group in days.items():
+        name = f"{left} " if is_named else ""
+        bounds = {one.operator: _day(one.right) for one in group}
+        if set(bounds) == {">=", "<="}:
+            said.append(f"{name}from {bounds['>=']} to {bounds['<=']}")
+        else:
+            said.append(name + joined([f"{_COMPARED_DATES[one.operator].removeprefix('is ')} {_day(one.right)}"
+                                       for one in group]))
+    if said:
+        yield joined(said)
+
+
+def _day(value: Value) -> str:
+    return format_date(value) if isinstance(value, int) else str(value)
 
 
 def _condition(condition: Condition) -> str:
-    """`on or after 2024-09-02`, `lesions at least 1`."""
-    if condition.is_date and condition.operator in _COMPARED_DATES:
-        right = format_date(condition.right) if isinstance(condition.right, int) else condition.right
-        return f"{_COMPARED_DATES[condition.operator].removeprefix('is ')} {right}"
-    return f"{condition.left} {_COMPARED[condition.operator].removeprefix('is ')} {shown(condition.right)}"
+    left, operator, right = condition.left, condition.operator, shown(condition.right)
+    if operator.lstrip("!") in ("contains", "match"):
+        side = Side(right, right), Side(left, left)
+        return f"{left} that {form(left, is_denied=operator.startswith('!'))}" if operator.endswith("match") else (
+            _compared_texts(operator, *side)
+        )
+    words = _COMPARED[operator].removeprefix("is ")
+    if operator == "=" or operator == "is":
+        return f"{left} {right}"
+    if operator in ("<", "<=", ">", ">=") and _NAME.fullmatch(left) and left.endswith("s"):
+        return f"{words} {right} {singular(left) if right == '1' else left}".replace("less than", "fewer than")
+    return f"{left} {words} {right}"
 
 
 def reason(

@@ -45,7 +45,7 @@ def test_the_decision_is_that_of_one_alternative() -> None:
         "| | + 1  the first visit took place",
         "| | | + a visit took place on day 1",
         "| | - 3  not met: p was taken",
-        "| | | - no record that p was taken, any mg",
+        "| | | - no record that p was taken",
         "| + 2  the second visit took place",
         "| | + a visit took place on day 2",
     ]

@@ -116,7 +116,7 @@ def test_a_case_with_a_hundred_thousand_rows_is_decided_and_explained(tmp_path: 
     assert complaint(["explain", "case.json", "2.a"], done) is None
     assert done.code == 4
     assert done.memory < 512
-    assert "366 on record" in done.output
+    assert "366 relapses from " in done.output
     assert "and 356 more like these (--json lists all)" in done.output
     assert len(done.output.splitlines()) < 40
 
