@@ -62,13 +62,14 @@ def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
     files = files or Files()
     program = check_program(*parse_program(entry, files))
     tables, contents = read_known_tables(program, files)
+    program = replace(program, read=tables)
     try:
         known = evaluate_known(program, tables)
     except EvaluationStopped as stopped:
         # A pattern that is none is at fault where it stands, not where it is used.
         raise RulesRefused(check_patterns(program, tables, {}) or stopped.diagnostics) from None
     problems = [*check_patterns(program, tables, known), *check_letter_case(program, tables)]
-    problems += [*check_constants(program, known), *check_fixed_facts(program, known, tables)]
+    problems += [*check_constants(program, known), *check_fixed_facts(program, known)]
     problems += [note for rows in tables.values() for note in rows.notes]
     if any(not problem.is_warning for problem in problems):
         raise RulesRefused([*program.warnings, *problems])

@@ -25,7 +25,7 @@ from policy_kb.audit.near import Distance, Nearness, behind, unlike
 from policy_kb.audit.places import Places
 from policy_kb.audit.statuses import Match, Part, Parts, Row, Statuses, Values, compared, read_count
 from policy_kb.audit.walk import Unsound, Where, compare, entries, fields, shown
-from policy_kb.check.checked import Rule, constants
+from policy_kb.check.checked import Rule
 from policy_kb.explain.proof import MOST_WITHIN, Claim
 from policy_kb.explain.written import NO_VALUE, json_value, sentence, written
 from policy_kb.expressions import COMPARE
@@ -108,9 +108,7 @@ class Explanations:
         self.listed: dict[tuple[object, ...], Listed] = {}
         self.branches: dict[tuple[object, ...], object] = {}
         self.read_from = {(row.relation, row.values): row.span for rows in facts.rows.values() for row in rows}
-        self.written_at: dict[tuple[str, Row], Span] = {}
-        for atom, span in self.program.facts:
-            self.written_at.setdefault((atom.relation, constants(atom)), span)
+        self.written_at = self.program.places
 
     # nodes
 
@@ -188,15 +186,23 @@ class Explanations:
         key = ("given", claim)
         if self.is_known(said, key, where):
             return
-        span = self.written_at.get((relation, row)) if is_known else self.read_from.get((relation, row))
-        if span is None and is_known:
-            tables = (Span(t.name, 0) for t in self.program.tables if t.relation == relation)
-            span = next(tables, None) or next((rule.span for rule in self.program.rules_for(relation)), None)
+        span = self.known_place(relation, row) if is_known else self.read_from.get((relation, row))
         is_certain = is_known or row in self.statuses.status(relation).certain.rows
         sort = {**_where("known", is_known), **_where("uncertain", not is_certain)}
         expected = {"kind": "given", **self.stating(claim), **sort}
         with self.node(said, key, expected, where, ("at",)) as (node, there):
             self.places.check(node["at"], span, (there, "at"))
+
+    def known_place(self, relation: str, row: Row) -> Span | None:
+        """Where a known row is written, or the first rule that gives it; of a reading that was chosen, its
+        alternative."""
+        if (relation, row) in self.written_at:
+            return self.written_at[relation, row]
+        for rule in self.program.rules_for(relation):
+            begun = self.statuses.begin(rule, Claim(relation, row))
+            if begun is not None and any(True for _ in self.statuses.solve(begun[1], begun[0], True)):
+                return rule.span
+        return self.written_at.get(("alternative", row)) if relation == "reading" else None
 
     def absent(
         self, claim: Claim, span: Span | None, said: object, where: Where, *, is_known: bool = False

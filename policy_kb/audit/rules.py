@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from policy_kb.audit.known import known_tables
@@ -32,7 +33,7 @@ class RuleBook:
         _refuse(check_patterns(program, tables, {}))
         known = {name: table.rows for name, table in self.known({}).items()}
         _refuse([*check_patterns(program, tables, known), *check_letter_case(program, tables)])
-        _refuse([*check_constants(program, known), *check_fixed_facts(program, known, tables)])
+        _refuse([*check_constants(program, known), *check_fixed_facts(program, known)])
         self.reader = CaseReader(program, known)
 
     @property
@@ -60,6 +61,7 @@ def read_rules(entry: Path) -> RuleBook:
         files = Files()
         program = check_program(*parse_program(entry, files))
         tables, contents = read_known_tables(program, files)
+        program = replace(program, read=tables)
         return RuleBook(program, tables, digest_of_files(program, contents))
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from policy_kb.diagnostics import Diagnostic
 from policy_kb.parse.tree import Atom, Constant, Literal, Value
 from policy_kb.record import field, record
 from policy_kb.source import Span, display_name
+
+if TYPE_CHECKING:
+    from policy_kb.load.table_rows import TableRows
 
 
 @record
@@ -179,6 +184,14 @@ class CheckedProgram:
     warnings: tuple[Diagnostic, ...] = field(default=(), compare=False)
     paths: dict[str, str] = field(default_factory=dict, compare=False)
     """Where each of `files` lies."""
+    read: dict[str, TableRows] = field(default_factory=dict, compare=False)
+    """The rows of its tables, once they are read."""
+
+    @cached_property
+    def places(self) -> dict[tuple[str, tuple[Value, ...]], Span]:
+        """Where the known rows stand that are written: facts, and the rows of tables."""
+        found = {(name, row): rows.span(row) for name, rows in self.read.items() for row in rows}
+        return {**found, **{(atom.relation, constants(atom)): span for atom, span in reversed(self.facts)}}
 
     def folder_of(self, table: Table) -> Path:
         """Where the folder of a known table is."""

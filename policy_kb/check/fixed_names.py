@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
-from policy_kb.check.checked import CheckedProgram, Relation, Rule, constants, in_file_order
+from policy_kb.check.checked import CheckedProgram, Relation, Rule, in_file_order
 from policy_kb.check.constants import Known, check_value, choices
 from policy_kb.check.declarations import Report, atoms_in
 from policy_kb.check.emptiness import empty_where
@@ -15,9 +14,6 @@ from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import NOWHERE, Span
 from policy_kb.text import folded
-
-if TYPE_CHECKING:
-    from policy_kb.load.table_rows import TableRows
 
 _FIXED = {
     "covers": "what: symbol",
@@ -60,12 +56,12 @@ def _has_shape(relation: Relation, shape: str) -> bool:
 
 
 
-def check_fixed_facts(program: CheckedProgram, known: Known, tables: Mapping[str, TableRows]) -> list[Diagnostic]:
+def check_fixed_facts(program: CheckedProgram, known: Known) -> list[Diagnostic]:
     """Everything wrong with the rows of relations with a fixed name, at the fact, the row of a table or, of what rules
     derive, the declaration; a program without a phase is no policy."""
     report = Report(program.files)
     if program.phases:
-        facts = _Facts(program, known, tables)
+        facts = _Facts(program, known)
         _check_approvals(facts, report)
         _check_covers(facts, report)
         _check_sections(facts, report)
@@ -76,18 +72,13 @@ def check_fixed_facts(program: CheckedProgram, known: Known, tables: Mapping[str
 class _Facts:
     """The rows of known relations, with their places."""
 
-    def __init__(self, program: CheckedProgram, known: Known, tables: Mapping[str, TableRows]):
-        self.program, self.known, self.tables = program, known, tables
-        self._spans: dict[tuple[str, tuple[Value, ...]], Span] = {}
-        for atom, span in program.facts:
-            self._spans.setdefault((atom.relation, constants(atom)), span)
+    def __init__(self, program: CheckedProgram, known: Known):
+        self.program, self.known = program, known
+        self._places = program.places
 
     def rows(self, relation: str) -> Iterator[tuple[tuple[Value, ...], Span]]:
         for row in in_file_order(self.program, relation, self.known.get(relation, ())):
-            table = self.tables.get(relation)
-            in_table = table.span(row) if table is not None and row in table else None
-            declared = self.program.relations[relation].span
-            yield row, self._spans.get((relation, row), in_table or declared)
+            yield row, self._places.get((relation, row), self.program.relations[relation].span)
 
 
 def _check_approvals(facts: _Facts, report: Report) -> None:

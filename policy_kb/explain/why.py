@@ -13,7 +13,7 @@ from functools import cache
 from typing import NamedTuple
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.check.checked import Criterion, Rule, constants
+from policy_kb.check.checked import Criterion, Rule
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.explain.lookup import Environment, Lookup, Match, NoValue, Part, Row, compared_count, merged
 from policy_kb.explain.near import Distance, Near, gap
@@ -173,17 +173,16 @@ class Explainer:
         return self.lookup.rows(wider, certain=False)
 
     def _known_span(self, relation: str, row: Row) -> Span | None:
-        """The place of a fact, or else of the table or the first rule of its relation."""
+        """The place of a fact or of the row of a table, or else of the first rule that gives the row."""
         if not self.places:
-            for atom, place in self.program.facts:
-                self.places.setdefault((atom.relation, constants(atom)), place)
-        span = self.places.get((relation, row))
-        if span is not None:
-            return span
-        table = next((table for table in self.program.tables if table.relation == relation), None)
-        if table is not None:
-            return Span(table.name, 0)
-        return next((rule.span for rule in self.rules.get(relation, ())), None)
+            self.places = self.program.places
+        if (relation, row) in self.places:
+            return self.places[relation, row]
+        for rule in self.rules.get(relation, ()):
+            begun = self.lookup.begin(rule, Claim(relation, row))
+            if begun is not None and next(self.lookup.solutions(begun[1], begun[0], certain=True), None) is not None:
+                return rule.span
+        return self.places.get(("alternative", row)) if relation == "reading" else None
 
     # proofs
 

@@ -22,6 +22,7 @@ from tests.audit.mutations import mutants
 from tests.audit.running import KB, Audited, as_json, book_of, decided, policy_of, random_decided
 from tests.explain.running import shorten_lists
 from tests.kb.test_scenarios import SCENARIOS, read_scenario
+from tests.report import small_policies
 from tests.strategies.cases import alemtuzumab_cases
 from tests.strategies.cases import random_case as random_alemtuzumab_case
 
@@ -234,3 +235,38 @@ def test_hostile_documents_are_refused_and_break_nothing() -> None:
     for number, value in zip(range(len(nodes)), cycle(parts), strict=False):
         changed = [*nodes[:number], value, *nodes[number + 1 :]]
         assert one.refuses({**one.said, "explanation": {**explanation, "nodes": changed}}), number
+
+
+def test_what_is_known_stands_where_its_fact_row_or_rule_stands(tmp_path) -> None:
+    (tmp_path / "drugs.csv").write_text("name,class\nA,first\nB,second\nX,third\n", encoding="utf-8")
+    entry = tmp_path / "policy.dl"
+    entry.write_text(small_policies.PREAMBLE + """.decl drug(name: symbol, class: symbol)
+.input drug(filename = "drugs.csv", delimiter = ",", headers = "true")
+.decl limit(class: symbol, day: number)
+limit("first", 1).
+limit("third", 3).
+.decl reading(name: symbol, choice: symbol)
+reading("strict", "yes").
+.decl alternative(name: symbol, choice: symbol)
+alternative("strict", "no").
+.decl early(class: symbol)
+early(class) :- limit(class, day), day < 2.
+early(class) :- limit(class, day), day > 2, reading("strict", "no").
+/// the drug is early
+@[criterion("first 1")]
+.decl one(case: Case)
+decided(case) :- one(case).
+one(case) :- request(case, name, _, _), drug(name, class), limit(class, _), early(class), reading("strict", _).
+""", encoding="utf-8")
+    one = decided({"case": "A-1", "request": small_policies.REQUEST}, {"strict": "no"}, entry)
+    one.check()
+    places = {node["relation"]: node["at"] for node in one.said["explanation"]["nodes"] if node["kind"] == "given"}
+    lines = entry.read_text(encoding="utf-8").splitlines()
+
+    def line(text: str) -> str:
+        return f"policy.dl:{1 + next(number for number, one in enumerate(lines) if one.startswith(text))}"
+
+    assert places == {
+        "request": places["request"], "drug": "drugs.csv:4", "limit": line('limit("third"'),
+        "early": line("early(class) :- limit(class, day), day > 2"), "reading": line("alternative("),
+    }

@@ -168,6 +168,6 @@ one(case) :- finding(case, "a").
 def test_what_a_policy_says_about_itself_is_accepted(rules: str) -> None:
     text = POLICY + rules
     program = check_text(text)
-    found = check_fixed_facts(program, evaluate_known(program, {}), {})
+    found = check_fixed_facts(program, evaluate_known(program, {}))
     assert [*program.warnings, *found] == []
 
