@@ -121,13 +121,14 @@ class Diagnostic:
         return {
             "kind": self.kind.value, "severity": self.severity,
             "file": self.span.file if has_place else None,
-            "line": self.span.line if has_place else None,
-            "column": self.span.column if has_place else None,
+            "line": self.span.line if has_place and self.span.line else None,
+            "column": self.span.column if has_place and self.span.line else None,
             "message": self.message, "hint": self.hint, "case": self.case, "path": self.path,
         }
 
     def __str__(self) -> str:
-        place = f"{escaped(self.span.file, LONGEST_NAME)}:{self.span.line}:{self.span.column}: "
+        line = f":{self.span.line}:{self.span.column}" if self.span.line else ""
+        place = f"{escaped(self.span.file, LONGEST_NAME)}{line}: "
         # A place in a case says which case it is.
         whose = f"`{self.path}`: " if self.path else f"case {quoted(self.case)}: " if self.case is not None else ""
         said = escaped(f"{whose}{self.message}", LONGEST_MESSAGE)

@@ -115,7 +115,7 @@ def _origin(worlds: Worlds, facts: Facts, stopped: EvaluationStopped) -> str:
         row for relation, rows in facts.rows.items() for row in rows
         if (certain(relation), row.values) in found or (possible(relation), row.values) in found
     ]
-    named = [f"`{row.path or row.relation}` ({row.span.file}:{row.span.line})" for row in rows]
+    named = [f"`{row.path or row.relation}` ({row.span})" for row in rows]
     return f", from {' and '.join(named)}" if named else ""
 
 

@@ -22,7 +22,8 @@ LONGEST_RULES = 2 * 1024 * 1024
 
 @record
 class Span:
-    """A stretch of text on one line of a file: line and columns count from 1, `end` is the column after the last."""
+    """A stretch of text on one line of a file: line and columns count from 1, `end` is the column after the last. Line
+    0 is some line of the file that is not known."""
 
     file: str
     line: int
@@ -30,7 +31,7 @@ class Span:
     end: int = 1
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 NOWHERE = Span("", 1)

@@ -76,7 +76,7 @@ def facts_of(rules: pipeline.Rules, prepared: Prepared, cases: Sequence[str]) ->
         given = prepared.shape[relation.name]
         if not given.has_rows:
             continue
-        place = Span(prepared.places.get(relation.name, prepared.place), 1)
+        place = Span(prepared.places.get(relation.name, prepared.place), 0)
         columns = [*map(given_column, range(relation.arity)), *[UNCERTAIN] * given.has_uncertain]
         for values in rows(columns, given.table):
             row = tuple(fraction(value) if attribute.kind == FLOAT else value
