@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from policy_kb.diagnostics import MOST_MISTAKES, Diagnostic, Kind, RulesRefused, did_you_mean, listed, quoted, walk
 from policy_kb.parse import tree
+from policy_kb.parse.foreign import FUNCTIONS, instead_of_atom
 from policy_kb.source import Span
 
 PRIMITIVES = ("number", "float", "symbol")
@@ -281,7 +282,8 @@ def check_references(found: Declarations, report: Report) -> None:
             declaration = found.relations.get(atom.relation)
             if declaration is None:
                 report(Kind.UNKNOWN_RELATION, atom.span, f"`{atom.relation}` is not declared",
-                       did_you_mean(atom.relation, found.relations) or "declare it with `.decl`")
+                       did_you_mean(atom.relation, found.relations) or instead_of_atom(atom.relation)
+                       or "declare it with `.decl`")
             elif len(atom.arguments) != len(declaration.attributes):
                 names = ", ".join(attribute.name for attribute in declaration.attributes)
                 report(Kind.WRONG_ARITY, atom.span,
@@ -311,7 +313,8 @@ def _check_call(call: tree.Call, found: Declarations, report: Report) -> None:
     if call.function.startswith("@"):
         name = call.function[1:]
         if name not in found.functors:
-            hint = f"include `{declared_in(name)}`" if name in FUNCTORS else did_you_mean(f"@{name}", _FUNCTOR_NAMES)
+            hint = f"include `{declared_in(name)}`" if name in FUNCTORS else (
+                FUNCTIONS.get(name.casefold()) or did_you_mean(f"@{name}", _FUNCTOR_NAMES))
             report(Kind.UNKNOWN_FUNCTOR, call.span, f"the functor `@{name}` is not declared",
                    hint or f"the functors are {listed(_FUNCTOR_NAMES, 'and')}")
         elif number != len(FUNCTORS[name][0]):

@@ -8,6 +8,7 @@ out with the whole number turned into a float: what is behind this check has flo
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from policy_kb import numbers
@@ -41,6 +42,8 @@ def _a(type_: str) -> str:
 def _instead(node: tree.Expression, actual: str, kind: str) -> str:
     """What to write where a value of one kind stands and one of another is meant."""
     if isinstance(node, tree.Constant):
+        if kind == "number" and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(node.value)):
+            return f'write `@date("{node.value}")`'
         if kind == "symbol":
             return 'write text in quotes: `"..."`'
         return f"write a {'whole ' if kind == 'number' else ''}number, without quotes"
@@ -306,7 +309,11 @@ class _RuleTypes:
         else:
             parameters = ("symbol",) * len(arguments) if function == "cat" else _PARAMETERS[function]
         place = f"an argument of `{function}`"
-        checked = (self.expression(a, kind, place) for a, kind in zip(arguments, parameters, strict=True))
+        checked = (
+            _as_float(self.expression(a, "number", place))
+            if kind == "float" and not isinstance(a, tree.Constant) and self.common_kind(a) == "number"
+            else self.expression(a, kind, place) for a, kind in zip(arguments, parameters, strict=True)
+        )
         return tree.Call(function, tuple(checked), node.span)
 
 

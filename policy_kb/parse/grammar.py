@@ -18,6 +18,7 @@ from lark.exceptions import VisitError
 from policy_kb import numbers
 from policy_kb.diagnostics import MOST_MISTAKES, Diagnostic, Kind, quoted
 from policy_kb.parse import tree
+from policy_kb.parse.foreign import FUNCTIONS, instead_of, instead_of_sign
 from policy_kb.source import Span
 from policy_kb.text import UnseenCharacterError, is_seen, with_plain_blanks
 
@@ -68,7 +69,7 @@ GRAMMAR = r"""
     _counted: "{" body "}" | atom
 
     // These tokens are refused before they reach the parser; standing in a rule keeps them in the lexer.
-    outside: DIRECTIVE | UNSIGNED | QUALIFIER | PREPROCESSOR | UNCLOSED_COMMENT | UNCLOSED_STRING | OUTSIDE
+    outside: DATE | DIRECTIVE | UNSIGNED | QUALIFIER | PREPROCESSOR | UNCLOSED_COMMENT | UNCLOSED_STRING | OUTSIDE
 
     TYPE: ".type"
     DECLARE: ".decl"
@@ -103,6 +104,7 @@ GRAMMAR = r"""
     COMPARED: /!=|<=|>=|<(?!:)|>/
     FUNCTOR: /@[A-Za-z_][A-Za-z_0-9]*/
     STRING: /"(\\.|[^"\\\n])*"/
+    DATE.5: /[0-9]{4}-[0-9]{2}-[0-9]{2}\b/
     FLOAT.3: /[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?/
     NUMBER.2: /0x[0-9a-fA-F]+|0b[01]+|[0-9]+/
     IDENT: /[A-Za-z?][A-Za-z_0-9?]*|_[A-Za-z_0-9?]+/
@@ -150,7 +152,7 @@ OUTSIDE_SUBSET = {
     "choice-domain": ("`choice-domain`", "pick one row with `min` or `max`"),
     "eqrel": ("`eqrel`", "write the rules of an equivalence out"),
     "range": ("`range`", "derive the numbers with a recursive rule"),
-    "mean": ("`mean`", "divide a `sum` by a `count`"),
+    "mean": ("`mean`", FUNCTIONS["mean"]),
     "autoinc": ("`autoinc`", "give the rows their numbers as facts"),
     "nil": ("a record", "give the relation one attribute for each field"),
     "as": ("a type cast", "declare the attribute with the type it has"),
@@ -530,7 +532,8 @@ class _Reader:
                         return
                     self.finish_item()
                     self.begin()
-                    resumed = resumed if mistake.resumes else _skip(resumed, tokens)
+                    mistaken = mistake.token if mistake.token.type == "DIRECTIVE" else resumed
+                    resumed = resumed if mistake.resumes else _skip(mistaken, tokens)
         if self.tokens:
             self.end_of_file()
         for span in self.builder.dangling:
@@ -567,7 +570,7 @@ class _Reader:
                 expected = problem.expected
                 if len(self.problems) < _EXPLAINED:
                     expected = self.parser.accepts()  # type: ignore[no-untyped-call]
-                mistake = _unexpected(token, self.tokens, expected)
+                mistake = _unexpected(token, self.tokens, expected, self.text[token.start_pos or 0 :][:80])
                 mistake.resumes = bool(self.tokens) and _begins_item(token)
                 raise mistake from None
             self.begin()
@@ -669,7 +672,10 @@ def _refuse_outside(token: Token) -> None:
             raise _Mistake(Kind.SYNTAX, token, "the comment has no end", "end it with `*/`")
         case "PREPROCESSOR":
             raise _Mistake(Kind.NOT_IN_SUBSET, token, "preprocessor lines are outside this language",
-                           "write `.include` for a file, and a fact for a constant")
+                           "write `//` for a comment, `.include` for a file, a fact for a constant")
+        case "DATE":
+            raise _Mistake(Kind.BAD_LITERAL, token, f"`{token}` without quotes is a difference of numbers",
+                           f'write `@date("{token}")`')
         case "UNSIGNED":
             raise _Mistake(Kind.NOT_IN_SUBSET, token, "unsigned numbers are outside this language",
                            f"write `{token[:-1]}`, a `number` of 64 bits")
@@ -679,12 +685,31 @@ def _refuse_outside(token: Token) -> None:
         name, instead = OUTSIDE_SUBSET[token]
         raise _Mistake(Kind.NOT_IN_SUBSET, token, f"{name} is outside this language", instead)
     if token.type == "OUTSIDE":
+        instead_ = instead_of_sign(token)
+        if instead_ is not None:
+            raise _Mistake(Kind.NOT_IN_SUBSET, token, f"{quoted(token)} is outside this language", instead_)
         hint = "leave it out" if token.isascii() else "outside of strings, write plain letters, digits and blanks"
         raise _Mistake(Kind.SYNTAX, token, f"{quoted(token)} has no meaning here", hint)
 
 
-def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mistake:
-    """What to say of a token the grammar has no place for; `before` are the tokens of the item so far."""
+def _opened_by(before: list[Token]) -> str | None:
+    """What stands before the last bracket that is open."""
+    depth = 0
+    for place in range(len(before) - 1, 0, -1):
+        depth += (before[place] == ")") - (before[place] == "(")
+        if depth < 0:
+            return before[place - 1]
+    return None
+
+
+def _covering(token: Token, written: str) -> Token:
+    """The token, as long as what is written there."""
+    return Token(token.type, written, line=token.line, column=token.column)
+
+
+def _unexpected(token: Token, before: list[Token], expected: set[str], rest: str) -> _Mistake:
+    """What to say of a token the grammar has no place for; `before` are the tokens of the item so far, `rest` is the
+    text from the token on."""
     last = before[-1] if before else None
     opening = next((earlier for earlier in before if earlier.type != "DOC"), None)
 
@@ -693,12 +718,23 @@ def _unexpected(token: Token, before: list[Token], expected: set[str]) -> _Mista
 
     if token == "<=" and last == ")" and ":-" not in before:
         return outside("subsumption (`<=` between heads)", "pick rows with `min` or `max`")
+    if token.type == "DATE":
+        return _Mistake(Kind.BAD_LITERAL, token, f"`{token}` stands without quotes", f'write `"{token}"`')
+    foreign = instead_of(token, before, rest)
+    if foreign is not None:
+        blamed, written, instead = foreign
+        return _Mistake(Kind.NOT_IN_SUBSET, _covering(blamed, written), f"{quoted(written)} is outside this language",
+                        instead)
     if opening == ".type" and token == "=":
         return outside("a union, record or alias type", "write `.type T <: number`, `symbol` or `float`")
     if last == "!":
         return outside("negation of anything but an atom, `contains` or `match`", "write the opposite comparison")
     # `(r(x), ...)`: the name of an atom is read as a variable, until its bracket opens.
     if token == "(" and len(before) > 2 and before[-2] == "(" and before[-3] in (",", ":-", "{"):
+        return outside("a group of literals", "leave the brackets out")
+    if token.type in ("COMPARED", "EQUAL") and ":-" not in before and "IF" in expected:
+        return _Mistake(Kind.SYNTAX, token, f"{quoted(token)} stands behind a head", "write `:-`")
+    if token.type in ("COMPARED", "EQUAL") and "RPAR" in expected and _opened_by(before) in (",", ":-", "{"):
         return outside("a group of literals", "leave the brackets out")
     if "DOT" in expected and last is not None and _begins_item(token):
         return _Mistake(Kind.SYNTAX, token, f"the rule before {quoted(token)} has no end", "end it with `.`")
