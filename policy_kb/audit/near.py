@@ -69,15 +69,18 @@ class Nearness:
             if len(row) == len(claim.values) and unlike(row, claim)[0] == 0:
                 yield row
 
-    def combinations(self, parts: Parts, start: Values) -> Iterator[dict[str, Value]]:
-        """The bindings that rows give to atoms, each possible or nearly so, and equations to variables."""
+    def combinations(self, parts: Parts, start: Values, may_fail: bool = False) -> Iterator[dict[str, Value]]:
+        """The bindings that rows give to atoms, each possible or nearly so, and equations to variables. `may_fail`:
+        also without a row of an atom that waits for no value."""
         atoms = [part for part in parts if isinstance(part.literal, Atom)]
         numbers = [len(self.some(self.statuses.claim_of(part.literal, start))) for part in atoms]  # type: ignore[arg-type]
         if math.prod(numbers) <= MOST:
             equations = [part for part in parts if isinstance(part.literal, Comparison)]
-            yield from self.combined(tuple(atoms), equations, dict(start))
+            yield from self.combined(tuple(atoms), equations, dict(start), may_fail)
 
-    def combined(self, atoms: Parts, equations: list[Part], values: dict[str, Value]) -> Iterator[dict[str, Value]]:
+    def combined(
+        self, atoms: Parts, equations: list[Part], values: dict[str, Value], may_fail: bool
+    ) -> Iterator[dict[str, Value]]:
         is_new = True
         while is_new:
             is_new = False
@@ -93,8 +96,11 @@ class Nearness:
             yield values
             return
         others = tuple(part for part in atoms if part is not chosen)
+        claim = self.statuses.claim_of(chosen.literal, values)  # type: ignore[arg-type]
+        if may_fail and None not in claim.values and not self.some(claim):
+            yield from self.combined(others, equations, values, may_fail)
         for _, extended, _ in self.matches(chosen, values):
-            yield from self.combined(others, equations, extended)
+            yield from self.combined(others, equations, extended, may_fail)
 
     def matches(self, part: Part, values: Values) -> Iterator[Match]:
         """The rows that an atom can stand for, possible or nearly so."""

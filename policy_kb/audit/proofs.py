@@ -686,7 +686,7 @@ class Explanations:
 
     def nearly_counted(self, parts: Parts, values: Values, possible: set[Any]) -> list[tuple[Any, Values]]:
         """What comes near to being counted, the nearest first."""
-        found = {_row_of(extended, values): extended for extended in self.near.combinations(parts, values)}
+        found = {_row_of(extended, values): extended for extended in self.near.combinations(parts, values, True)}
         missed = [(row, extended) for row, extended in found.items() if row not in possible]
         return sorted(missed, key=lambda one: (self.near.of_parts(parts, one[1]), one[0]))
 
@@ -699,8 +699,8 @@ class Explanations:
         within = About(about.rule, NO_CLAIM, True)
         due = [
             one for part in parts
-            if not isinstance(part.literal, Atom) and self.statuses.can_answer(part, extended)
-            and self.statuses.answer(part, extended) == NOT_MET
+            if self.statuses.can_answer(part, extended) and self.statuses.answer(part, extended) == NOT_MET
+            and not (isinstance(part.literal, Atom) and self.near.some(self.statuses.claim_of(part.literal, extended)))
             for one in self.due(part, NOT_MET, extended, within)
         ]
         self.steps(due, pair["children"], (where, "children"), within)

@@ -71,9 +71,12 @@ class Near:
                 if all(wanted in (None, value) for wanted, value in zip(claim.values, row, strict=True)):
                     yield row
 
-    def joined(self, body: Iterable[Part], start: Environment) -> Iterator[dict[str, Value]]:
+    def joined(
+        self, body: Iterable[Part], start: Environment, *, with_failing: bool = False
+    ) -> Iterator[dict[str, Value]]:
         """The bindings that the positive atoms of a body give with rows that are possible or come near; none where
-        there would be more than `MOST_NEAR`."""
+        there would be more than `MOST_NEAR`. `with_failing`: an atom that has no such row may fail once all its values
+        are known."""
         parts = tuple(
             (place, literal) for place, literal in body
             if isinstance(literal, tree.Atom) or (isinstance(literal, tree.Comparison) and literal.operator == "=")
@@ -83,9 +86,11 @@ class Near:
             if isinstance(literal, tree.Atom):
                 number *= len(self.candidates(self.lookup.claim(literal, start)))
         if number <= MOST_NEAR:
-            yield from self._joined(parts, dict(start))
+            yield from self._joined(parts, dict(start), with_failing)
 
-    def _joined(self, parts: tuple[Part, ...], environment: dict[str, Value]) -> Iterator[dict[str, Value]]:
+    def _joined(
+        self, parts: tuple[Part, ...], environment: dict[str, Value], with_failing: bool
+    ) -> Iterator[dict[str, Value]]:
         if not self.lookup.equated(parts, environment):
             return
         chosen = self.lookup.next_atom(parts, environment)
@@ -93,9 +98,12 @@ class Near:
             yield environment
             return
         rest = tuple(part for part in parts if part is not chosen)
-        among = self.candidates(self.lookup.claim(chosen[1], environment))
+        claim = self.lookup.claim(chosen[1], environment)
+        among = self.candidates(claim)
+        if with_failing and not among and None not in claim.values:
+            yield from self._joined(rest, environment, with_failing)
         for _, extended, _ in self.lookup.matching(chosen[1], environment, certain=False, among=among):
-            yield from self._joined(rest, extended)
+            yield from self._joined(rest, extended, with_failing)
 
     # distances
 

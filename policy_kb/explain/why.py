@@ -587,10 +587,11 @@ class Explainer:
     def _missed(
         self, rule: Rule, inner: tuple[tree.Literal, ...], environment: Environment, possible: set[Bindings]
     ) -> tuple[tuple[Missed, ...], int]:
-        """What comes near to being counted, the nearest first, and how many more there are."""
+        """What comes near to being counted, the nearest first, and how many more there are: rows that some atoms of the
+        body have, of which other atoms or literals fail."""
         parts = tuple(enumerate(inner))
         found: dict[Bindings, dict[str, Value]] = {}
-        for joined in self.near.joined(parts, environment):
+        for joined in self.near.joined(parts, environment, with_failing=True):
             row = tuple(sorted((name, value) for name, value in joined.items() if name not in environment))
             if row not in possible:
                 found[row] = joined
@@ -598,13 +599,19 @@ class Explainer:
         missed = tuple(
             Missed(row, self._row_nodes(inner, found[row]), tuple(
                 step for place, literal in parts
-                if not isinstance(literal, tree.Atom) and self.lookup.can_answer(literal, found[row])
-                and self.lookup.literal_answer(literal, found[row]) == NOT_MET
+                if self._lacks(literal, found[row])
                 for step in self._steps(rule, (place, literal), NOT_MET, found[row], NO_CLAIM, is_within=True)
             ))
             for row in nearest[:MOST_WITHIN]
         )
         return missed, len(nearest) - len(missed)
+
+    def _lacks(self, literal: tree.Literal, environment: Environment) -> bool:
+        """Whether a literal fails, and no row of it comes near."""
+        if not self.lookup.can_answer(literal, environment):
+            return False
+        is_near = isinstance(literal, tree.Atom) and self.near.candidates(self.lookup.claim(literal, environment))
+        return not is_near and self.lookup.literal_answer(literal, environment) == NOT_MET
 
     def _condition(
         self, comparison: tree.Comparison, environment: Environment, body: tuple[tree.Literal, ...]

@@ -27,6 +27,7 @@ from policy_kb.explain.proof import (
     Derived,
     Doubted,
     Given,
+    Missed,
     Node,
     Refuted,
     Step,
@@ -463,7 +464,9 @@ class Tree:
         doubts = [item for open_ in node.unstated for item in self.node(open_, NEEDS_INFORMATION)]
         rows: list[Item] = []
         for row in node.rows:
-            for part in row.nodes[:1]:
+            parts = [item for part in row.nodes for item in self.parts_with_numbers(part)]
+            rows += parts
+            for part in [] if parts else row.nodes[:1]:
                 if isinstance(part, Doubted):
                     doubts += self.open_parts(part)
                 else:
@@ -472,16 +475,66 @@ class Tree:
                              for item in self.node(part, MET)]
         # Certain rows are listed before others: what is left out is like the last that are listed.
         is_doubted = answer != MET and bool(doubts)
-        if not node.rows and is_doubted and answer == NEEDS_INFORMATION:
+        if not rows and is_doubted and answer == NEEDS_INFORMATION:
             return _first(doubts, MOST_ROWS)
         below = _first(rows, MOST_ROWS, 0 if is_doubted else node.more)
         if answer != MET and not node.more:
-            parts = [part for row in node.rows for part in row.nodes]
+            below += _first([item for one in node.missed for item in self.missed(one)], MOST_ROWS, node.more_missed)
+            used = [part for row in node.rows for part in row.nodes]
+            used += [part for one in node.missed for part in one.nodes]
             for claim in node.of:
-                below += self.beside(claim.relation, parts, "not counted")
+                if not node.missed or self.relations[claim.relation].is_input:
+                    below += self.beside(claim.relation, used, "not counted")
         if is_doubted:
             below += _first(doubts, MOST_ROWS, node.more)
         return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
+
+    def parts_with_numbers(self, node: Node) -> list[Item]:
+        """The criteria that a row counted states: of N of M, one of the M. Nothing where it states none."""
+        match node:
+            case Derived(rule=number, steps=steps):
+                rule = self.program.rules[number]
+                own = self.numbers(rule.criteria)
+                text = rule.doc or wording.of(node.claim, self.relations)
+                is_shown = id(node) in self.shown
+                below = () if is_shown or not own else self.steps(steps, rule, is_criterion=True)
+                if own:
+                    self.shown.add(id(node))
+                    return [Item(MET, f"{text}{_SHOWN}" if is_shown else text, own, below=tuple(below))]
+                return self.node(node, MET) if self.states_criteria(steps) else []
+            case Refuted(attempts=attempts) | Doubted(attempts=attempts):
+                return [
+                    item for attempt in attempts
+                    if self.numbers(self.program.rules[attempt.rule].criteria) or self.states_criteria(attempt.steps)
+                    for item in self.attempt(attempt)
+                ]
+        return []
+
+    def states_criteria(self, steps: Iterable[Step]) -> bool:
+        """Whether a literal of these is a criterion."""
+        claims = (step.node.claim for step in steps if isinstance(step.node, Derived | Refuted | Doubted))
+        return any(self.numbers(self.relations[claim.relation].criteria) for claim in claims)
+
+    def missed(self, one: Missed) -> list[Item]:
+        """What comes near to being counted, with what it lacks."""
+        parts = [item for node in one.nodes for item in self.parts_with_numbers(node)]
+        lacking = [item for step in one.steps for item in (
+            [_against(item) for item in self.node(step.node, MET)] if step.is_negated
+            else self.node(step.node, NOT_MET)
+        )]
+        if parts and not lacking:
+            return parts
+        items: list[Item] = []
+        for node in one.nodes:
+            if isinstance(node, Refuted):
+                lacking += self.node(node, NOT_MET)
+            elif not isinstance(node, Given) or not node.is_known:
+                items += self.node(node, MET)
+        if not items:
+            return lacking
+        first, *others = items
+        below = (*(replace(item, below=()) for item in others), *lacking)
+        return [Item("", f"not counted: {first.text.removesuffix(_SHOWN)}", at=first.at, below=below)]
 
 
 _LEFT_OUT: tuple[str, tuple[Value | None, ...]] = "", ()

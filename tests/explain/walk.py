@@ -486,7 +486,7 @@ class Walk:
             assert one.get("uncertain", False) == (row not in certain)
         is_enough = answer != NEEDS_INFORMATION and answer == compared(operator, len(certain), float("inf"), limit)
         near = {} if is_enough else {
-            self.own(found, values): found for found in self.near.combinations(parts, values)
+            self.own(found, values): found for found in self.near.combinations(parts, values, may_fail=True)
         }
         missed = {row: found for row, found in near.items() if row not in possible}
         listed = self.list_of_bindings(node.get("missed", []), missed, node.get("more_missed", 0), parts, is_short=True)
@@ -514,10 +514,10 @@ class Walk:
         for part in parts:
             fails = self.statuses.can_answer(part, found) and self.statuses.answer(part, found) == NOT_MET
             own = [child for child in one["children"] if child["literal"] == part.place]
-            if isinstance(part.literal, Atom):
+            is_near = isinstance(part.literal, Atom) and self.near.some(self.statuses.claim_of(part.literal, found))
+            if is_near:  # it stands among the reasons, as one that holds or is refuted
                 assert not own
-                if not fails:
-                    others.append(part)
+                others += [] if fails else [part]
             elif fails:
                 self.step(part, own, NOT_MET, found, rule, Claim("", ()), is_within=True)
             else:

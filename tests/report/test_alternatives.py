@@ -112,3 +112,59 @@ def test_one_rule_with_several_rows_is_no_one_of() -> None:
         "| - day (1) is at most 5",
     ]
     assert "one_of" not in unmet.to_dict()["explanation"]
+
+
+SIGNS = RULES[:RULES.index("/// the first visit")] + """
+/// at least 2 of i to iii are met
+@[criterion("first 1")]
+.decl two_of(case: Case)
+two_of(case) :- request(case, _, _, _), count : { sign(case, _) } >= 2.
+/// sign {which} is there
+.decl sign(case: Case, which: symbol)
+/// a visit on day 1
+@[criterion("first 1.i")]
+sign(case, "i") :- visit(case, 1).
+/// enough of p was taken
+@[criterion("first 1.ii")]
+sign(case, "ii") :- taken(case, "p", mg), mg >= 3.
+/// a visit on day 3
+@[criterion("first 1.iii")]
+sign(case, "iii") :- visit(case, 3).
+decided(case) :- two_of(case).
+"""
+
+
+def test_of_n_of_m_each_part_stands_with_its_number_and_its_reason() -> None:
+    unmet = lines(decide(SIGNS, visit=[1], taken=[{"drug": "p", "mg": 2.9}]))
+    assert [line for line in unmet if "1.i" in line] == [
+        "| | + 1.i  a visit on day 1", "| | - 1.ii  not met: enough of p was taken",
+        "| | - 1.iii  not met: a visit on day 3",
+    ]
+    assert "| | | + p was taken, 2.9 mg" in unmet
+    waiting = lines(decide(SIGNS, visit=[1, {"day": 3, "uncertain": True}]))
+    assert [line for line in waiting if "1.i" in line] == [
+        "| | + 1.i  a visit on day 1", "| | ? 1.ii  enough of p was taken", "| | ? 1.iii  a visit on day 3",
+    ]
+    met = lines(decide(SIGNS, visit=[1, 3], taken=[]))
+    assert [line for line in met if "1.i" in line] == [
+        "| | + 1.i  a visit on day 1", "| | + 1.iii  a visit on day 3",
+    ]
+
+
+def test_what_is_not_counted_says_what_it_lacks() -> None:
+    unmet = lines(decide(
+        RULES[:RULES.index("/// the first visit")] + """
+/// {drug} is of class {class}
+.decl of(drug: symbol, class: symbol)
+of("p", "a"). of("q", "b").
+/// one drug of class b
+@[criterion("first 1")]
+.decl one_of_b(case: Case)
+one_of_b(case) :- request(case, _, _, _), count : { taken(case, drug, mg), of(drug, "b"), mg >= 3 } = 1.
+decided(case) :- one_of_b(case).
+""", visit=[], taken=[{"drug": "p", "mg": 9}, {"drug": "q", "mg": 2.9}],
+    ))
+    below = [line.removeprefix("| | ") for line in unmet if line.startswith("| | ")]
+    assert below[0].strip() == "not counted: q was taken, 2.9 mg"
+    assert below[2].strip() == "not counted: p was taken, 9 mg"
+    assert "class a" in below[3]
