@@ -349,6 +349,9 @@ class _ValueSql:
             # Of such a text nothing changes but letter case.
             usual = f"length({column}) <= {LONGEST_VALUE} AND {self.sql.matches(column, _PLAIN)}"
             value = f"lower({column})" if self.attribute.any_case else column
+            if self.attribute.refuses:
+                refused = sorted({one for word in self.attribute.refuses for one in (word, f"{word}.")})
+                usual += f" AND lower({column}) NOT IN ({', '.join(map(self.sql.text, refused))})"
         value, accepts = self.read_or(column, usual, value)
         changes = f"{value} IS DISTINCT FROM {column}"
         return ValueSql(value, accepts, column, changes, self.is_unusual())

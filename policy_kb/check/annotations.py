@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from policy_kb.check.checked import Attribute, Criterion, Domain, Phase, Possible, Relation, Rule
 from policy_kb.check.declarations import Declarations, Report
+from policy_kb.check.meeting import Meetings
 from policy_kb.dates import ONGOING, BadDate, parse_date
 from policy_kb.diagnostics import Kind, did_you_mean, listed
+from policy_kb.nothing import NOTHING
 from policy_kb.numbers import exactly
 from policy_kb.parse import tree
+from policy_kb.text import folded
 
 _ON_RELATIONS = ("criterion", "closed", "ask", "single", "required", "always_open", "refused", "policy")
 _ON_ATTRIBUTES = ("one_of", "in", "at_least", "at_most", "unit", "exact", "ongoing", "any_case")
@@ -83,8 +86,9 @@ def read_relations(found: Declarations, report: Report) -> dict[str, Relation]:
     """Every declared relation with what its annotations say."""
     inputs = {directive.relation for directive in found.directives if directive.kind == "input"}
     phases = phase_names(found)
+    meetings = Meetings(found.rules)
     return {
-        name: _relation(declaration, found, name in inputs, phases, report)
+        name: _relation(declaration, found, name in inputs, phases, meetings, report)
         for name, declaration in found.relations.items()
     }
 
@@ -96,7 +100,8 @@ def phase_names(found: Declarations) -> list[str]:
 
 
 def _relation(
-    declaration: tree.RelationDeclaration, found: Declarations, is_input: bool, phases: list[str], report: Report
+    declaration: tree.RelationDeclaration, found: Declarations, is_input: bool, phases: list[str],
+    meetings: Meetings, report: Report
 ) -> Relation:
     is_case = found.is_case_relation(declaration.name)
     annotations = _Reader(declaration.annotations, _ON_RELATIONS, "a relation", report)
@@ -127,12 +132,16 @@ def _relation(
     if refused and not declaration.doc:
         annotations.bad(annotations.found("refused"), "the message of a refusal is its doc comment",
                         "write `/// what is wrong` above")
+    attributes = tuple(
+        _attribute(attribute, found, report, is_case and place == 0)
+        for place, attribute in enumerate(declaration.attributes)
+    )
+    if is_case and is_input and not required and not is_request:
+        words = NOTHING - {folded(text) for text in meetings.texts(declaration.name, 1)} if len(names) == 2 else ()
+        attributes = tuple(_that_may_be_none(attribute, tuple(sorted(words))) for attribute in attributes)
     return Relation(
         name=declaration.name,
-        attributes=tuple(
-            _attribute(attribute, found, report, is_case and place == 0)
-            for place, attribute in enumerate(declaration.attributes)
-        ),
+        attributes=attributes,
         sentence=declaration.doc,
         span=declaration.span,
         is_case=is_case,
@@ -275,6 +284,13 @@ def _attribute(
         annotations.texts(unit, 1, 1, '@[unit("mg")]')[0] if unit else None, annotations.flag("exact"),
         annotations.flag("ongoing"), annotations.flag("any_case"),
     )
+
+
+def _that_may_be_none(attribute: Attribute, words: tuple[str, ...]) -> Attribute:
+    """An attribute of an input of which a case may have no row. As free text, it is none of `words`, which say that
+    there is none."""
+    is_free = attribute.kind == "symbol" and attribute.one_of is None and attribute.domain is None
+    return replace(attribute, may_be_none=True, refuses=words if is_free else ())
 
 
 def _sort(kind: str, is_date: bool) -> str:

@@ -47,6 +47,10 @@ class Attribute:
     is_exact: bool = False
     may_be_ongoing: bool = False
     any_case: bool = False
+    may_be_none: bool = False
+    """A case may give no row of the relation."""
+    refuses: tuple[str, ...] = ()
+    """Texts, in folded letter case, that are no value of free text, because they would say that there is no row."""
 
 
 @record

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from policy_kb import nothing
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
 from policy_kb.load.digest import digest_of
@@ -17,6 +18,7 @@ from policy_kb.load.facts import Facts, Row
 from policy_kb.load.nodes import step
 from policy_kb.load.problems import Problems
 from policy_kb.load.values import BadValueError, Known, Tables, expected, read_value, said, written_text
+from policy_kb.nothing import says_nothing
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
 from policy_kb.text import UnseenCharacterError, normal
@@ -287,6 +289,8 @@ class _Case:
             is_quoted = node.form is Form.TEXT and node.text in ("true", "false")
             message = f"`{name}` is true or false; the case says {said(node)}"
             hint = "write it without quotes" if is_quoted else "write `true` or `false`"
+            if says_nothing(node.text):
+                hint = "write `false` for no, and leave the key out where it is not known"
         self.add(Kind.WRONG_TYPE, node.span, message, hint, path)
         return None
 
@@ -312,6 +316,8 @@ class _Case:
                 hint = f"write the rows in one list, each as `{_row_outline(relation)}`"
             else:
                 message = f"a row of `{relation.name}` names its attributes; the case says {said(node)}"
+                if says_nothing(node.text) and relation.attributes[1].may_be_none:
+                    hint = nothing.HINT
             self.add(Kind.WRONG_TYPE, node.span, message, hint, path)
         return None
 

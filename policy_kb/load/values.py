@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
-from policy_kb import dates, numbers
+from policy_kb import dates, nothing, numbers
 from policy_kb.check.checked import Attribute, Domain
 from policy_kb.diagnostics import Kind, did_you_mean, listed, quoted
 from policy_kb.load.nodes import Form, Scalar
+from policy_kb.nothing import says_nothing
 from policy_kb.parse.tree import Value
 from policy_kb.text import UnseenCharacterError, folded, normal
 
@@ -85,6 +86,16 @@ def read_value(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
         message = f"`{attribute.name}` has {len(text):,} characters"
         raise BadValueError(Kind.BAD_DOCUMENT, message, f"a value has at most {LONGEST_VALUE:,} characters")
     scalar = _in_normal_form(scalar, attribute)
+    try:
+        return _read(scalar, attribute, tables)
+    except BadValueError as bad:
+        if not attribute.may_be_none or not says_nothing(scalar.text.removeprefix(OTHER)):
+            raise
+        raise BadValueError(bad.kind, bad.message, nothing.HINT) from None
+
+
+def _read(scalar: Scalar, attribute: Attribute, tables: Tables) -> Value:
+    """The value of a text in its normal form."""
     value: Value
     if attribute.is_date:
         value = _read_date(scalar, attribute)
@@ -184,6 +195,10 @@ def _read_decimal(scalar: Scalar, attribute: Attribute) -> Fraction:
 def _read_text(scalar: Scalar, attribute: Attribute) -> str:
     if scalar.form in (Form.NUMBER, Form.TRUTH):
         raise _wrong_type(attribute, scalar, "text", f'write it in quotes: `"{scalar.text[:40]}"`')
+    text = folded(scalar.text)
+    if attribute.refuses and (text in attribute.refuses or text.removesuffix(".") in attribute.refuses):
+        message = f"{quoted(scalar.text)} is no value of `{attribute.name}`"
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, nothing.HINT)
     return folded(scalar.text) if attribute.any_case else scalar.text
 
 
@@ -294,6 +309,8 @@ def _in_domain(value: Value, attribute: Attribute, domain: Domain, tables: Table
     if not value.startswith(OTHER):
         raise _outside_domain(value, domain, tables)
     name = value.removeprefix(OTHER).strip()
+    if attribute.may_be_none and says_nothing(name):
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, f"{quoted(value)} names nothing", nothing.HINT)
     rows = tables.rows(domain.relation)
     taken = [row for row in rows if any(folded(str(row[column])) == folded(name) for column in domain.reserved)]
     if taken:

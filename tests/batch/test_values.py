@@ -90,7 +90,8 @@ END = Attribute("a", "Date", "number", is_date=True, may_be_ongoing=True)
 PRODUCT = Attribute("a", "Product", "symbol", domain=Domain("product", (0, 1)))
 
 WORDS = [*ODD_WORDS, "Lemtrada", "lemtrada", "AVONEX", "it's", "Maße", "MASSE", "strasse", "STRAẞE", "other: kept",
-         "bad\u200bname", "positive", "ǰ", "İ", "ongoing", "Ongoing", "x' OR '1'='1", "\u017f"]
+         "bad\u200bname", "positive", "ǰ", "İ", "ongoing", "Ongoing", "none", "None.", "NKDA", "none..",
+         "x' OR '1'='1", "\u017f"]
 SPACES = ["", " ", "\t", "\n", "\x1f", "\x85", "\xa0", "\u1680", "\u2000", "\u200b", "\u2028", "\u202f", "\u205f",
           "\u3000", "\ufeff", "\x00"]
 
@@ -135,7 +136,10 @@ def attributes(draw: st.DrawFn) -> Attribute:
         }
         values_of_kind = values.get(kind, st.integers(-(2**63), 2**63 - 1) | st.sampled_from([7, 20000]))
         options["one_of"] = tuple(draw(st.lists(values_of_kind, max_size=10)))
+    options["may_be_none"] = draw(st.booleans())
     if kind == "symbol":
+        if draw(st.booleans()):
+            options["refuses"] = ("nkda", "none", "x' or '1'='1")
         return Attribute("a", "symbol", "symbol", any_case=draw(st.booleans()), **options)
     options |= {"at_least": draw(_least), "at_most": draw(_least)}
     if kind == "date":
