@@ -391,8 +391,25 @@ def read_rule_annotations(
             annotations.bad(annotation, "what would settle a possible rule is its doc comment",
                             "write `/// what would settle it` above")
     return Rule(
-        number, head, rule.body, rule.span, rule.doc, possible, _criteria(annotations, is_case, phases, report)
+        number, head, rule.body, rule.span, rule.doc, possible, _criteria(annotations, is_case, phases, report),
+        _says(rule, report),
     )
+
+
+def _says(rule: tree.Rule, report: Report) -> str:
+    """The sentence of a body. Reported: a place that stands for no variable of it."""
+    if rule.says is None:
+        return ""
+    names = sorted({name for literal in rule.body for name in tree.names_outside_aggregates(literal)})
+    counts = [one for literal in rule.body for one in tree.aggregates(literal) if one.function == "count"]
+    for place in _PLACE.findall(rule.says.text):
+        if place == "count" and len(counts) != 1:
+            report(Kind.UNBOUND_VARIABLE, rule.says.span, "the sentence names `{count}`, and the body has "
+                   f"{'no count' if not counts else 'several counts'}", "leave it out")
+        elif place not in (*names, "count"):
+            report(Kind.UNBOUND_VARIABLE, rule.says.span, f"the sentence names `{{{place}}}`, no variable of the body",
+                   did_you_mean(place, names) or f"its variables are {listed(names, 'and')}")
+    return rule.says.text
 
 
 def check_criteria(

@@ -149,6 +149,8 @@ class Rule:
     doc: str = ""
     possible: Possible | None = None
     criteria: tuple[Criterion, ...] = ()
+    says: str = ""
+    """How its comparisons read: `{variable}` is replaced, `{count}` by what a count of the body gives."""
 
 
 @record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from policy_kb.diagnostics import MOST_MISTAKES, Diagnostic, Kind, RulesRefused, did_you_mean, listed, quoted, walk
@@ -127,9 +127,7 @@ def collect_declarations(program: tree.Program, report: Report) -> Declarations:
             case tree.Directive():
                 found.directives.append(item)
             case tree.Rule():
-                found.rules += [
-                    tree.Rule((head,), item.body, item.doc, item.annotations, head.span) for head in item.heads
-                ]
+                found.rules += [replace(item, heads=(head,), span=head.span) for head in item.heads]
     _check_names(found, report)
     _check_directives(found, report)
     return found

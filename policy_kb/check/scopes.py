@@ -7,6 +7,8 @@ part of the rule uses, so that later stages need not know of scopes.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from policy_kb.check.safety import bound_variables
 from policy_kb.parse import tree
 
@@ -24,7 +26,7 @@ def with_own_names(rule: tree.Rule) -> tree.Rule:
     names = {name: name for name in outside}
     heads = tuple(renaming.atom(head, names) for head in rule.heads)
     body = tuple(renaming.literal(literal, names) for literal in rule.body)
-    return tree.Rule(heads, body, rule.doc, rule.annotations, rule.span)
+    return replace(rule, heads=heads, body=body)
 
 
 class _Renaming:

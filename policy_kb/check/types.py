@@ -9,6 +9,7 @@ out with the whole number turned into a float: what is behind this check has flo
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 
 from policy_kb import numbers
@@ -82,7 +83,7 @@ class _RuleTypes:
         heads = tuple(self.atom(head, is_head=True) for head in self.rule.heads)
         if len(self.report.problems) > before:
             return self.rule
-        return tree.Rule(heads, body, self.rule.doc, self.rule.annotations, self.rule.span)
+        return replace(self.rule, heads=heads, body=body)
 
     # what the variables are
 

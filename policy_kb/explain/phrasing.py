@@ -37,6 +37,7 @@ _BEFORE_A_QUANTITY = frozenset((
     "showed", "had", "has", "have", "only", "about", "every", "after", "by", "the", "and", "or", "over",
     "takes", "took", "needs", "need", "lasts", "lasted", "received", "given", "approves", "allows",
 ))
+_OF = frozenset({"of", "for", "with", "in", "within", "after", "by", "than", "over"})
 _NO_PLURAL = re.compile(r"(?:ss|us|is)$|^(?:was|has|does|its|this|as|always|times)$")
 
 
@@ -56,6 +57,16 @@ class Phrase(NamedTuple):
 
     text: str
     is_sentence: bool = True
+
+
+class Saying(NamedTuple):
+    """A sentence of a rule with what stands in its places, all but `{count}`."""
+
+    template: str
+    places: dict[str, Place]
+
+    def text(self, **further: Place) -> str:
+        return _filled(self.template, {**self.places, **further})
 
 
 def phrase(template: str, places: Mapping[str, Place]) -> Phrase | None:
@@ -85,6 +96,11 @@ def phrase(template: str, places: Mapping[str, Place]) -> Phrase | None:
     if shortened is not None and _PERSON.fullmatch(template.strip()):
         return None
     return Phrase(_filled(template, places), is_sentence=shortened is None)
+
+
+def places_of(template: str) -> list[str]:
+    """The names of the places of a sentence."""
+    return _PLACE.findall(template)
 
 
 def _without_clauses(template: str, places: Mapping[str, Place]) -> str:
@@ -119,7 +135,8 @@ def _without_link(template: str, places: Mapping[str, Place]) -> str | None:
 
 def _without_number(template: str, name: str) -> str | None:
     place = re.escape(f"{{{name}}}")
-    measured = re.sub(rf"\s*\b(?:{_MEASURES}) {place}(?: ?%| [\w/]+)?(?=\W|$)", "", template)
+    measured = re.sub(rf"\s*\b(?:{_MEASURES}) {place}(?: ?%| [\w/]+)?(?: (?:a|per|each) \w+| daily)?(?=\W|$)",
+                      "", template)
     if measured != template:
         return measured
     before, _, after = template.partition(f"{{{name}}} ")
@@ -199,6 +216,8 @@ def _in_number(before: str, after: str, place: Place) -> str:
         bare = word.strip(",.;:)")
         if bare.endswith("s") and len(bare) > 2 and not _NO_PLURAL.search(bare):
             one = re.sub(rf"\b{re.escape(bare)}(?=\W|$)", singular(bare), after, count=1)
+            if last in _OF:
+                return one
             return re.sub(rf"^(.*?\b{re.escape(singular(bare))}) (are|were|have)\b", _agreeing, one)
     return after
 

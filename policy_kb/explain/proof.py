@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from policy_kb.explain.phrasing import Saying
 from policy_kb.parse.tree import Value
 from policy_kb.record import entity, field, record
 from policy_kb.source import Span
@@ -97,6 +98,8 @@ class Compared:
     left: Side
     right: Side
     holds: bool
+    says: Saying | None = None
+    """The sentence that the rule has for it."""
 
 
 @record
@@ -154,6 +157,7 @@ class Counted:
     more: int = 0
     missed: tuple[Missed, ...] = ()
     more_missed: int = 0
+    says: Saying | None = None
 
 
 @entity

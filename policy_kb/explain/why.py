@@ -17,6 +17,7 @@ from policy_kb.check.checked import Criterion, Rule
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.explain.lookup import Environment, Lookup, Match, NoValue, Part, Row, compared_count, merged
 from policy_kb.explain.near import Distance, Near, gap
+from policy_kb.explain.phrasing import Saying
 from policy_kb.explain.proof import (
     MOST_WITHIN,
     Absent,
@@ -40,7 +41,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, called, is_date, unit, written
+from policy_kb.explain.written import NO_VALUE, called, is_date, saying, unit, written
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -519,10 +520,16 @@ class Explainer:
                     return self._counted(rule, literal, environment, is_within)
                 left, right = (self._side(rule, side, environment) for side in (literal.left, literal.right))
                 holds = self.lookup.literal_answer(literal, environment) == MET
-                return Compared(literal.operator, left, right, holds)
+                return Compared(literal.operator, left, right, holds, self._says(rule, literal, environment))
             case tree.Truth(value=value):
                 return Compared("=", Side("true", "true"), Side(str(value).lower(), str(value).lower()), value)
         raise AssertionError(literal)
+
+    def _says(self, rule: Rule, literal: tree.Comparison, environment: Environment) -> Saying | None:
+        """The sentence of the rule, where it names what the comparison is about."""
+        if not rule.says:
+            return None
+        return saying(rule, literal, environment, self.program.relations)
 
     def _side(self, rule: Rule, expression: tree.Expression, environment: Environment) -> Side:
         value = self.lookup.value(expression, environment)
@@ -560,7 +567,7 @@ class Explainer:
         of, without, conditions = self._described(inner, environment, (*rule.body, *inner))
         return Counted(
             operator, len(certain), most, side, rows, () if is_enough else closing, unstated, answer, of, without,
-            conditions, len(possible) - len(rows), missed, more_missed,
+            conditions, len(possible) - len(rows), missed, more_missed, self._says(rule, comparison, environment),
         )
 
     def _row_nodes(self, inner: tuple[tree.Literal, ...], environment: Environment) -> tuple[Node, ...]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 from policy_kb import numbers
-from policy_kb.check.checked import Attribute, Relation
+from policy_kb.check.checked import Attribute, Relation, Rule
 from policy_kb.dates import format_date
-from policy_kb.explain.phrasing import EMPTY, Phrase, Place, phrase, with_unit
+from policy_kb.explain.phrasing import EMPTY, Phrase, Place, Saying, phrase, places_of, with_unit
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
@@ -181,7 +181,7 @@ AGGREGATES = {"min": "the least", "max": "the greatest", "sum": "the sum of", "c
 _SAYS_NOTHING = frozenset({"since", "until", "most", "least", "value", "amount"})
 _NO_DAY = frozenset({"day", "date", "when"})
 _MEASURES = frozenset({"mg", "mcg", "kg", "g", "ml", "cm", "mm", "m", "percent"})
-_NO_NOUN = re.compile(r"\b(?:\w+(?:ed|en|ing)|known|done|of|with|by|for|to|in|on|from|is|has|was|are|not)$")
+_NO_NOUN = re.compile(r"\b(?:\w+(?:ed|en|ing)|known|done|of|with|by|for|to|in|on|from|is|has|was|are|not)$|\d")
 
 
 def is_noun(name: str) -> bool:
@@ -205,7 +205,7 @@ def called(body: Iterable[tree.Literal], relations: Mapping[str, Relation]) -> d
 
 def _says_nothing(name: str, attribute: Attribute) -> bool:
     words = in_words(name)
-    is_adjective = not attribute.is_date and words.endswith(("ed", "ful"))
+    is_adjective = not attribute.is_date and " " not in words and words.endswith(("ed", "ful"))
     is_some_day = attribute.is_date and words in _NO_DAY
     return is_some_day or words in _SAYS_NOTHING or len(words) <= 2 or words.split()[0] in _MEASURES or is_adjective
 
@@ -222,6 +222,38 @@ def unit(expression: tree.Expression, body: Iterable[tree.Literal], relations: M
     units = (_unit(attribute) for argument, attribute in _arguments(body, relations)
              if argument == expression and isinstance(argument, tree.Variable))
     return next(filter(None, units), "")
+
+
+def saying(
+    rule: Rule, literal: tree.Comparison, environment: Mapping[str, Value], relations: Mapping[str, Relation]
+) -> Saying | None:
+    """The sentence of a rule with the values of its variables, for a comparison of which it names everything (of a
+    pattern, the text; of a count, what it is compared with); None for others, and where a value is not known."""
+    counts = [one for one in (literal.left, literal.right) if isinstance(one, tree.Aggregate)]
+    sides = [literal.left] if literal.operator.endswith("contains") else []
+    sides += [literal.right] if literal.operator.lstrip("!") in ("contains", "match") else []
+    sides = sides or [literal.left, literal.right]
+    about = {name for side in sides if side not in counts for name in tree.names(side)}
+    about |= {"count"} if counts else set()
+    named = set(places_of(rule.says))
+    if not about or not about <= named or not named - {"count"} <= environment.keys():
+        return None
+    values = {}
+    for name in named - {"count"}:
+        variable = next(one for part in rule.body for one in tree.variables(part) if one.name == name)
+        value = environment[name]
+        is_day = is_date(variable, rule.body, relations)
+        text = format_date(value) if is_day and isinstance(value, int) else shown(value)
+        values[name] = Place(text, in_words(name), not is_day and not isinstance(value, str), is_day,
+                             _declared_unit(variable, rule.body, relations))
+    return Saying(rule.says, values)
+
+
+def _declared_unit(
+    variable: tree.Variable, body: Iterable[tree.Literal], relations: Mapping[str, Relation]
+) -> str:
+    units = (one.unit for argument, one in _arguments(body, relations) if argument == variable and one.unit)
+    return next(units, "")
 
 
 def _arguments(

@@ -45,7 +45,8 @@ GRAMMAR = r"""
     setting: IDENT "=" ( STRING | IDENT | NUMBER | TRUE | FALSE )
     include: ".include" STRING
 
-    rule: atom ("," atom)* [ ":-" body ] "."
+    rule: atom ("," atom)* [ ":-" says body ] "."
+    says: SAYS*
     body: _literal ("," _literal)*
     _literal: atom | negation | comparison | test | truth
     atom: IDENT "(" [ _expression ("," _expression)* ] ")"
@@ -66,7 +67,7 @@ GRAMMAR = r"""
           "(" [ _expression ("," _expression)* ] ")"
     aggregate: COUNT ":" _counted
              | ( SUM | MIN | MAX ) _expression ":" _counted
-    _counted: "{" body "}" | atom
+    _counted: "{" says body "}" | atom
 
     // These tokens are refused before they reach the parser; standing in a rule keeps them in the lexer.
     outside: DATE | DIRECTIVE | UNSIGNED | QUALIFIER | PREPROCESSOR | UNCLOSED_COMMENT | UNCLOSED_STRING | OUTSIDE
@@ -109,6 +110,7 @@ GRAMMAR = r"""
     NUMBER.2: /0x[0-9a-fA-F]+|0b[01]+|[0-9]+/
     IDENT: /[A-Za-z?][A-Za-z_0-9?]*|_[A-Za-z_0-9?]+/
     DOC.4: /\/\/\/(?!\/)[^\n]*/
+    SAYS.4: /\/\/![^\n]*/
     COMMENT.3: /\/\/[^\n]*/
     LONG_COMMENT.3: /\/\*(.|\n)*?\*\//
 
@@ -411,11 +413,19 @@ class _Builder(Transformer):  # type: ignore[type-arg]
     def rule(self, meta: Meta, children: list[Any]) -> Any:
         heads = tuple(child for child in children if isinstance(child, tree.Atom))
         body = next((child for child in children if isinstance(child, list)), [])
+        says = next((child for child in children if isinstance(child, tree.Says)), None)
 
         def finish(doc: str, annotations: tuple[tree.Annotation, ...]) -> Iterator[tree.Item]:
-            yield tree.Rule(heads, tuple(body), doc, annotations, heads[0].span)
+            yield tree.Rule(heads, tuple(body), doc, annotations, heads[0].span, says)
 
         return finish
+
+    def says(self, meta: Meta, children: list[Token]) -> tree.Says | None:
+        """The sentence of a body, as it is written directly behind `:-`."""
+        if not children:
+            return None
+        return tree.Says(" ".join(_plain(child[3:], child).strip() for child in children).strip(),
+                         self.span(children[0]))
 
     # literals
 
@@ -472,7 +482,9 @@ class _Builder(Transformer):  # type: ignore[type-arg]
         return self.nested(tree.Call(str(children[0]), arguments, self.span(meta)), meta)
 
     def aggregate(self, meta: Meta, children: list[Any]) -> tree.Expression:
-        function, *target, body = children
+        # A sentence behind `{` has no meaning here.
+        said = [child for child in children if child is not None and not isinstance(child, tree.Says)]
+        function, *target, body = said
         literals = (body,) if isinstance(body, tree.Atom) else tuple(body)
         aggregate = tree.Aggregate(str(function), target[0] if target else None, literals, self.span(meta))
         return self.nested(aggregate, meta)
@@ -738,6 +750,8 @@ def _unexpected(token: Token, before: list[Token], expected: set[str], rest: str
         return outside("a group of literals", "leave the brackets out")
     if "DOT" in expected and last is not None and _begins_item(token):
         return _Mistake(Kind.SYNTAX, token, f"the rule before {quoted(token)} has no end", "end it with `.`")
+    if token.type == "SAYS":
+        return _Mistake(Kind.SYNTAX, token, "`//!` stands only directly after `:-` or `{`", "write `//` for a comment")
     if token.type == "DOC":
         return _Mistake(Kind.SYNTAX, token, "a doc comment stands inside an item", "write `//` for a comment")
     if "IDENT" in expected and token.isidentifier():

@@ -6,6 +6,7 @@ Two trees are equal when they say the same; where they stand (`span`) does not c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 from policy_kb.record import field, record
@@ -155,6 +156,14 @@ class Include:
 
 
 @record
+class Says:
+    """`//! a sentence` directly behind `:-`: how the comparisons of a body read."""
+
+    text: str
+    span: Span = field(compare=False)
+
+
+@record
 class Rule:
     """`heads :- body.`; a fact has no body. `span` is the first head's place."""
 
@@ -163,6 +172,7 @@ class Rule:
     doc: str
     annotations: tuple[Annotation, ...]
     span: Span = field(compare=False)
+    says: Says | None = None
 
 
 Item = TypeDeclaration | RelationDeclaration | FunctorDeclaration | Directive | Include | Rule
@@ -235,8 +245,8 @@ def without_annotations(program: Program) -> Program:
             case RelationDeclaration(name=name, attributes=attributes, doc=doc, span=span):
                 plain = tuple(AttributeDeclaration(one.name, one.type, (), one.span) for one in attributes)
                 items.append(RelationDeclaration(name, plain, doc, (), span))
-            case Rule(heads=heads, body=body, doc=doc, span=span):
-                items.append(Rule(heads, body, doc, (), span))
+            case Rule():
+                items.append(replace(item, annotations=()))
             case _:
                 items.append(item)
     return Program(program.entry, tuple(items), program.files, program.paths)

@@ -7,14 +7,15 @@ them, with the place in the case it was read from.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
 from pathlib import PurePath
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.alternatives import stated_by
-from policy_kb.check.checked import Criterion, Rule, paragraphs
+from policy_kb.check.checked import CheckedProgram, Criterion, Rule, constants, paragraphs
+from policy_kb.explain.phrasing import places_of
 from policy_kb.explain.proof import (
     Absent,
     Aggregated,
@@ -33,7 +34,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, sentence, shown
+from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, sentence, shown
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -67,6 +68,10 @@ class Item:
     at: str = ""
     below: tuple[Item, ...] = ()
     folds: int = 0
+    node: int = 0
+    """Which claim it is of, where the same one may stand in several places."""
+    is_again: bool = False
+    """Whether what is below it stands above."""
 
 
 def closing(determination: Determination) -> Iterator[str]:
@@ -79,8 +84,17 @@ def closing(determination: Determination) -> Iterator[str]:
     yield from questions(determination)
     if determination.readings:
         yield ""
-        readings = ", ".join(f"{name} = {choice}" for name, choice in determination.readings.items())
-        yield f"Readings relied on: {readings}"
+        yield "Readings relied on:"
+        means = meanings(determination.program)
+        for name, choice in determination.readings.items():
+            says = means.get((name, choice))
+            yield f"  {name} = {choice}{f': {says}' if says else ''}"
+
+
+def meanings(program: CheckedProgram) -> dict[tuple[Value | None, Value | None], Value]:
+    """What each choice of a reading means, where the policy says it."""
+    rows = (constants(atom) for atom, _ in program.facts if atom.relation == "choice_means")
+    return {(name, choice): meaning for name, choice, meaning in rows}
 
 
 def explained(
@@ -101,8 +115,7 @@ def explained(
 def chosen(determination: Determination, criterion: str | None, why_not: bool) -> list[Item]:
     """The items of the whole explanation or of one criterion. Raises ValueError for a criterion that there is not."""
     number = None if criterion is None else criterion_named(determination, criterion)
-    items = Tree(determination).items(number)
-    return without_met(items) if why_not else items
+    return Tree(determination).items(number, why_not)
 
 
 def what_would_differ(determination: Determination) -> list[str]:
@@ -155,11 +168,18 @@ class Tree:
         self.relations = determination.program.relations
         self.phase = determination.phase.name
         self.shown: set[int] = set()
+        self.in_full: dict[int, Item] = {}
+        """The items that others refer to, by what they are of."""
         self.is_denied = False
         """Whether what is said stands below a negation: what a rule asks for is then not needed."""
 
-    def items(self, criterion: str | None = None) -> list[Item]:
-        """The whole tree, or the part that states one criterion."""
+    def items(self, criterion: str | None = None, why_not: bool = False) -> list[Item]:
+        """The whole tree, or the part that states one criterion; `why_not`: without the criteria that are met."""
+        items = self.every(criterion)
+        items = without_met(items) if why_not else items
+        return _said_once(_with_what_is_above(items, self.in_full, set()), frozenset())
+
+    def every(self, criterion: str | None) -> list[Item]:
         explanation = self.determination.explanation
         if explanation is None:
             return []
@@ -214,10 +234,25 @@ class Tree:
             items = self.comparison(step.node, step.answer, rule.body[step.place] if step.place >= 0 else None, behind)
         else:
             items = self.node(step.node, step.answer)
+            literal = rule.body[step.place]
+            if isinstance(step.node, Given) and isinstance(literal, tree.Atom):
+                asked = tuple(one.value if isinstance(one, tree.Constant) else None for one in literal.arguments)
+                items = self.with_what_is_asked(step.node, asked, items)
         if step.would_count and isinstance(step.node, Absent):
-            items = [replace(item, text=f"{item.text}; under {step.node.claim.values[1]} this would count")
+            items = [replace(item, text=f"{item.text}; under `{step.node.claim.values[1]}` this would count")
                      for item in items]
         return [*behind, *items]
+
+    def with_what_is_asked(self, node: Given, asked: tuple[Value | None, ...], items: list[Item]) -> list[Item]:
+        """A known row with the values that a rule asks of it, where its sentence does not name them."""
+        relation = self.relations[node.claim.relation]
+        if not node.is_known or not relation.sentence:
+            return items
+        named = places_of(relation.sentence)
+        further = [f"{in_words(attribute.name)}: {shown(value, attribute)}"
+                   for attribute, value in zip(relation.attributes, asked, strict=True)
+                   if value is not None and attribute.name not in named]
+        return [replace(item, text=f"{item.text} ({', '.join(further)})") for item in items] if further else items
 
     def comparison(
         self, node: Compared, answer: str, literal: tree.Literal | None, behind: list[Item]
@@ -226,15 +261,14 @@ class Tree:
         there is not, where it stands above."""
         if NO_VALUE in (node.left.value, node.right.value) and any(item.answer == NOT_MET for item in behind):
             return []
-        if node.operator == "=" and node.holds and isinstance(literal, tree.Comparison):
+        if node.operator == "=" and node.holds and node.says is None and isinstance(literal, tree.Comparison):
             left, right = node.left, node.right
             if isinstance(literal.right, tree.Variable) and not isinstance(literal.left, tree.Variable):
                 left, right = right, left
             if isinstance(literal.right, tree.Aggregate) or isinstance(literal.left, tree.Aggregate):
                 return []  # it stands above
             return [Item(answer, wording.equation(left, right))]
-        text = wording.compared(node.operator, node.left, node.right, node.holds, is_needed=not self.is_denied)
-        return [Item(answer, text)]
+        return self.node(node, answer)
 
     def aggregated(self, node: Aggregated, answer: str) -> Item:
         """What a sum, a least or a greatest value is made of."""
@@ -262,7 +296,8 @@ class Tree:
             left_out = sum(step.more for step in together)
             if len(shown) < len(further) or left_out:
                 found.setdefault(_fold(len(further) - len(shown) + left_out, in_json=not left_out))
-        return list(found)
+        failing = {item.text for item in found if item.answer == NOT_MET}
+        return [item for item in found if item.answer != MET or item.below or item.text not in failing]
 
     def node(self, node: Node, answer: str, *, is_negated: bool = False) -> list[Item]:
         match node:
@@ -277,8 +312,9 @@ class Tree:
                 if relation.always_open is not None:
                     return [Item(NEEDS_INFORMATION, f"{why} needed: {wording.no_record(claim, self.relations)}")]
                 return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or wording.of(claim, self.relations)}")]
-            case Compared(operator=operator, left=left, right=right, holds=holds):
-                return [Item(answer, wording.compared(operator, left, right, holds, is_needed=not self.is_denied))]
+            case Compared(says=says, operator=operator, left=left, right=right, holds=holds):
+                plain = wording.compared(operator, left, right, holds, is_needed=not self.is_denied)
+                return [Item(answer, plain if says is None else says.text())]
             case Counted():
                 return self.counted(node, answer)
             case Derived():
@@ -292,29 +328,42 @@ class Tree:
 
     def at(self, span: Span | None) -> str:
         """`line 12` of the case's own file, `cases.dl:12` of another."""
-        if span is None or span.line == 0:
+        if span is None or (span.line == 0 and span.file == self.determination.source):
             return ""
         if span.file == self.determination.source:
             return f"line {span.line}"
+        if span.line == 0:
+            return PurePath(span.file).name
         return f"{PurePath(span.file).name}:{span.line}"
 
     def absent(self, node: Absent, answer: str, *, is_negated: bool) -> Item:
         instead = [wording.of(row.claim, self.relations) for row in node.instead]
         if node.is_known and node.instead:
-            return Item(answer, _folded([self.listed_otherwise(node.claim, row) for row in node.instead], node.more))
+            texts = [self.listed_otherwise(node.claim, row) for row in node.instead]
+            return Item(answer, _folded(texts, node.more), at=self.at(node.instead[0].span))
         below = [Item("", f"on record: {_folded(instead, node.more)}")] if instead and not is_negated else []
-        is_closed = node.span is not None and node.span == self.relations[node.claim.relation].span
-        at = "not mentioned, so there is none" if is_closed else self.at(node.span)
+        at = self.stated_at(node)
         return Item(answer, wording.no_record(node.claim, self.relations), at=at, below=tuple(below))
+
+    def stated_at(self, node: Absent | Closed) -> str:
+        """The place at which a relation is closed."""
+        is_closed = node.span is not None and node.span == self.relations[node.claim.relation].span
+        return "not mentioned, so there is none" if is_closed else self.at(node.span)
+
+    def no_further(self, node: Closed) -> Item:
+        name = name_of(self.relations[node.claim.relation])
+        of_what = name if is_noun(name) else "row of this kind"
+        return Item("", f"no further {of_what} on record", at=self.stated_at(node))
 
     def listed_otherwise(self, claim: Claim, row: Given) -> str:
         """A known row in the place of the one that is needed: what it has, and what would be needed."""
         if claim.relation == "reading":
             name, choice = row.claim.values
-            return f"the reading {name} is {choice}"
+            means = meanings(self.program).get((name, choice))
+            return f"as read here, {means}" if means else f"the reading `{name}` is `{choice}`"
         attributes = self.relations[claim.relation].attributes
         differences = [
-            f"{attribute.name.replace('_', ' ')} {shown(actual, attribute)} "
+            f"{in_words(attribute.name)} {shown(actual, attribute)} "
             f"(only {shown(wanted, attribute)} counts here)"
             for attribute, wanted, actual in zip(attributes, claim.values, row.claim.values, strict=True)
             if wanted is not None and wanted != actual
@@ -331,7 +380,7 @@ class Tree:
         number, within = self.numbers(relation.criteria), self.numbers(rule.criteria)
         text = wording.of(node.claim, self.relations)
         if id(node) in self.shown:
-            return [Item(answer, f"{text}{_SHOWN}", number)]
+            return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
         below = self.steps(node.steps, rule, is_criterion=bool(number or within))
         if not number and not within and len(below) == 1 and len(rule.body) == 1 and not in_full:
             return below  # a helper that rests on one record says no more than the record does
@@ -341,7 +390,11 @@ class Tree:
         others = self.other_ways(node)
         if others:
             below.append(Item("", f"not needed: {'; '.join(others)}"))
-        return [Item(answer, text, number, below=tuple(below))]
+        return self.said_of(node, Item(answer, text, number, below=tuple(below), node=id(node)))
+
+    def said_of(self, node: Node, item: Item) -> list[Item]:
+        self.in_full[id(node)] = item
+        return [item]
 
     def other_ways(self, node: Derived) -> list[str]:
         """The other alternatives of a ONE OF, with their answers."""
@@ -363,7 +416,7 @@ class Tree:
         else:
             text = f"not met: {claim}" if number else wording.no_record(node.claim, self.relations)
         if id(node) in self.shown:
-            return [Item(answer, f"{text}{_SHOWN}", number)]
+            return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
         below: dict[Item, None] = {}
         for attempt in sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET):
             rule = self.program.rules[attempt.rule]
@@ -378,7 +431,7 @@ class Tree:
         if not number and len(items) == 1:
             return items  # as above: a helper that fails for one reason
         self.shown.add(id(node))
-        return [Item(answer, text, number, below=tuple(items))]
+        return self.said_of(node, Item(answer, text, number, below=tuple(items), node=id(node)))
 
     def rest(self, attempt: Attempt) -> list[Item]:
         """What becomes of a body, without the line of its rule."""
@@ -408,7 +461,10 @@ class Tree:
             if is_refuted or (not is_table and rest.answer != NOT_MET and not isinstance(row, Doubted)):
                 is_doubtful = isinstance(row, Given) and not row.is_known and not row.is_certain
                 answer = NEEDS_INFORMATION if is_doubtful and rest.answer == MET else rest.answer
-                for item in self.node(row, answer):
+                told = self.node(row, answer)
+                if isinstance(row, Given):
+                    told = self.with_what_is_asked(row, node.claim.values, told)
+                for item in told:
                     items.setdefault(replace(item, answer=answer, below=(*item.below, *self.rest(rest))))
             elif rest.answer != NOT_MET:
                 # Rows that may be derived, or stand in a table: what is open about them is said once for all.
@@ -420,6 +476,7 @@ class Tree:
         listed = _first(list(items), MOST_ROWS, left_out if items else 0)
         if is_refuted and not is_table and not node.more:
             listed += self.beside(node.claim.relation, [row for row, _ in node.rows], "on record besides")
+            listed += [self.no_further(node.closed)] if node.closed is not None and listed else []
         if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
             doubts += self.node(node.unstated, NEEDS_INFORMATION)
             open_steps = [step for step in node.otherwise.steps if step.answer == NEEDS_INFORMATION]
@@ -464,15 +521,15 @@ class Tree:
         doubts = [item for open_ in node.unstated for item in self.node(open_, NEEDS_INFORMATION)]
         rows: list[Item] = []
         for row in node.rows:
-            parts = [item for part in row.nodes for item in self.parts_with_numbers(part)]
-            rows += parts
-            for part in [] if parts else row.nodes[:1]:
-                if isinstance(part, Doubted):
-                    doubts += self.open_parts(part)
-                else:
-                    at = self.at(_first_place(part))
-                    rows += [replace(item, answer="", text=item.text.removesuffix(_SHOWN), at=item.at or at, below=())
-                             for item in self.node(part, MET)]
+            numbered = [item for part in row.nodes for item in self.parts_with_numbers(part)]
+            rows += numbered
+            parts = [] if numbered else [self.counted_part(part) for part in row.nodes]
+            if not numbered and any(isinstance(part, Doubted) for part in row.nodes[:1]):
+                doubts += self.open_parts(row.nodes[0])
+            elif parts and parts[0]:
+                first, *others = parts[0]
+                beside = [item for part in parts[1:] for item in part]
+                rows += [replace(first, below=(*first.below, *beside)), *others]
         # Certain rows are listed before others: what is left out is like the last that are listed.
         is_doubted = answer != MET and bool(doubts)
         if not rows and is_doubted and answer == NEEDS_INFORMATION:
@@ -487,7 +544,17 @@ class Tree:
                     below += self.beside(claim.relation, used, "not counted")
         if is_doubted:
             below += _first(doubts, MOST_ROWS, node.more)
-        return [Item(answer, wording.counted(node, self.relations), below=tuple(below))]
+        at = ", ".join(dict.fromkeys(filter(None, map(self.stated_at, node.closing))))
+        return [Item(answer, wording.counted(node, self.relations), at=at, below=tuple(below))]
+
+    def counted_part(self, part: Node) -> list[Item]:
+        """What a row counted rests on."""
+        if isinstance(part, Doubted):
+            return []
+        at = self.at(_first_place(part))
+        return [replace(item, answer="", text=item.text.removesuffix(_SHOWN), at=item.at or ("" if item.below else at),
+                        node=0, is_again=False)
+                for item in self.node(part, MET)]
 
     def parts_with_numbers(self, node: Node) -> list[Item]:
         """The criteria that a row counted states: of N of M, one of the M. Nothing where it states none."""
@@ -611,13 +678,16 @@ def _first(items: list[Item], most: int, left_out: int = 0) -> list[Item]:
 
 
 def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
-    """The request, which stands above the tree, a reading, which stands below it, and an equation of names."""
+    """The request, which stands above the tree, a reading, which stands below it, an equation of names, and that a text
+    is not empty."""
     if step.answer != MET:
         return False
     if isinstance(literal, tree.Atom) and literal.relation == "request":
         return not any(isinstance(argument, tree.Constant) for argument in literal.arguments)
     if isinstance(literal, tree.Atom) and literal.relation == "reading":
         return True
+    if isinstance(literal, tree.Comparison) and literal.operator == "!=":
+        return any(isinstance(side, tree.Constant) and side.value == "" for side in (literal.left, literal.right))
     if isinstance(literal, tree.Comparison) and literal.operator == "=":
         sides = literal.left, literal.right
         return any(isinstance(side, tree.Variable) for side in sides) and not any(
@@ -644,6 +714,32 @@ def _folded(texts: list[str], left_out: int) -> str:
     number = max(len(texts) - MOST_ROWS, 0) + left_out
     rest = [more(number, in_json=not left_out)] if number else []
     return "; ".join([*texts[:MOST_ROWS], *rest])
+
+
+def _with_what_is_above(items: Iterable[Item], in_full: Mapping[int, Item], above: set[int]) -> list[Item]:
+    """The items, those that refer to what does not stand above in full."""
+    found = []
+    for item in items:
+        if item.is_again and item.node not in above:
+            whole = in_full[item.node]
+            text = item.text.removesuffix(_SHOWN)
+            item = replace(item, text=text, below=whole.below, is_again=False)
+        above.add(item.node)
+        found.append(replace(item, below=tuple(_with_what_is_above(item.below, in_full, above))))
+    return found
+
+
+def _said_once(items: Iterable[Item], above: frozenset[tuple[str, str]]) -> list[Item]:
+    """The items without rows, facts and numbers that agree and stand already beside what they are below."""
+    found = []
+    for item in items:
+        line = item.text, item.at
+        is_leaf = not item.below and not item.number
+        if is_leaf and item.answer == MET and line in above:
+            continue
+        found.append(replace(item, below=tuple(_said_once(item.below, above))))
+        above |= {line} if is_leaf else set()
+    return found
 
 
 def _find(items: Iterable[Item], criterion: str) -> list[Item]:

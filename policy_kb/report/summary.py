@@ -97,7 +97,8 @@ def questions(determination: Determination) -> Iterator[str]:
         yield ""
         yield "To be settled, most decisive first:"
         for number, point in enumerate(determination.missing, 1):
-            criteria = f" (criterion {', '.join(point.criteria)})" if point.criteria else ""
+            which = "criteria" if len(point.criteria) > 1 else "criterion"
+            criteria = f" ({which} {wording.joined(point.criteria)})" if point.criteria else ""
             yield f"  {number}. {point.ask}{criteria} [{point.relation}: {point.why}]"
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
 from policy_kb.check.checked import Relation
 from policy_kb.dates import format_date
-from policy_kb.explain.phrasing import plural, singular, with_unit
-from policy_kb.explain.proof import Side
+from policy_kb.explain.phrasing import Place, plural, singular, with_unit
+from policy_kb.explain.proof import Doubted, Side
 from policy_kb.explain.written import AGGREGATES, in_words, is_noun, name_of, said_of, sentence, shown
 from policy_kb.numbers import shown_apart
 
@@ -199,6 +199,8 @@ def _called(side: Side, is_date: bool) -> str:
 
 def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
     """The number with its bound, and what is counted: `1 relapse from 2024-09-02 to 2025-09-02, 2 needed`."""
+    if node.says is not None:
+        return node.says.text(count=Place(_how_many(node), "count", is_number=True))
     bound = shown(node.bound.value)
     none_allowed = (node.operator, bound) in (("=", "0"), ("<=", "0"), ("<", "1"))
     is_none = node.least == node.most == 0
@@ -236,15 +238,23 @@ def _among(node: Aggregated) -> str:
     return f" {said}" if said else ""
 
 
+def _how_many(node: Counted) -> str:
+    """The number alone, before what is counted: `2`, `at least 1`, `an unknown number of`."""
+    number = _number(node, "")
+    return {"an unknown number": "an unknown number of"}.get(number, number)
+
+
 def _number(node: Counted, noun: str) -> str:
     """How many there are: `2 relapses`, `1 certain and 2 uncertain relapses`, `at least 1 relapse`."""
-    least, most = node.least, node.most
+    # Of what is derived from what is not stated, it is not known how many there may be.
+    is_unknown = node.unstated or any(isinstance(part, Doubted) for row in node.rows for part in row.nodes)
+    least, most = node.least, None if is_unknown else node.most
     several = plural(noun) if noun else ""
     if most is None:
         many = f"at least {least} {noun if least == 1 else several}" if least else f"an unknown number of {several}"
         return many.strip() if noun or least else "an unknown number"
     if least == most:
-        return f"no {noun}" if not least else f"{least} {noun if least == 1 else several}".strip()
+        return f"no {noun}".strip() if not least else f"{least} {noun if least == 1 else several}".strip()
     uncertain = f"{most - least} uncertain {noun if most - least == 1 else several}"
     return (f"{least} certain and {uncertain}" if least else uncertain).strip()
 

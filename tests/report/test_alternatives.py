@@ -110,6 +110,7 @@ def test_one_rule_with_several_rows_is_no_one_of() -> None:
         "| - day (4) is at most 5",
         "- a visit took place on day 1",
         "| - day (1) is at most 5",
+        "  no further visit on record",
     ]
     assert "one_of" not in unmet.to_dict()["explanation"]
 
