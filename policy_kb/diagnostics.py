@@ -7,7 +7,7 @@ file under `tests/bad/` that pins its message and its place.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -185,6 +185,14 @@ class CaseRefused(Refused):
     """A case, a table or another input of a reader is refused (exit code 1)."""
 
 
+Hint = str | Callable[[], str | None] | None
+"""A hint, or how it is worked out: to find a word that is near takes long, and only the first problems are shown."""
+
+
+def worked_out(hint: Hint) -> str | None:
+    return hint() if callable(hint) else hint
+
+
 MOST_MISTAKES = 1_000
 """In the text of one rule file, and in rules that could be read, before the rest is left unread."""
 
@@ -193,7 +201,8 @@ _MOST_COMPARED = 200
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """`did you mean ...?` for the known word most like `word`, or None where none is near; letter case is ignored."""
+    """`did you mean ...?` for the known word most like `word`, or None where none is near; letter case is ignored. Of
+    very many words those are compared that begin or end like it."""
     import difflib
 
     folded = word.casefold()[:LONGEST_NAME]

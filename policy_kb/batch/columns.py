@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import replace
 
 from policy_kb.batch.shape import CASE, UNCERTAIN, given_column
 from policy_kb.batch.sources import INCOMPLETE_TABLE, LISTINGS, Source
 from policy_kb.batch.values import DUCKDB, BadColumnError, Dialect, ValueSql, reads, value_sql
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
-from policy_kb.diagnostics import Diagnostic, Kind, did_you_mean, listed, quoted
+from policy_kb.diagnostics import Diagnostic, Hint, Kind, did_you_mean, listed, quoted, worked_out
 from policy_kb.load.cases import REQUEST, is_single
+from policy_kb.load.problems import MOST_PROBLEMS
 from policy_kb.load.values import Known, Tables, expected
-from policy_kb.parse.tree import Value
 from policy_kb.record import record
 from policy_kb.source import Span
 
@@ -21,18 +20,18 @@ _RELATION = Attribute("relation", "relation", "symbol")
 
 Why = tuple[str, str | None]
 """A reason and a hint."""
+Reason = tuple[str, Hint]
+"""As `Why`, the hint being worked out where it is shown."""
 
 
 @record
 class Column:
-    """A column of a table: what its values become, and why one of them (as `ValueSql.text` gives it) is refused. The
-    second way is quick, for a hundred thousand values, and leaves the hint out."""
+    """A column of a table: what its values become, and why one of them (as `ValueSql.text` gives it) is refused."""
 
     name: str
     is_text: bool
     sql: ValueSql
-    why: Callable[[str | None], Why]
-    why_quick: Callable[[str | None], Why]
+    why: Callable[[str | None], Reason]
 
     def prepared(self, place: int) -> str:
         """The column of the prepared table that it becomes, `place` being its own."""
@@ -42,6 +41,10 @@ class Column:
 def has_a_row(relation: Relation) -> bool:
     """Every case has a row of the relation."""
     return relation.is_required
+
+
+def shown(reason: Reason) -> Why:
+    return reason[0], worked_out(reason[1])
 
 
 def second_row(name: str) -> Why:
@@ -63,7 +66,6 @@ class Columns:
         self.dialect = dialect
         self.inputs = {relation.name: relation for relation in program.inputs()}
         self.values = Tables(known)
-        self._quick = _QuickTables(known)
 
     def refusal(self, name: str) -> Why | None:
         """Why there can be no table of a name, as a case would be told of a key."""
@@ -109,12 +111,12 @@ class Columns:
         wanted = {CASE: NAME, **{attribute.name: attribute for attribute in attributes}}
         may_be_uncertain = relation is not None and relation.arity > 1 and not is_single(relation)
         known = [*wanted, UNCERTAIN] if may_be_uncertain else list(wanted)
-        problems = []
+        problems: list[Diagnostic] = []
         hints = ""
         for column in source.columns:
             if column in known:
                 continue
-            near = did_you_mean(column, known) if len(column) < 200 else None
+            near = did_you_mean(column, known) if len(problems) < MOST_PROBLEMS else None
             hint = near or f"the columns are {listed(known, 'and')}"
             message = f"{quoted(column)} is not a column of `{source.name}`"
             if column == UNCERTAIN and relation is not None:
@@ -144,20 +146,12 @@ class Columns:
         return self._of_attribute(attribute, column, column_type)
 
     def _of_attribute(self, attribute: Attribute, column: str, column_type: str) -> Column:
-        short = attribute
-        if attribute.one_of is not None:
-            short = replace(attribute, one_of=_Unlisted(attribute.one_of))
-
-        def why(text: str | None) -> Why:
+        def why(text: str | None) -> Reason:
             bad = reads(text, attribute, self.values)
             return (bad.message, bad.hint) if bad else (f"`{attribute.name}` is refused", None)
 
-        def why_quick(text: str | None) -> Why:
-            bad = reads(text, short, self._quick)
-            return (bad.message, None) if bad else why(text)
-
         sql = value_sql(attribute, column, column_type, self.values, self.dialect)
-        return Column(attribute.name, column_type == "VARCHAR", sql, why, why_quick)
+        return Column(attribute.name, column_type == "VARCHAR", sql, why)
 
     def _of_listing(self, table: str, column: str, column_type: str) -> Column:
         """The column `relation` of a table that lists relations: as `incomplete` of a case, or any that is stated."""
@@ -165,7 +159,7 @@ class Columns:
                       if table != INCOMPLETE_TABLE or relation.can_be_listed_incomplete)
         attribute = Attribute(_RELATION.name, _RELATION.type, _RELATION.kind, one_of=names)
 
-        def why(text: str | None) -> Why:
+        def why(text: str | None) -> Reason:
             bad = reads(text, _RELATION, self.values)
             if bad:
                 return bad.message, bad.hint
@@ -178,7 +172,7 @@ class Columns:
             return f"`{text}` is true or false, never incomplete", "remove the row"
 
         sql = value_sql(attribute, column, column_type, self.values, self.dialect)
-        return Column(attribute.name, True, sql, why, why)
+        return Column(attribute.name, True, sql, why)
 
 
 def _uncertain_column(column: str, column_type: str, dialect: Dialect) -> Column:
@@ -190,36 +184,9 @@ def _uncertain_column(column: str, column_type: str, dialect: Dialect) -> Column
         message = f"`{UNCERTAIN}` is true or false; the column has the type {column_type}"
         raise BadColumnError(message, "write the column as BOOLEAN, or as the text `true` or `false`")
 
-    def why(text: str | None) -> Why:
+    def why(text: str | None) -> Reason:
         if text is None or not text.strip():
             return f"`{UNCERTAIN}` has no value", "write `true` or `false`"
         return f"`{UNCERTAIN}` is true or false; the case says {quoted(text)}", "write `true` or `false`"
 
-    return Column(UNCERTAIN, column_type == "VARCHAR", sql, why, why)
-
-
-class _Unlisted(tuple[Value, ...]):
-    """Values that are only looked up: to find the one most like each of many bad values takes long."""
-
-    def __iter__(self) -> Iterator[Value]:
-        return iter(())
-
-
-class _UnlistedNames(frozenset[Value]):
-    """As `_Unlisted`."""
-
-    def __iter__(self) -> Iterator[Value]:
-        return iter(())
-
-
-class _QuickTables(Tables):
-    """Gives the same messages, and hints that name no value of a table."""
-
-    def __init__(self, known: Known):
-        super().__init__(known)
-        self._unlisted: dict[str, _UnlistedNames] = {}
-
-    def first_column(self, relation: str) -> frozenset[Value]:
-        if relation not in self._unlisted:
-            self._unlisted[relation] = _UnlistedNames(super().first_column(relation))
-        return self._unlisted[relation]
+    return Column(UNCERTAIN, column_type == "VARCHAR", sql, why)

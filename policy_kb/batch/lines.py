@@ -24,6 +24,7 @@ from policy_kb.diagnostics import CaseRefused
 from policy_kb.load.cases import INCOMPLETE, MOST_ROWS, NOT_STATED, CaseReader, is_single, named
 from policy_kb.load.documents import LONGEST_LINE, Document, _document, _line_refused
 from policy_kb.load.nodes import DocumentText, Form, Scalar
+from policy_kb.load.problems import MOST_PROBLEMS
 from policy_kb.load.values import LONGEST_VALUE, BadValueError, Known, Tables, read_value
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -459,7 +460,8 @@ class _Part:
         self.names[number], self.open[number], self.incomplete[number] = None, 0, 0
         document = document_of(_decoded(line), reader.source, self.first + number)
         try:
-            facts = reader.cases.read(document)
+            # Of more problems than these no hint is shown.
+            facts = reader.cases.read(document, with_hints=len(self.rejected) < MOST_PROBLEMS)
         except CaseRefused as refused:
             self.names[number] = name = named(document)[0]
             self.refused.add(number)

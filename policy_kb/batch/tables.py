@@ -17,10 +17,11 @@ from policy_kb.batch.columns import (
     NAME,
     Column,
     Columns,
-    Why,
+    Reason,
     has_a_row,
     no_row,
     second_row,
+    shown,
 )
 from policy_kb.batch.dialect import DUCKDB as SQL
 from policy_kb.batch.files import Files
@@ -571,7 +572,7 @@ class _Reader:
             f"ORDER BY number, batch_row, place, batch_case LIMIT {MOST_PROBLEMS}"
         ).fetchall()
         problems = [
-            Problem(table.name, row, case, *self.why(table, place, said), table.source.place)
+            Problem(table.name, row, case, *shown(self.why(table, place, said)), table.source.place)
             for table, row, case, place, said in ((by_number[number], *one) for number, *one in first)
         ]
         unnamed = self.one(
@@ -593,22 +594,19 @@ class _Reader:
         while chunk := execute(
             f"SELECT id, number, place, said FROM {_REASONS} WHERE id > {start} AND id <= {start + _CHUNK}"
         ).fetchall():
-            reasons = [self.why(by_number[number], place, said, True)[0] for _, number, place, said in chunk]
+            reasons = [self.why(by_number[number], place, said)[0] for _, number, place, said in chunk]
             execute("INSERT INTO batch_why SELECT unnest($1), unnest($2)", [[row[0] for row in chunk], reasons])
             start += _CHUNK
         execute(f"CREATE OR REPLACE TABLE {_REASONS} AS SELECT * FROM {_REASONS} JOIN batch_why USING (id)")
         execute("DROP TABLE batch_why")
 
-    def why(self, table: _Table, place: int, said: str | None, is_quick: bool = False) -> Why:
-        """The reason of one that was found, and its hint unless it is to be quick."""
+    def why(self, table: _Table, place: int, said: str | None) -> Reason:
+        """The reason of one that was found, and its hint."""
         name = table.name
         if place >= 0:
-            column = table.columns[place]
-            return column.why_quick(said) if is_quick else column.why(said)
+            return table.columns[place].why(said)
         if place == _BAD_LINE:
-            return str(said), None if is_quick else next(
-                line.hint for line in table.source.bad_lines if line.message == said
-            )
+            return str(said), lambda: next(line.hint for line in table.source.bad_lines if line.message == said)
         if place == _SECOND:
             return second_row(name)
         missing = REQUEST if place == _NO_REQUEST else name

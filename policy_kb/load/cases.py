@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from policy_kb import nothing
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, did_you_mean, listed, quoted
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Hint, Kind, did_you_mean, listed, quoted
 from policy_kb.load.digest import digest_of
 from policy_kb.load.documents import Document, Entry, Form, Mapping, Node, Scalar, Sequence
 from policy_kb.load.facts import Facts, Row
@@ -115,22 +115,22 @@ class CaseReader:
         self.tables = Tables(known)
         self.inputs = {relation.name: relation for relation in program.inputs()}
 
-    def read(self, document: Document) -> Facts:
-        """As `load_case`."""
+    def read(self, document: Document, *, with_hints: bool = True) -> Facts:
+        """As `load_case`; a refusal says what to write instead only `with_hints`."""
         if not document.is_readable:
             raise CaseRefused(document.problems)
-        return _Case(self, document).facts()
+        return _Case(self, document, with_hints).facts()
 
 
 class _Case:
-    def __init__(self, reader: CaseReader, document: Document):
+    def __init__(self, reader: CaseReader, document: Document, with_hints: bool):
         self.program = reader.program
         self.tables = reader.tables
         self.inputs = reader.inputs
         self.source = document.source
         self.span = document.case.span
         self.entries = {entry.key: entry for entry in document.case.entries}
-        self.problems = Problems(document.line_text)
+        self.problems = Problems(document.line_text, with_hints=with_hints)
         self.problems.include(document.problems)
         self.notes = Problems(document.line_text, are_warnings=True)
         self.case = ""
@@ -173,7 +173,7 @@ class _Case:
             return None
         return record or (relation.span if relation.is_closed else None)
 
-    def add(self, kind: Kind, span: Span, message: str, hint: str | None = None, path: str | None = None) -> None:
+    def add(self, kind: Kind, span: Span, message: str, hint: Hint = None, path: str | None = None) -> None:
         self.problems.add(kind, span, message, hint, path)
 
     # the keys that are not relations
@@ -222,14 +222,13 @@ class _Case:
 
     def refuse_relation(self, name: str, span: Span, path: str) -> None:
         declared = self.program.relations.get(name)
-        near = did_you_mean(name, (*self.inputs, *TOP_KEYS)) if len(name) < 200 else None
-        hint = near or f"a case may say {listed(self.inputs)}"
-        message = f"{quoted(name)} is not a relation of a case"
+        message, otherwise = f"{quoted(name)} is not a relation of a case", f"a case may say {listed(self.inputs)}"
+        if declared is not None and declared.is_case:
+            message, otherwise = f"`{name}` is decided by the rules, not stated by a case", "remove it"
+        hint: Hint = lambda: did_you_mean(name, (*self.inputs, *TOP_KEYS)) or otherwise  # noqa: E731
         if name == "uncertain":
             hint = "`uncertain: true` stands in a row, beside its attributes"
-        elif declared is not None and declared.is_case:
-            message, hint = f"`{name}` is decided by the rules, not stated by a case", hint if near else "remove it"
-        elif declared is not None:
+        elif declared is not None and not declared.is_case:
             message, hint = f"`{name}` belongs to the rules: it is the same for every case", "remove it"
         self.add(Kind.UNKNOWN_RELATION, span, message, hint, step("", name) if path == name else path)
 
@@ -373,12 +372,14 @@ class _Case:
 
     def refuse_attribute(self, relation: Relation, node: Mapping, entry: Entry, path: str) -> None:
         names = [attribute.name for attribute in relation.attributes[1:]]
-        near = did_you_mean(entry.key, [*names, "uncertain"]) if len(entry.key) < 200 else None
-        hint = near or f"a row is written `{_row_outline(relation)}`"
-        if entry.key == "case":
-            hint = "the case's name stands once, at the top"
-        elif relation.arity == 2 and not near:
-            hint = _text_in_quotes(node) or hint
+
+        def hint() -> str:
+            if entry.key == "case":
+                return "the case's name stands once, at the top"
+            near = did_you_mean(entry.key, [*names, "uncertain"])
+            in_quotes = _text_in_quotes(node) if relation.arity == 2 else None
+            return near or in_quotes or f"a row is written `{_row_outline(relation)}`"
+
         message = f"{quoted(entry.key)} is not an attribute of `{relation.name}`"
         self.add(Kind.UNKNOWN_ATTRIBUTE, entry.key_span, message, hint, path)
 

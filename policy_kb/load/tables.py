@@ -17,7 +17,7 @@ from pathlib import Path
 
 from policy_kb import numbers
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation, Table
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, listed, quoted
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Hint, Kind, Refused, RulesRefused, listed, quoted
 from policy_kb.load.problems import Problems
 from policy_kb.load.table_rows import Row, TableRows
 from policy_kb.load.values import GREATEST_NUMBER, LEAST_NUMBER, BadValueError, read_days
@@ -288,7 +288,7 @@ class _TableReader:
         return Span(self.source, line, start + 1, start + max(1, length) + 1)
 
     def add(
-        self, line: int, start: int, length: int, message: str, hint: str | None, kind: Kind = Kind.BAD_TABLE
+        self, line: int, start: int, length: int, message: str, hint: Hint, kind: Kind = Kind.BAD_TABLE
     ) -> None:
         self.problems.add(kind, self.span(line, start, length), message, hint)
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from policy_kb import dates, nothing, numbers
 from policy_kb.check.checked import Attribute, Domain
-from policy_kb.diagnostics import Kind, did_you_mean, listed, quoted
+from policy_kb.diagnostics import Hint, Kind, did_you_mean, listed, quoted
 from policy_kb.load.nodes import Form, Scalar
 from policy_kb.nothing import says_nothing
 from policy_kb.parse.tree import Value
@@ -44,6 +44,7 @@ class Tables:
         self._known = known
         self._first_columns: dict[str, frozenset[Value]] = {}
         self._alike: dict[str, dict[str, list[str]]] = {}
+        self._named: dict[Domain, dict[str, list[str]]] = {}
 
     def rows(self, relation: str) -> Set[tuple[Value, ...]]:
         return self._known.get(relation, frozenset())
@@ -62,11 +63,20 @@ class Tables:
                 found.setdefault(folded(value), []).append(value)
         return self._alike[relation].get(folded(text), [])
 
+    def named(self, domain: Domain, name: str) -> list[str]:
+        """The values whose rows have a name, letter case ignored, in the columns that `domain` reserves."""
+        if domain not in self._named:
+            found = self._named[domain] = {}
+            for row in sorted(self.rows(domain.relation)):
+                for column in domain.reserved:
+                    found.setdefault(folded(str(row[column])), []).append(str(row[0]))
+        return self._named[domain].get(folded(name), [])
+
 
 class BadValueError(Exception):
     """A value is refused: the kind, the message and the hint of its diagnostic."""
 
-    def __init__(self, kind: Kind, message: str, hint: str | None = None):
+    def __init__(self, kind: Kind, message: str, hint: Hint = None):
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -276,8 +286,10 @@ def _spelled(value: str, alike: Sequence[Value]) -> Value:
 def _check_limits(value: Value, attribute: Attribute, scalar: Scalar) -> None:
     if attribute.one_of is not None and value not in attribute.one_of:
         message = f"{quoted(scalar.text)} is not a value of `{attribute.name}`"
-        hint = did_you_mean(scalar.text, map(_written, attribute.one_of)) if len(scalar.text) < 200 else None
-        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, hint or f"write {expected(attribute)}")
+        values = list(map(_written, attribute.one_of))
+        raise BadValueError(
+            Kind.VALUE_OUTSIDE_SET, message, lambda: did_you_mean(scalar.text, values) or f"write {expected(attribute)}"
+        )
     if isinstance(value, str):
         return
     if attribute.at_least is not None and value < attribute.at_least:
@@ -311,13 +323,10 @@ def _in_domain(value: Value, attribute: Attribute, domain: Domain, tables: Table
     name = value.removeprefix(OTHER).strip()
     if attribute.may_be_none and says_nothing(name):
         raise BadValueError(Kind.VALUE_OUTSIDE_SET, f"{quoted(value)} names nothing", nothing.HINT)
-    rows = tables.rows(domain.relation)
-    taken = [row for row in rows if any(folded(str(row[column])) == folded(name) for column in domain.reserved)]
-    if taken:
-        instead = sorted(str(row[0]) for row in taken)
-        same = [one for one in instead if folded(one) == folded(name)]
+    if taken := tables.named(domain, name):
+        same = [one for one in taken if folded(one) == folded(name)]
         message = f"{quoted(name)} is in the table `{domain.relation}`"
-        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {listed(same or instead)}")
+        raise BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"write {listed(dict.fromkeys(same or taken))}")
     return OTHER + name
 
 
@@ -326,6 +335,10 @@ def _outside_domain(value: str, domain: Domain, tables: Tables) -> BadValueError
     if value.casefold().startswith(OTHER.strip()):
         name = value[len(OTHER.strip()) :].strip()
         return BadValueError(Kind.VALUE_OUTSIDE_SET, message, f'write `"{OTHER}{quoted(name or "NAME")[1:-1]}"`')
-    hint = f'one outside the table is written `"{OTHER}{quoted(value)[1:-1]}"`'
-    near = did_you_mean(value, sorted(map(str, tables.first_column(domain.relation)))) if len(value) < 200 else None
-    return BadValueError(Kind.VALUE_OUTSIDE_SET, message, f"{near} {hint}" if near else hint)
+
+    def hint() -> str:
+        near = did_you_mean(value, sorted(map(str, tables.first_column(domain.relation))))
+        outside = f'one outside the table is written `"{OTHER}{quoted(value)[1:-1]}"`'
+        return f"{near} {outside}" if near else outside
+
+    return BadValueError(Kind.VALUE_OUTSIDE_SET, message, hint)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from policy_kb.batch.columns import (
     Column,
     Columns,
-    Why,
+    Reason,
     has_a_row,
     no_row,
     second_row,
+    shown,
 )
 from policy_kb.batch.openness import Stating, given_as, stating_of
 from policy_kb.batch.shape import AS_STATED, CASE, OPEN_TABLE, UNCERTAIN, Complete, Given, Openness, Shape
@@ -249,12 +250,12 @@ class _Reader:
             f"LIMIT {MOST_PROBLEMS}"
         ).collect()
         problems = tuple(
-            Problem(table.name, row, case, *self.why(table, place, said), place_of(table.source.place, part))
+            Problem(table.name, row, case, *shown(self.why(table, place, said)), place_of(table.source.place, part))
             for table, part, row, case, place, said in ((by_number[number], *one) for number, *one in first)
         )
         return rejected, unnamed, problems, self.with_reasons(found)
 
-    def why(self, table: _Table, place: int, said: str | None) -> Why:
+    def why(self, table: _Table, place: int, said: str | None) -> Reason:
         """The reason of one that was found, and its hint."""
         if place >= 0:
             return table.columns[place].why(said)
@@ -268,7 +269,7 @@ class _Reader:
         from pyspark.sql import functions as f
 
         fixed: dict[tuple[int, int], str] = {}
-        whys: dict[tuple[int, int], Callable[[str | None], Why]] = {}
+        whys: dict[tuple[int, int], Callable[[str | None], Reason]] = {}
         names = {}
         for table in self.tables.values():
             names[table.number] = table.name
