@@ -19,6 +19,7 @@ from policy_kb.installed import policy_files
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
 from policy_kb.source import NOWHERE, Files, Span, are_unchanged, real_path
+from policy_kb.text import folded
 
 if TYPE_CHECKING:
     from policy_kb.evaluate.model import Model
@@ -272,6 +273,8 @@ class Policies:
         drug, _ = requested(document)
         policies = self.all()
         found = next((policy for policy in policies if drug in policy.covers), None)
+        if found is None and drug is not None:  # letter case does not count where it is clear which is meant
+            found = next((one for one in policies if folded(drug) in map(folded, one.covers)), None)
         if found is not None:
             return found
         if drug is None:

@@ -449,4 +449,7 @@ def _text_at(mapping: Mapping, key: str) -> str | None:
     entry = mapping.find(key)
     if entry is None or not isinstance(entry.node, Scalar) or entry.node.form not in _TEXT_FORMS:
         return None
-    return entry.node.text if entry.node.text.strip() else None
+    try:
+        return normal(entry.node.text) or None
+    except UnseenCharacterError:
+        return None

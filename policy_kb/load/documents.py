@@ -28,6 +28,7 @@ from policy_kb.load.nodes import (
     Scalar,
     Sequence,
     UnreadableDocumentError,
+    enter,
     step,
 )
 from policy_kb.load.problems import Problems
@@ -280,15 +281,16 @@ class _PythonReader:
         return self.refused(Kind.WRONG_TYPE, message, hint, path)
 
     def mapping(self, value: abc.Mapping[object, object], path: str, depth: int) -> Mapping:
-        entries = []
+        entries: dict[str, Entry] = {}
         for key, item in value.items():
             # PyYAML's own loaders read the key `on` as a truth value; no other way of writing makes one of it.
             name = "on" if key is True and "on" not in value else key
             if not isinstance(name, str) or not name.strip():
                 self.refused(Kind.BAD_DOCUMENT, "a key must be text", "name a relation or an attribute", path)
             elif self.text(name, path).form is not Form.REFUSED:
-                entries.append(Entry(name, self.span, self.node(item, step(path, name), depth + 1)))
-        return Mapping(tuple(entries), self.span)
+                node = self.node(item, step(path, name), depth + 1)
+                enter(self.problems, entries, Entry(name, self.span, node), path)
+        return Mapping(tuple(entries.values()), self.span)
 
     def text(self, text: str, path: str) -> Scalar:
         if any("\ud800" <= sign <= "\udfff" for sign in text):

@@ -13,6 +13,7 @@ from policy_kb.diagnostics import Kind, escaped, quoted
 from policy_kb.load.problems import Problems
 from policy_kb.record import record
 from policy_kb.source import Span
+from policy_kb.text import UnseenCharacterError, normal
 
 DEEPEST_NESTING = 20
 """Mappings and lists inside each other; a case needs three, a scenario four."""
@@ -135,17 +136,27 @@ class DocumentText:
         return UnreadableDocumentError()
 
     def enter(self, entries: dict[str, Entry], entry: Entry, path: str) -> None:
-        """Add a key of a mapping; a key that is empty or stands there already is a problem, and left out."""
-        if not entry.key.strip():
-            self.problems.add(Kind.BAD_DOCUMENT, entry.key_span, "a key is empty", "name a relation", path or None)
-        elif entry.key in entries:
-            first = entries[entry.key].key_span
-            message = f"{quoted(entry.key)} is given twice"
-            where = f"column {first.column}" if first.line == entry.key_span.line else f"line {first.line}"
-            hint = f"it stands in {where} already: write one of them, or join their rows in one list"
-            self.problems.add(Kind.DUPLICATE_KEY, entry.key_span, message, hint, step(path, entry.key))
-        else:
-            entries[entry.key] = entry
+        enter(self.problems, entries, entry, path)
+
+
+def enter(problems: Problems, entries: dict[str, Entry], entry: Entry, path: str) -> None:
+    """Add a key of a mapping, in its normal form; one that is empty, holds what cannot be seen or stands there already
+    is a problem, and left out."""
+    key, span, node = entry
+    try:
+        key = normal(key)
+    except UnseenCharacterError as unseen:
+        problems.add(Kind.UNSEEN_CHARACTER, span, f"the key {quoted(key)} {unseen}", unseen.hint, path or None)
+        return
+    if not key:
+        problems.add(Kind.BAD_DOCUMENT, span, "a key is empty", "name a relation", path or None)
+    elif key in entries:
+        first = entries[key].key_span
+        where = f"column {first.column}" if first.line == span.line else f"line {first.line}"
+        hint = f"it stands in {where} already: write one of them, or join their rows in one list"
+        problems.add(Kind.DUPLICATE_KEY, span, f"{quoted(key)} is given twice", hint, step(path, key))
+    else:
+        entries[key] = Entry(key, span, node)
 
 
 def step(path: str, key: str) -> str:
