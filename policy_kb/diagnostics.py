@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from policy_kb.record import record
+from policy_kb.text import is_seen
 
 if TYPE_CHECKING:
     from policy_kb.source import Span
@@ -113,6 +114,8 @@ class Diagnostic:
 
     @property
     def severity(self) -> str:
+        if self.kind in (Kind.ROW_TWICE, Kind.READ_AS):
+            return "note"
         return "warning" if self.is_warning else "error"
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,7 +154,7 @@ class Diagnostic:
 def _shown(line: str) -> str:
     """A terminal must not obey what a refused file holds; one sign for one keeps the caret in its place."""
     return "".join(
-        sign if sign.isprintable() or sign in "\t\u00a0" else "\N{REPLACEMENT CHARACTER}" for sign in line
+        sign if _is_plain(sign) or sign in "\t\u00a0" else "\N{REPLACEMENT CHARACTER}" for sign in line
     )
 
 
@@ -253,6 +256,11 @@ def quoted(text: object, longest: int = 60) -> str:
 
 def escaped(text: str, longest: int) -> str:
     part = text if len(text) <= longest else text[:longest] + "..."
-    if part.isprintable():
+    if part.isascii() and part.isprintable():
         return part
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in part)
+    return "".join(sign if _is_plain(sign) else sign.encode("unicode_escape").decode("ascii") for sign in part)
+
+
+def _is_plain(sign: str) -> bool:
+    """Whether a character is what it looks like."""
+    return sign.isprintable() and (sign.isascii() or is_seen(sign))

@@ -147,9 +147,8 @@ def check_refusals(
         for row in sorted(model.certain.get(relation.name, ())):
             span, path = _cause(facts, explainer.explain(Claim(relation.name, row)))
             excerpt = document.line_text(span.line) if document is not None else None
-            problems.append(
-                Diagnostic(Kind.REFUSED_ROW, span, sentence(relation, row), "correct the record", path, excerpt)
-            )
+            message = sentence(relation, row, facts.written)
+            problems.append(Diagnostic(Kind.REFUSED_ROW, span, message, "correct the record", path, excerpt))
     raise CaseRefused(problems)
 
 
@@ -261,14 +260,14 @@ def report(
         used = explanation.readings if explanation else readings_asked(rules.program, known, phase.root)
         return Determination(
             facts.case, facts.source, phase, decision, why, criteria, approval, missing, notices, used, explanation,
-            rules.digest, facts.digest, rules.program, facts.rows,
+            rules.digest, facts.digest, rules.program, facts.rows, facts.notes,
         )
 
     notices = tuple(sorted(str(row[1]) for row in model.certain.get("notice", ())))
     elsewhere = sorted(str(row[1]) for row in model.certain.get("not_applicable", ()))
     if elsewhere:
         relation = rules.program.relations["not_applicable"]
-        why = "; ".join(sentence(relation, (facts.case, whose)) for whose in elsewhere)
+        why = "; ".join(sentence(relation, (facts.case, whose), facts.written) for whose in elsewhere)
         return determination(NOT_APPLICABLE, why, {}, None, ())
     decision = decision_of(phase, model)
     criteria = explanation.criteria if explanation else criteria_of(rules, worlds, phase, model)

@@ -84,7 +84,8 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
         why = reason(decision, phase.name, criteria, len(missing), alternatives(book.program, phase))
     else:
         relation = book.program.relations[_ELSEWHERE]
-        why = "; ".join(sentence(relation, (facts.case, whose)) for whose in _texts(statuses, _ELSEWHERE))
+        rows = [(facts.case, whose) for whose in _texts(statuses, _ELSEWHERE)]
+        why = "; ".join(sentence(relation, row, facts.written) for row in rows)
     compare(found["reason"], why, (ROOT, "reason"))
     approval = _approval(book.program, statuses, phase) if decision == MET else None
     compare(found["approval"], approval, (ROOT, "approval"))
@@ -146,7 +147,8 @@ def _phase(book: RuleBook, statuses: Statuses, facts: Facts) -> Phase:
     for relation in program.relations.values():
         if relation.is_refusal and held.status(relation.name).certain.rows:
             row = min(held.status(relation.name).certain.rows)
-            raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {sentence(relation, row)}")
+            says = sentence(relation, row, facts.written)
+            raise Unsound(ROOT, "it decides a case", f"the case has to be refused: {says}")
     return phase
 
 

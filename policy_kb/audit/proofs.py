@@ -149,7 +149,7 @@ class Explanations:
         return {
             "relation": claim.relation,
             "values": [json_value(value) for value in claim.values[1 if relation.is_case else 0 :]],
-            "says": sentence(relation, claim.values),
+            "says": sentence(relation, claim.values, self.facts.written),
         }
 
     def claim(self, claim: Claim, said: object, where: Where) -> None:

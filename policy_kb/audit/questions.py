@@ -58,11 +58,11 @@ class _Search:
     def question(self, relation: str, why: str) -> str:
         declared = self.program.relations[relation]
         if why == UNCERTAIN:
-            return doubt_question(declared, self.doubtful[relation])
+            return doubt_question(declared, self.doubtful[relation], self.facts.written)
         ask = self.asks[relation, why] or declared.ask or so_asked(declared)
         if why != declared.always_open:
             return ask
-        return waiting_question(declared, ask, self.wanted.get(relation, ()))
+        return waiting_question(declared, ask, self.wanted.get(relation, ()), self.facts.written)
 
     def numbers_of(self, criteria: tuple[Criterion, ...], otherwise: Numbers) -> Numbers:
         return tuple(paragraphs(criteria, self.phase)) or otherwise

@@ -98,6 +98,8 @@ def command(
             show_diagnostics(refused.diagnostics, with_json)
             continue
         codes.add(EXIT_CODES[determination.decision])
+        if determination.notes:
+            show_diagnostics(determination.notes, with_json)
         if changes is not None:
             whole["sensitivity"] = changes_as_list(changes)
         if log is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from policy_kb.commands import EXIT_CODES
+from policy_kb.commands import EXIT_CODES, show_diagnostics
 from policy_kb.commands._options import (
     PATH,
     all_stated,
@@ -95,6 +95,8 @@ def command(
         document = the_document(Path(case), form)
     found = policies.for_document(document)
     determination = found.determine(document, reading)
+    if determination.notes:
+        show_diagnostics(determination.notes, with_json)
     try:
         criterion = None if criterion is None else criterion_named(determination, criterion)
     except ValueError as problem:

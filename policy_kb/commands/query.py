@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
+from policy_kb.commands import show_diagnostics
 from policy_kb.commands._options import (
     as_json,
     case,
@@ -44,29 +46,40 @@ def command(
       policy-kb query kb/alemtuzumab/scenarios/younger-than-eighteen.yaml 'class_used(class)'
       policy-kb query kb/alemtuzumab/scenarios/younger-than-eighteen.yaml 'therapy("Avonex", started, _)'
     """
+    from policy_kb.evaluate.plain import Row
     from policy_kb.explain.query import answer, parse_query
-    from policy_kb.explain.written import sentence, shown
+    from policy_kb.explain.written import json_value, sentence, shown
+    from policy_kb.parse.tree import Variable
     from policy_kb.policies import Policies, the_document
 
     document = the_document(case, form)
     found = Policies(policy, engine).for_document(document)
     atom = parse_query(query, found.program, found.rules.known)
     decided = found.evaluate(document, reading, [atom.relation])
+    if decided.facts.notes:
+        show_diagnostics(decided.facts.notes, with_json)
     answers = answer(atom, found.program, decided.known, decided.model)
-    attributes = answers.relation.attributes
+    attributes, written = answers.relation.attributes, partial(decided.facts.written.row, answers.relation)
     if with_json:
+        def told(row: Row) -> list[object]:
+            return [
+                json_value(value) if attribute.kind == "float" else
+                shown(value, attribute, text) if attribute.is_date or attribute.any_case else value
+                for value, attribute, text in zip(row, attributes, written(row), strict=True)
+            ]
+
         print_json({
             "relation": atom.relation,
             "open": answers.is_open,
             "rows": [
                 {
                     "certain": is_certain,
-                    "values": {
-                        attribute.name: shown(value, attribute) if attribute.is_date else value
-                        for attribute, value in zip(attributes, row, strict=True)
+                    "values": dict(zip([attribute.name for attribute in attributes], told(row), strict=True)),
+                    "variables": {
+                        argument.name: value for argument, value in zip(atom.arguments, told(row), strict=True)
+                        if isinstance(argument, Variable) and argument.name in bindings
                     },
-                    "variables": dict(bindings),
-                    "says": sentence(answers.relation, row),
+                    "says": sentence(answers.relation, row, decided.facts.written),
                 }
                 for (row, is_certain), bindings in zip(answers.rows, answers.bindings, strict=True)
             ],
@@ -74,9 +87,7 @@ def command(
         return
     style = styled()
     for row, is_certain in answers.rows:
-        values = row[answers.relation.is_case :]
-        columns = [shown(value, attribute)
-                   for value, attribute in zip(values, attributes[answers.relation.is_case :], strict=True)]
+        columns = list(map(shown, row, attributes, written(row)))[answers.relation.is_case :]
         mark = "+" if is_certain else "?"
         text = f"{mark} {answers.relation.name}({', '.join(columns)})"
         click.echo(style(text, "met" if is_certain else "needs information"))

@@ -42,10 +42,11 @@ class _Search:
         """The question: for uncertain rows which they are, for a relation that is always open what is waited for."""
         declared = self.program.relations[relation]
         if why == "uncertain":
-            return doubt_question(declared, self.doubtful[relation])
+            return doubt_question(declared, self.doubtful[relation], self.lookup.facts.written)
         if why != declared.always_open:
             return ask
-        return waiting_question(declared, ask, (claim.values for claim in self.wanted.get(relation, ())))
+        wanted = (claim.values for claim in self.wanted.get(relation, ()))
+        return waiting_question(declared, ask, wanted, self.lookup.facts.written)
 
     def visit(self, claim: Claim, numbers: Numbers) -> None:
         """`claim` is possible and not certain."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from policy_kb import numbers
 from policy_kb.check.checked import Attribute, Relation, Rule
@@ -13,6 +14,9 @@ from policy_kb.explain.phrasing import EMPTY, Phrase, Place, Saying, phrase, pla
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 
+if TYPE_CHECKING:
+    from policy_kb.load.facts import Written
+
 _MOST_ROWS = 5
 """Rows that a question names; of others it says how many there are."""
 
@@ -20,8 +24,11 @@ NO_VALUE = "no value"
 """What stands for the value of an expression that has none: the least of no rows, a division by zero."""
 
 
-def shown(value: Value | None, attribute: Attribute | None = None) -> str:
-    """A value as a reader writes it: a date as year-month-day, a float with as many digits as needed."""
+def shown(value: Value | None, attribute: Attribute | None = None, text: str | None = None) -> str:
+    """A value as a reader writes it: a date as year-month-day, a float with as many digits as needed; or the `text`
+    that the case writes for it (see `Written`)."""
+    if text is not None:
+        return text
     if attribute is not None and attribute.is_date and isinstance(value, int):
         return format_date(value)
     if isinstance(value, Fraction):
@@ -33,17 +40,19 @@ def shown(value: Value | None, attribute: Attribute | None = None) -> str:
     return str(value) if value != "" else EMPTY
 
 
-def sentence(relation: Relation, values: Sequence[Value | None]) -> str:
-    """A row of a relation in the words of its declaration; what does not matter (None) is left out, or `any ...`."""
-    said = said_of(relation, values)
+def sentence(relation: Relation, values: Sequence[Value | None], written: Written | None = None) -> str:
+    """A row of a relation in the words of its declaration; what does not matter (None) is left out, or `any ...`.
+    `written`: how the case writes its values."""
+    said = said_of(relation, values, written)
     return said.text if said.is_sentence else f"{said.text} is on record"
 
 
-def said_of(relation: Relation, values: Sequence[Value | None]) -> Phrase:
+def said_of(relation: Relation, values: Sequence[Value | None], written: Written | None = None) -> Phrase:
     """A row of a relation in the words of its declaration, or, where too few of its values are known for a sentence, a
     noun; one made of the names where there is no doc comment, or it gives none."""
-    places = {attribute.name: place_of(attribute, value)
-              for attribute, value in zip(relation.attributes, values, strict=True)}
+    texts = written.row(relation, values) if written is not None else (None,) * len(values)
+    places = {attribute.name: place_of(attribute, value, text)
+              for attribute, value, text in zip(relation.attributes, values, texts, strict=True)}
     said = phrase(relation.sentence, places) if relation.sentence else None
     if said is not None:
         return said
@@ -62,10 +71,10 @@ def name_of(relation: Relation) -> str:
     return " ".join(spelled.get(word, word) for word in in_words(relation.name).split())
 
 
-def place_of(attribute: Attribute, value: Value | None) -> Place:
+def place_of(attribute: Attribute, value: Value | None, text: str | None = None) -> Place:
     """What a sentence says in the place of an attribute."""
     return Place(
-        None if value is None else shown(value, attribute), in_words(attribute.name),
+        None if value is None else shown(value, attribute, text), in_words(attribute.name),
         attribute.kind != "symbol" and not attribute.is_date, attribute.is_date, attribute.unit or "",
     )
 
@@ -85,21 +94,34 @@ def so_asked(relation: Relation) -> str:
     return f"Is it so that {sentence(relation, (None,) * relation.arity)}?"
 
 
-def doubt_question(relation: Relation, rows: Iterable[tuple[Value, ...]]) -> str:
+class Sentences:
+    """The sentences of all relations, in the words of their declarations, their values as one case has written them."""
+
+    def __init__(self, relations: Mapping[str, Relation], written: Written):
+        self.relations, self.written = relations, written
+
+    def of(self, relation: str, values: Sequence[Value | None]) -> str:
+        return sentence(self.relations[relation], values, self.written)
+
+    def said(self, relation: str, values: Sequence[Value | None]) -> Phrase:
+        """As `said_of`."""
+        return said_of(self.relations[relation], values, self.written)
+
+
+def doubt_question(relation: Relation, rows: Iterable[tuple[Value, ...]], written: Written) -> str:
     """The question that uncertain rows put."""
     all_rows = sorted(rows)
-    says = "; that ".join(sentence(relation, row) for row in all_rows[:_MOST_ROWS])
+    says = "; that ".join(sentence(relation, row, written) for row in all_rows[:_MOST_ROWS])
     more = f"; and {len(all_rows) - _MOST_ROWS} more of the kind" if len(all_rows) > _MOST_ROWS else ""
     return f"Is it certain that {says}{more}?"
 
 
-def waiting_question(relation: Relation, ask: str, wanted: Iterable[Sequence[Value | None]]) -> str:
+def waiting_question(
+    relation: Relation, ask: str, wanted: Iterable[Sequence[Value | None]], written: Written
+) -> str:
     """The question that a relation puts of which more can always come, with the values that are waited for."""
     values = ", ".join(
-        "/".join(
-            format_date(value) if attribute.is_date and isinstance(value, int) else str(value)
-            for value, attribute in zip(one[1:], relation.attributes[1:], strict=True)
-        )
+        "/".join(list(map(shown, one, relation.attributes, written.row(relation, one)))[1:])
         for one in wanted
         if None not in one
     )

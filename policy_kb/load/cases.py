@@ -416,7 +416,8 @@ def is_single(relation: Relation) -> bool:
 def _written(relation: Relation, values: Iterable[tuple[Node, Value]]) -> tuple[str | None, ...]:
     """`Row.written` for the values of a row behind its case."""
     found = tuple([
-        written_text(node, value, attribute) if isinstance(node, Scalar) else None
+        written_text(node, value, attribute)
+        if isinstance(node, Scalar) and (attribute.any_case or attribute.kind == "float") else None
         for (node, value), attribute in zip(values, relation.attributes[1:], strict=True)
     ])
     return (None, *found) if any(text is not None for text in found) else ()

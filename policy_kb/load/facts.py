@@ -30,6 +30,34 @@ class Row:
     written: tuple[str | None, ...] = ()
 
 
+class Written:
+    """How a case writes what it says; for printing alone.
+
+    A row of the case has its own texts. In a row that rules derive, a value is written as somewhere in the case: of
+    several texts as the one that sorts first.
+    """
+
+    def __init__(self, rows: Mapping[str, tuple[Row, ...]]):
+        self._rows: dict[tuple[str, tuple[Value | None, ...]], tuple[str | None, ...]] = {}
+        self._values: dict[Value, str] = {}
+        for row in (row for those in rows.values() for row in those):
+            self._rows[row.relation, row.values] = row.written or (None,) * len(row.values)
+            for value, text in zip(row.values, row.written, strict=False):
+                if text is not None:
+                    self._values[value] = min(self._values.get(value, text), text)
+
+    def row(self, relation: Relation, values: Sequence[Value | None]) -> tuple[str | None, ...]:
+        """For each value of a row the text that the case writes for it; None where there is none beyond the value."""
+        own = self._rows.get((relation.name, tuple(values)))
+        return own if own is not None else tuple(map(self.value, values, relation.attributes))
+
+    def value(self, value: Value | None, attribute: Attribute) -> str | None:
+        """As `row`, for one value of an attribute."""
+        if value is None or not (attribute.any_case or attribute.kind == "float"):
+            return None
+        return self._values.get(value)
+
+
 @record
 class Facts:
     """One case.
@@ -50,39 +78,10 @@ class Facts:
     digest: str
     notes: tuple[Diagnostic, ...] = ()
 
-    def written(self, relation: Relation, values: Sequence[Value | None]) -> tuple[str | None, ...]:
-        """For each value of a row, of the case or derived, the text that the case writes for it; None where there is
-        no such text and the value itself is shown.
-
-        A row of the case has its own texts; in another one a value is written as somewhere in the case.
-        """
-        own = self._written_rows.get((relation.name, tuple(values)))
-        if own is not None:
-            return own
-        return tuple(map(self.written_value, values, relation.attributes))
-
-    def written_value(self, value: Value | None, attribute: Attribute) -> str | None:
-        """As `written`, for one value of an attribute: of several texts the one that sorts first."""
-        if value is None or not (attribute.any_case or attribute.kind == "float"):
-            return None
-        return self._written_values.get(value)
-
     @cached_property
-    def _written_rows(self) -> dict[tuple[str, tuple[Value | None, ...]], tuple[str | None, ...]]:
-        return {
-            (row.relation, row.values): row.written or (None,) * len(row.values)
-            for rows in self.rows.values() for row in rows
-        }
-
-    @cached_property
-    def _written_values(self) -> dict[Value, str]:
-        found: dict[Value, str] = {}
-        for rows in self.rows.values():
-            for row in rows:
-                for value, text in zip(row.values, row.written, strict=False):
-                    if text is not None:
-                        found[value] = min(found.get(value, text), text)
-        return found
+    def written(self) -> Written:
+        """How the case writes its values."""
+        return Written(self.rows)
 
     def certain(self, relation: str) -> set[tuple[Value, ...]]:
         return {row.values for row in self.rows.get(relation, ()) if not row.is_uncertain}

@@ -39,7 +39,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import json_value
+from policy_kb.explain.written import Sentences, json_value
 from policy_kb.report import wording
 from policy_kb.report.determination import Determination
 from policy_kb.source import Span
@@ -70,7 +70,7 @@ def as_dict(determination: Determination, criterion: str | None = None, why_not:
     phase, approval, explanation = determination.phase, determination.approval, determination.explanation
     told: Json = {}
     if explanation is not None:
-        proofs = Proofs(determination.program, phase.name if why_not else None)
+        proofs = Proofs(determination.program, determination.sentences, phase.name if why_not else None)
         is_whole = not determination.criteria or not (criterion or why_not)
         told["explanation"] = proofs.whole(explanation) if is_whole else proofs.part(explanation, criterion)
     return {
@@ -103,9 +103,9 @@ def open_point(point: OpenPoint) -> Json:
 class Proofs:
     """The nodes of one explanation as plain data: `nodes` in the order of their numbers, no two of them the same."""
 
-    def __init__(self, program: CheckedProgram, why_not: str | None = None):
+    def __init__(self, program: CheckedProgram, sentences: Sentences, why_not: str | None = None):
         """`why_not`: the phase whose criteria are left out where they are met."""
-        self.program, self.why_not = program, why_not
+        self.program, self.sentences, self.why_not = program, sentences, why_not
         self.nodes: list[Json] = []
         self.numbers: dict[int, int] = {}
         self.same: dict[str, int] = {}
@@ -208,7 +208,7 @@ class Proofs:
         return {
             "relation": claim.relation,
             "values": [json_value(value) for value in claim.values[relation.is_case :]],
-            "says": wording.of(claim, self.program.relations),
+            "says": wording.of(claim, self.sentences),
         }
 
     def described(self, node: Counted | Aggregated) -> Json:

@@ -34,7 +34,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, sentence, shown
+from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, shown
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -148,7 +148,7 @@ def what_would_differ(determination: Determination) -> list[str]:
                 relation = program.relations[step.node.claim.relation]
                 own, inside = paragraphs(relation.criteria, phase), parts(step.node)
                 if own:
-                    says = wording.of(step.node.claim, program.relations)
+                    says = wording.of(step.node.claim, determination.sentences)
                     lines.append(f"{own[0]}: {says}" + (f", by {inside}" if inside else ""))
         ways += [lines] if lines else []
     return [f"or {line}" if way and not place else line
@@ -166,6 +166,7 @@ class Tree:
         self.determination = determination
         self.program = determination.program
         self.relations = determination.program.relations
+        self.sentences = determination.sentences
         self.phase = determination.phase.name
         self.shown: set[int] = set()
         self.in_full: dict[int, Item] = {}
@@ -273,10 +274,10 @@ class Tree:
     def aggregated(self, node: Aggregated, answer: str) -> Item:
         """What a sum, a least or a greatest value is made of."""
         if node.value is None:
-            return Item(NOT_MET, wording.nothing_of(node, self.relations))
+            return Item(NOT_MET, wording.nothing_of(node, self.sentences))
         rows = [item for row in node.rows for part in row.nodes for item in self.node(part, MET)]
         below = _first([replace(item, answer="", below=()) for item in rows], MOST_ROWS, node.more)
-        return Item(MET, wording.aggregated(node, self.relations), below=tuple(below))
+        return Item(MET, wording.aggregated(node, self.sentences), below=tuple(below))
 
     def steps(self, steps: Iterable[Step], rule: Rule, *, is_criterion: bool = False) -> list[Item]:
         """The items of several steps, none twice; of several rows by which a negation is decided, the first in full.
@@ -302,7 +303,7 @@ class Tree:
     def node(self, node: Node, answer: str, *, is_negated: bool = False) -> list[Item]:
         match node:
             case Given(claim=claim):
-                text = wording.of(claim, self.relations)
+                text = wording.of(claim, self.sentences)
                 is_doubtful = not node.is_certain and not node.is_known
                 return [Item(answer, f"uncertain: {text}" if is_doubtful else text, at=self.at(node.span))]
             case Absent():
@@ -310,8 +311,8 @@ class Tree:
             case Unstated(claim=claim, why=why):
                 relation = self.relations[claim.relation]
                 if relation.always_open is not None:
-                    return [Item(NEEDS_INFORMATION, f"{why} needed: {wording.no_record(claim, self.relations)}")]
-                return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or wording.of(claim, self.relations)}")]
+                    return [Item(NEEDS_INFORMATION, f"{why} needed: {wording.no_record(claim, self.sentences)}")]
+                return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or wording.of(claim, self.sentences)}")]
             case Compared(says=says, operator=operator, left=left, right=right, holds=holds):
                 plain = wording.compared(operator, left, right, holds, is_needed=not self.is_denied)
                 return [Item(answer, plain if says is None else says.text())]
@@ -337,13 +338,13 @@ class Tree:
         return f"{PurePath(span.file).name}:{span.line}"
 
     def absent(self, node: Absent, answer: str, *, is_negated: bool) -> Item:
-        instead = [wording.of(row.claim, self.relations) for row in node.instead]
+        instead = [wording.of(row.claim, self.sentences) for row in node.instead]
         if node.is_known and node.instead:
             texts = [self.listed_otherwise(node.claim, row) for row in node.instead]
             return Item(answer, _folded(texts, node.more), at=self.at(node.instead[0].span))
         below = [Item("", f"on record: {_folded(instead, node.more)}")] if instead and not is_negated else []
         at = self.stated_at(node)
-        return Item(answer, wording.no_record(node.claim, self.relations), at=at, below=tuple(below))
+        return Item(answer, wording.no_record(node.claim, self.sentences), at=at, below=tuple(below))
 
     def stated_at(self, node: Absent | Closed) -> str:
         """The place at which a relation is closed."""
@@ -364,7 +365,7 @@ class Tree:
         attributes = self.relations[claim.relation].attributes
         differences = [
             f"{in_words(attribute.name)} {shown(actual, attribute)} "
-            f"(only {shown(wanted, attribute)} counts here)"
+            f"(only {shown(wanted, attribute, self.sentences.written.value(wanted, attribute))} counts here)"
             for attribute, wanted, actual in zip(attributes, claim.values, row.claim.values, strict=True)
             if wanted is not None and wanted != actual
         ]
@@ -378,7 +379,7 @@ class Tree:
     def derived(self, node: Derived, answer: str, *, in_full: bool = False) -> list[Item]:
         relation, rule = self.relations[node.claim.relation], self.program.rules[node.rule]
         number, within = self.numbers(relation.criteria), self.numbers(rule.criteria)
-        text = wording.of(node.claim, self.relations)
+        text = wording.of(node.claim, self.sentences)
         if id(node) in self.shown:
             return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
         below = self.steps(node.steps, rule, is_criterion=bool(number or within))
@@ -410,11 +411,11 @@ class Tree:
 
     def not_derived(self, node: Refuted | Doubted, answer: str, *, is_negated: bool) -> list[Item]:
         number = self.numbers(self.relations[node.claim.relation].criteria)
-        claim = wording.of(node.claim, self.relations)
+        claim = wording.of(node.claim, self.sentences)
         if isinstance(node, Doubted):
-            text = claim if number else wording.is_open(node.claim, self.relations)
+            text = claim if number else wording.is_open(node.claim, self.sentences)
         else:
-            text = f"not met: {claim}" if number else wording.no_record(node.claim, self.relations)
+            text = f"not met: {claim}" if number else wording.no_record(node.claim, self.sentences)
         if id(node) in self.shown:
             return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
         below: dict[Item, None] = {}
@@ -503,7 +504,7 @@ class Tree:
         if _LEFT_OUT in resting:
             return []
         return _first([
-            Item("", f"{says}: {sentence(self.relations[name], row.values)}", at=self.at(row.span))
+            Item("", f"{says}: {self.sentences.of(name, row.values)}", at=self.at(row.span))
             for name in sorted(inputs - {"request"})
             for row in self.determination.record.get(name, ())
             if (name, row.values) not in resting
@@ -545,7 +546,7 @@ class Tree:
         if is_doubted:
             below += _first(doubts, MOST_ROWS, node.more)
         at = ", ".join(dict.fromkeys(filter(None, map(self.stated_at, node.closing))))
-        return [Item(answer, wording.counted(node, self.relations), at=at, below=tuple(below))]
+        return [Item(answer, wording.counted(node, self.sentences), at=at, below=tuple(below))]
 
     def counted_part(self, part: Node) -> list[Item]:
         """What a row counted rests on."""
@@ -562,7 +563,7 @@ class Tree:
             case Derived(rule=number, steps=steps):
                 rule = self.program.rules[number]
                 own = self.numbers(rule.criteria)
-                text = rule.doc or wording.of(node.claim, self.relations)
+                text = rule.doc or wording.of(node.claim, self.sentences)
                 is_shown = id(node) in self.shown
                 below = () if is_shown or not own else self.steps(steps, rule, is_criterion=True)
                 if own:

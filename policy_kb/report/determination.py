@@ -12,7 +12,9 @@ from policy_kb.parse.tree import Value
 from policy_kb.record import record
 
 if TYPE_CHECKING:
+    from policy_kb.diagnostics import Diagnostic
     from policy_kb.explain.proof import Explanation, OpenPoint
+    from policy_kb.explain.written import Sentences
     from policy_kb.load.facts import Row
 
 NOT_APPLICABLE = "not applicable"
@@ -64,6 +66,16 @@ class Determination:
     program: CheckedProgram
     record: Mapping[str, tuple[Row, ...]]
     """What the case states: its rows by relation."""
+    notes: tuple[Diagnostic, ...] = ()
+    """What was given twice in the case, or read in another spelling."""
+
+    @property
+    def sentences(self) -> Sentences:
+        """The sentences of its relations, their values as the case writes them."""
+        from policy_kb.explain.written import Sentences
+        from policy_kb.load.facts import Written
+
+        return Sentences(self.program.relations, Written(self.record))
 
     def to_dict(self, explanation: bool = True) -> dict[str, Any]:
         """The determination as plain data, in the form that `policy-kb schema --determination` describes."""

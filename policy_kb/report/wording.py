@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.check.checked import Relation
 from policy_kb.dates import format_date
 from policy_kb.explain.phrasing import Place, plural, singular, with_unit
 from policy_kb.explain.proof import Doubted, Side
-from policy_kb.explain.written import AGGREGATES, in_words, is_noun, name_of, said_of, sentence, shown
+from policy_kb.explain.written import AGGREGATES, Sentences, in_words, is_noun, name_of, shown
 from policy_kb.numbers import shown_apart
 
 if TYPE_CHECKING:
@@ -59,14 +58,14 @@ _NEEDED = {
 }
 
 
-def of(claim: Claim, relations: Mapping[str, Relation]) -> str:
-    return sentence(relations[claim.relation], claim.values)
+def of(claim: Claim, sentences: Sentences) -> str:
+    return sentences.of(claim.relation, claim.values)
 
 
-def no_record(claim: Claim, relations: Mapping[str, Relation]) -> str:
+def no_record(claim: Claim, sentences: Sentences) -> str:
     """What an absence says."""
-    relation = relations[claim.relation]
-    said = said_of(relation, claim.values)
+    relation = sentences.relations[claim.relation]
+    said = sentences.said(claim.relation, claim.values)
     if relation.is_case:
         return f"no record {'that' if said.is_sentence else 'of'} {said.text}"
     if said.is_sentence:
@@ -77,9 +76,9 @@ def no_record(claim: Claim, relations: Mapping[str, Relation]) -> str:
 _WITH_ARTICLE = re.compile(r"^(?:the|an?) ")
 
 
-def is_open(claim: Claim, relations: Mapping[str, Relation]) -> str:
+def is_open(claim: Claim, sentences: Sentences) -> str:
     """What a doubt about a claim says."""
-    said = said_of(relations[claim.relation], claim.values)
+    said = sentences.said(claim.relation, claim.values)
     return f"open whether {said.text if said.is_sentence else f'there is a record of {said.text}'}"
 
 
@@ -197,7 +196,7 @@ def _called(side: Side, is_date: bool) -> str:
     return name if is_plain and not name.endswith((" needed", " allowed", " required")) else f"the {name}"
 
 
-def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
+def counted(node: Counted, sentences: Sentences) -> str:
     """The number with its bound, and what is counted: `1 relapse from 2024-09-02 to 2025-09-02, 2 needed`."""
     if node.says is not None:
         return node.says.text(count=Place(_how_many(node), "count", is_number=True))
@@ -205,25 +204,25 @@ def counted(node: Counted, relations: Mapping[str, Relation]) -> str:
     none_allowed = (node.operator, bound) in (("=", "0"), ("<=", "0"), ("<", "1"))
     is_none = node.least == node.most == 0
     if none_allowed and is_none:
-        return _with_conditions(f"no record that {_clauses(node, relations)}", node, relations)
+        return _with_conditions(f"no record that {_clauses(node, sentences)}", node, sentences)
     needed = "none allowed" if none_allowed else _NEEDED[node.operator].format(bound)
-    noun = _noun(node, relations)
+    noun = _noun(node, sentences)
     if noun is None:
         number = "none" if is_none else _number(node, "")
-        return _with_conditions(f"{number} on record, {needed}: {_clauses(node, relations)}", node, relations)
-    return f"{_with_conditions(_number(node, noun), node, relations)}, {needed}"
+        return _with_conditions(f"{number} on record, {needed}: {_clauses(node, sentences)}", node, sentences)
+    return f"{_with_conditions(_number(node, noun), node, sentences)}, {needed}"
 
 
-def aggregated(node: Aggregated, relations: Mapping[str, Relation]) -> str:
+def aggregated(node: Aggregated, sentences: Sentences) -> str:
     """`the greatest day on or before 2025-07-14 is 2025-01-01`."""
     value = node.value
     text = format_date(value) if node.is_date and isinstance(value, int) else shown(value)
     return f"{_put_together(node)}{_among(node)}: {text}"
 
 
-def nothing_of(node: Aggregated, relations: Mapping[str, Relation]) -> str:
+def nothing_of(node: Aggregated, sentences: Sentences) -> str:
     """That there are no rows to take the least or the greatest of."""
-    names = joined([f"no {name_of(relations[claim.relation])}" for claim in node.of])
+    names = joined([f"no {name_of(sentences.relations[claim.relation])}" for claim in node.of])
     return f"there is no value for {_put_together(node)}: the policy has {names}{_among(node)}"
 
 
@@ -259,34 +258,33 @@ def _number(node: Counted, noun: str) -> str:
     return (f"{least} certain and {uncertain}" if least else uncertain).strip()
 
 
-def _noun(node: Counted, relations: Mapping[str, Relation]) -> str | None:
+def _noun(node: Counted, sentences: Sentences) -> str | None:
     """What is counted, by a name: rows of one input, where its name is a noun."""
     if len(node.of) != 1 or node.without:
         return None
     claim = node.of[0]
-    relation = relations[claim.relation]
+    relation = sentences.relations[claim.relation]
     noun = name_of(relation)
     return noun if relation.is_input and is_noun(noun) else None
 
 
-def _clauses(node: Counted, relations: Mapping[str, Relation]) -> str:
-    what = [of(claim, relations) for claim in node.of]
-    what += [f"with {no_record(claim, relations)}" for claim in node.without]
+def _clauses(node: Counted, sentences: Sentences) -> str:
+    what = [of(claim, sentences) for claim in node.of]
+    what += [f"with {no_record(claim, sentences)}" for claim in node.without]
     return " and ".join(what)
 
 
-def _with_conditions(text: str, node: Counted, relations: Mapping[str, Relation]) -> str:
+def _with_conditions(text: str, node: Counted, sentences: Sentences) -> str:
     """The text with what is asked of the rows counted: values in brackets, numbers with `with`, days last."""
     by_noun = not text.startswith("no record that") and ":" not in text
     values = []
     if by_noun:
         claim = node.of[0]
-        for attribute, value in zip(relations[claim.relation].attributes[1:], claim.values[1:], strict=True):
+        for attribute, value in zip(sentences.relations[claim.relation].attributes[1:], claim.values[1:], strict=True):
             if value is not None:
-                is_plain = attribute.kind == "symbol"
-                values.append(shown(value, attribute) if is_plain else f"{in_words(attribute.name)} "
-                              f"{shown(value, attribute)}")
-    dates = [attribute for claim in node.of for attribute in relations[claim.relation].attributes if attribute.is_date]
+                text = shown(value, attribute, sentences.written.value(value, attribute))
+                values.append(text if attribute.kind == "symbol" else f"{in_words(attribute.name)} {text}")
+    dates = [one for claim in node.of for one in sentences.relations[claim.relation].attributes if one.is_date]
     said = [*([f"({', '.join(values)})"] if values else []), *_conditions(node.conditions, len(dates) > 1)]
     return " ".join([text, *said])
 
