@@ -25,6 +25,7 @@ from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.missing import open_points
 from policy_kb.explain.proof import Claim, Node, OpenPoint
 from policy_kb.explain.why import Explainer
+from policy_kb.explain.written import Sentences
 from policy_kb.load.cases import load_case
 from policy_kb.load.documents import parse_document
 from policy_kb.load.facts import Facts
@@ -110,7 +111,7 @@ class Explained:
 
     def said(self, claim: Claim | None = None) -> Json:
         """The explanation of the root, or of another claim, as JSON."""
-        proofs = Proofs(self.program)
+        proofs = Proofs(self.program, Sentences(self.program.relations, self.facts.written))
         return {"root": proofs.number(self.explainer.explain(claim or self.claim(self.root))), "nodes": proofs.nodes}
 
     def check(self, said: Json | None = None, claim: Claim | None = None) -> None:

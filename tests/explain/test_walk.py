@@ -17,6 +17,7 @@ from policy_kb.audit.statuses import Statuses, Table
 from policy_kb.diagnostics import Refused
 from policy_kb.explain.lookup import Lookup
 from policy_kb.explain.proof import Claim
+from policy_kb.explain.written import Sentences
 from policy_kb.load.documents import Document, parse_document
 from policy_kb.report.as_json import Proofs, as_dict
 from policy_kb.report.as_text import Tree
@@ -36,7 +37,7 @@ LISTS = ("children", "attempts", "rows", "because", "missed", "closed", "open", 
 
 def whole(one: Explained) -> Json:
     """The explanation of the root, with its rules."""
-    proofs = Proofs(one.program)
+    proofs = Proofs(one.program, Sentences(one.program.relations, one.facts.written))
     root = proofs.number(one.node)
     said = [{**proofs.rule(part.rule), **proofs.attempt(part)} for part in one.explainer.parts(one.claim(one.root))]
     return {"root": root, **({"one_of": True} if len(said) > 1 else {}), "parts": said, "nodes": proofs.nodes}
@@ -137,7 +138,7 @@ def walk_policy(policy: Policy, book: RuleBook, document: Document, readings: di
         assert determination.explanation is not None
         (item, *_) = Tree(determination).items(number)
         assert item.below, f"criterion {number} has no reason"
-        part = Proofs(policy.program).part(determination.explanation, number)
+        part = Proofs(policy.program, determination.sentences).part(determination.explanation, number)
         stating = [part["nodes"][one["node"]] for one in part["parts"]]
         assert any(node.get("children") or node.get("attempts") for node in stating), number
     return found

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_kb.diagnostics import CaseRefused
+from policy_kb.diagnostics import CaseRefused, Kind
 from policy_kb.load import documents
 from policy_kb.load.cases import load_case, requested
 from policy_kb.load.documents import (
@@ -27,6 +27,7 @@ from policy_kb.load.documents import (
     read_documents,
 )
 from policy_kb.source import Span
+from policy_kb.text import normal
 from tests.load.vocabulary import BASE, KNOWN, PROGRAM, documents_of, facts_of, pinned
 
 
@@ -529,10 +530,10 @@ def test_anything_at_all_is_a_document_or_refused(raw: bytes, ending: str) -> No
 
 
 @given(_ANY_JSON)
-def test_json_is_read_as_the_standard_library_reads_it(text: str) -> None:
+def test_json_is_read_as_the_standard_library_reads_it_but_for_keys_in_their_normal_form(text: str) -> None:
     def expected(value: object) -> object:
         if isinstance(value, dict):
-            return {key: expected(item) for key, item in value.items()}
+            return {normal(key): expected(item) for key, item in value.items()}
         if isinstance(value, list):
             return [expected(item) for item in value]
         if value is None:
@@ -544,6 +545,25 @@ def test_json_is_read_as_the_standard_library_reads_it(text: str) -> None:
     document = only(f'{{"value": {text}}}', "json")
     if not document.problems:
         assert shape(document.case) == {"value": expected(json.loads(text))}
+
+
+@pytest.mark.parametrize("form", ["json", "yaml", "python"])
+def test_keys_are_read_in_their_normal_form_and_two_that_are_then_equal_are_one_given_twice(form: str) -> None:
+    def document_of(*keys: str) -> Document:
+        if form == "python":
+            return parse_document(dict.fromkeys(keys, "x"))
+        if form == "json":
+            return only("{" + ", ".join(f'"{key}": "x"' for key in keys) + "}", "json")
+        return only("".join(f'"{key}": x\n' for key in keys))
+
+    for key in ("caf\u00e9", "cafe\u0301", " caf\u00e9", "caf\u00e9\u00a0"):
+        document = document_of(key)
+        assert not document.problems
+        assert [entry.key for entry in document.case.entries] == ["caf\u00e9"]
+        [problem] = document_of("caf\u00e9 ", key).problems
+        assert (problem.kind, problem.message) == (Kind.DUPLICATE_KEY, "`caf\u00e9` is given twice")
+    [problem] = document_of("a\u200bb").problems
+    assert "U+200B" in problem.message
 
 
 def test_scalars_are_only_read_by_their_attribute() -> None:
