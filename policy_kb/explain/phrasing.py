@@ -180,7 +180,7 @@ def _filled(template: str, places: Mapping[str, Place]) -> str:
         text = place.text or ""
         before, after = "".join(parts), pieces[number + 1]
         if place.unit and not _begins_with(after, place.unit):
-            text = f"{text}{with_unit('', place.unit)}"
+            text = with_unit(text, place.unit)
         if place.is_number:
             pieces[number + 1] = _in_number(before, after, place)
         elif re.search(r"\ban?\s+$", before) and not place.is_date:
@@ -190,7 +190,9 @@ def _filled(template: str, places: Mapping[str, Place]) -> str:
 
 
 def with_unit(number: str, unit: str) -> str:
-    """`12 mg`, `7.5%`."""
+    """`12 mg`, `7.5%`, `1 point`."""
+    if number == "1" and len(unit) > 3 and unit.isalpha():
+        unit = singular(unit)
     return f"{number}{unit}" if unit == "%" else f"{number} {unit}"
 
 

@@ -34,7 +34,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, shown
+from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, shown, so_asked
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -312,7 +312,7 @@ class Tree:
                 relation = self.relations[claim.relation]
                 if relation.always_open is not None:
                     return [Item(NEEDS_INFORMATION, f"{why} needed: {wording.no_record(claim, self.sentences)}")]
-                return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or wording.of(claim, self.sentences)}")]
+                return [Item(NEEDS_INFORMATION, f"{why}: {relation.ask or so_asked(relation)}")]
             case Compared(says=says, operator=operator, left=left, right=right, holds=holds):
                 plain = wording.compared(operator, left, right, holds, is_needed=not self.is_denied)
                 return [Item(answer, plain if says is None else says.text())]
@@ -707,7 +707,8 @@ def _against(item: Item) -> Item:
 
 def _signed(item: Item, answer: str) -> Item:
     text = item.text.removeprefix(_AGAINST)
-    return Item(answer, text, item.number, item.at, tuple(_signed(below, answer) for below in item.below))
+    below = tuple(_signed(one, answer) for one in item.below)
+    return replace(item, answer=answer if item.answer else "", text=text, below=below)
 
 
 def _folded(texts: list[str], left_out: int) -> str:

@@ -156,7 +156,7 @@ def _values(left: Value, right: Value, is_date: bool, unit: str = "") -> tuple[s
     if isinstance(left, str) or isinstance(right, str):
         return shown(left), shown(right)
     if is_date and isinstance(left, int) and isinstance(right, int):
-        return format_date(left), format_date(right)
+        return _day(left), _day(right)
     one, other = shown_apart(left, right)
     return (with_unit(one, unit), with_unit(other, unit)) if unit else (one, other)
 
@@ -216,7 +216,7 @@ def counted(node: Counted, sentences: Sentences) -> str:
 def aggregated(node: Aggregated, sentences: Sentences) -> str:
     """`the greatest day on or before 2025-07-14 is 2025-01-01`."""
     value = node.value
-    text = format_date(value) if node.is_date and isinstance(value, int) else shown(value)
+    text = _day(value) if node.is_date and value is not None else shown(value)
     return f"{_put_together(node)}{_among(node)}: {text}"
 
 
@@ -308,11 +308,15 @@ def _conditions(conditions: Sequence[Condition], is_named: bool) -> Iterator[str
             said.append(name + joined([f"{_COMPARED_DATES[one.operator].removeprefix('is ')} {_day(one.right)}"
                                        for one in group]))
     if said:
-        yield joined(said)
+        yield f"({', '.join(said)})" if is_named else joined(said)
 
 
 def _day(value: Value) -> str:
-    return format_date(value) if isinstance(value, int) else str(value)
+    """A day; of what is computed from days, and is none, that it is none."""
+    if not isinstance(value, int):
+        return str(value)
+    day = format_date(value)
+    return "no day" if day == str(value) else day
 
 
 def _condition(condition: Condition) -> str:
