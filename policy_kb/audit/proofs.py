@@ -228,10 +228,13 @@ class Explanations:
 
     def closed(self, claim: Claim, said: object, where: Where) -> None:
         """That the case has no more rows that match the claim; with those that do not."""
+        key = ("closed", claim)
+        if self.is_known(said, key, where):
+            return
         rows = [row for row in self.instead(claim) if unlike(row, claim)[0]]
         expected = {"kind": "closed", **self.stating(claim)}
         span = self.facts.stated.get(claim.relation)
-        self.with_rows("besides", rows, claim, span, None, expected, said, where)
+        self.with_rows("besides", rows, claim, span, key, expected, said, where)
 
     def instead(self, claim: Claim) -> list[Row]:
         """The rows that stand where the claim has none: all of the case, or known ones with the same first value."""

@@ -70,6 +70,7 @@ class Explainer:
         self.places: dict[tuple[str, Row], Span] = {}
         self.listed: dict[tuple[object, ...], Listed] = {}
         self.branches: dict[tuple[object, ...], Branches] = {}
+        self.closings: dict[Claim, Closed] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -161,9 +162,13 @@ class Explainer:
         declared = self.program.relations[claim.relation]
         if not declared.is_case or not declared.is_input or self.lookup.is_open(claim.relation):
             return None
+        if claim in self.closings:
+            return self.closings[claim]
         matching = set(self.lookup.rows(claim, certain=False))
         others = [row for row in self._instead(claim) if row not in matching]
-        return Closed(claim, self.lookup.facts.stated.get(claim.relation), *self._first_like(claim, others))
+        found = Closed(claim, self.lookup.facts.stated.get(claim.relation), *self._first_like(claim, others))
+        self.closings[claim] = found
+        return found
 
     def _instead(self, claim: Claim) -> list[Row]:
         """The rows on record that do not match: those of the case, or known ones that share a first value."""
