@@ -68,7 +68,8 @@ class Branch(NamedTuple):
 
 class Due(NamedTuple):
     """A step that has to stand in a list: a literal with its answer. `row` is the one of several that it is explained
-    by, `more` how many further ones have no step; `is_open`: it is explained by its relation being open."""
+    by, `way` another proof of it than the first, `more` how many further ones have no step; `is_open`: it is explained
+    by its relation being open."""
 
     part: Part
     answer: str
@@ -77,6 +78,7 @@ class Due(NamedTuple):
     more: int = 0
     is_open: bool = False
     branch: Branch | None = None
+    way: tuple[Rule, Values] | None = None
 
 
 class Listed(NamedTuple):
@@ -262,6 +264,12 @@ class Explanations:
                 break
         else:
             raise AssertionError(f"no rule gives {claim} for certain")
+        self.proved(claim, rule, found, key, said, where)
+
+    def proved(
+        self, claim: Claim, rule: Rule, found: Values, key: tuple[str, Claim], said: object, where: Where
+    ) -> None:
+        """The node proves a claim by a rule, with a step for every literal."""
         expected = {"kind": "rule", **self.stating(claim), **self.criteria(rule), "bindings": _bindings(found.items())}
         with self.node(said, key, expected, where, ("rule", "children")) as (node, there):
             self.rule(rule, node["rule"], (there, "rule"))
@@ -409,10 +417,24 @@ class Explanations:
             elif answer == NEEDS_INFORMATION and self.program.relations[atom.relation].is_input:
                 rows = status.possible.matching(claim)
                 first = [Due(part, answer, values)] if rows and status.is_open else []
-        most = MOST_WITHIN if about.is_within else len(rows)
-        due = [Due(part, answer, values, row) for row in rows[:most]] or [Due(part, answer, values)]
-        due[-1] = due[-1]._replace(more=max(len(rows) - most, 0))
+        due = [Due(part, answer, values, row) for row in rows] or [Due(part, answer, values)]
+        if rows and answer == NOT_MET and self.program.relations[atom.relation].is_case:  # type: ignore[union-attr]
+            due = [one._replace(way=way) for one in due for way in self.ways(Claim(atom.relation, one.row))]  # type: ignore
+        most = MOST_WITHIN if about.is_within else len(due)
+        left_out = len(due[most:])
+        due = due[:most]
+        due[-1] = due[-1]._replace(more=left_out)
         return first + due
+
+    def ways(self, claim: Claim) -> list[tuple[Rule, Values] | None]:
+        """The proofs of a row that stands against a literal: of each rule that gives it one for each row of the first
+        atom that leaves a choice; None is the first of them."""
+        found: list[tuple[Rule, Values] | None] = []
+        for rule in self.statuses.rules.get(claim.relation, ()):
+            begun = self.statuses.begin(rule, claim) if rule.possible is None else None
+            if begun is not None:
+                found += [(rule, values) for values in self.statuses.each_way(begun[1], begun[0])]
+        return [None, *found[1:]]
 
     def branch(self, one: Due, said: object, where: Where, about: About) -> None:
         """The rows that an atom can stand for and what becomes of the rest with each; and that where it is open."""
@@ -548,7 +570,12 @@ class Explanations:
         elif one.is_open or one.row is not None:
             atom = literal.atom if isinstance(literal, Negation) else literal
             assert isinstance(atom, Atom)
-            if one.row is not None:
+            if one.row is not None and one.way is not None:
+                claim, (rule, found) = Claim(atom.relation, one.row), one.way
+                key = (f"by {rule.number} {sorted(found.items())}", claim)
+                if not self.is_known(step["node"], key, at_node):
+                    self.proved(claim, rule, found, key, step["node"], at_node)
+            elif one.row is not None:
                 self.row(atom.relation, one.row, step["node"], at_node)
             else:
                 self.open_relation(self.statuses.claim_of(atom, one.values), step["node"], at_node)

@@ -392,6 +392,29 @@ class Statuses:
         if not certain and self.status(atom.relation).is_open:
             yield from self.solve(rest, values, False, is_needed=is_needed, stop=stop)
 
+    def each_way(self, parts: Parts, start: Values) -> Iterator[Values]:
+        """The first bindings under which literals surely hold; of the first atom that still leaves a choice, for each
+        row of it."""
+        if next(self.solve(parts, start, True), None) is None:
+            return
+        values = dict(start)
+        while given := next((found for part in parts if (found := self.gives(part.literal, values))), None):
+            values[given[0]] = self.value(given[1], values)  # type: ignore[assignment]
+        waiting = tuple(part for part in parts if not part.needs <= values.keys())
+        chosen = self.next_atom(waiting, values)
+        if chosen is None:
+            yield values
+            return
+        atom, others = chosen.literal, tuple(part for part in waiting if part is not chosen)
+        assert isinstance(atom, Atom)
+        tried = set()
+        for row, extended, later in self.rows_for(atom, chosen.place, values, certain=True):
+            key = tuple(v for a, v in zip(atom.arguments, row, strict=True) if not isinstance(a, Wildcard))
+            way = None if key in tried else next(self.solve((*others, *later), extended, True), None)
+            tried.add(key)
+            if way is not None:
+                yield way
+
     def determined(
         self, start: Values, parts: Parts, nearly: Callable[[Claim], list[Row]] | None = None
     ) -> dict[str, Value]:

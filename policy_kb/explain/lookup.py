@@ -382,6 +382,26 @@ class Lookup:
         if not certain and self.is_open(atom.relation):
             yield from self.solutions(rest, bound, certain=False)
 
+    def ways(self, parts: tuple[Part, ...], environment: Environment) -> Iterator[dict[str, Value]]:
+        """Of the bindings under which all literals certainly hold the first for each row of the atom that comes first
+        of those that leave a choice."""
+        bound = dict(environment)
+        waiting = self.tested(parts, bound, certain=True)
+        chosen = None if waiting is None else self.next_atom(waiting, bound)
+        if waiting is None or chosen is None:
+            yield from [] if waiting is None else [bound]
+            return
+        place, atom = chosen
+        rest = tuple(part for part in waiting if part is not chosen)
+        named = [number for number, argument in enumerate(atom.arguments) if not isinstance(argument, tree.Wildcard)]
+        seen = set()
+        for row, extended, pending in self.matching(atom, bound, certain=True):
+            key = tuple([row[number] for number in named])
+            if key not in seen:
+                seen.add(key)
+                yield from islice(self.solutions(
+                    (*rest, *((place, p) for p in pending)), extended, certain=True), 1)
+
     def tested(
         self, parts: tuple[Part, ...], environment: dict[str, Value], *, certain: bool
     ) -> tuple[Part, ...] | None:

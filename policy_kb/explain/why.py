@@ -71,6 +71,8 @@ class Explainer:
         self.listed: dict[tuple[object, ...], Listed] = {}
         self.branches: dict[tuple[object, ...], Branches] = {}
         self.closings: dict[Claim, Closed] = {}
+        self.ways: dict[Claim, list[tuple[Rule, dict[str, Value]] | None]] = {}
+        self.proofs: dict[tuple[Claim, int, Bindings], Derived] = {}
         self.rules: dict[str, list[Rule]] = {}
         for rule in self.program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
@@ -454,7 +456,7 @@ class Explainer:
         self, rule: Rule, part: Part, answer: str, environment: Environment, claim: Claim, *, is_within: bool
     ) -> Iterator[Step]:
         """The steps of a literal: one, or one for each of the rows that decide about it; behind that of an open
-        relation, where it is one."""
+        relation, where it is one. A row that stands against it has one for each way in which it holds."""
         place, literal = part
         rows = self._deciding(literal, answer, environment)
         if not rows or (answer == NEEDS_INFORMATION and self.lookup.is_open(rows[0].relation)):
@@ -463,11 +465,40 @@ class Explainer:
                 behind=self._behind(literal, environment),
                 would_count=answer == NOT_MET and self._would_count(literal, environment, claim),
             )
-        shown = rows[:MOST_WITHIN] if is_within else rows
-        for number, row in enumerate(shown, 1):
-            more = len(rows) - number if number == len(shown) else 0
-            node = self._row_node(row.relation, row.values)  # type: ignore[arg-type]
-            yield Step(place, answer, node, _negated(literal), more)
+        ways = [(row, way) for row in rows for way in (self._ways(row) if answer == NOT_MET else [None])]
+        self.make(len(ways) if is_within else 0, rule.span)
+        shown = ways[:MOST_WITHIN] if is_within else ways
+        for number, (row, way) in enumerate(shown, 1):
+            more = len(ways) - number if number == len(shown) else 0
+            yield Step(place, answer, self._against(row, way), _negated(literal), more)
+
+    def _against(self, claim: Claim, way: tuple[Rule, dict[str, Value]] | None) -> Node:
+        """The node of a row by which a literal is decided: the first, or another proof of it."""
+        if way is not None:
+            return self._proof(claim, *way)
+        return self._row_node(claim.relation, claim.values)  # type: ignore[arg-type]
+
+    def _ways(self, claim: Claim) -> list[tuple[Rule, dict[str, Value]] | None]:
+        """The ways in which a certain row holds: each rule that gives it, with each row of the first atom that leaves a
+        choice. None stands for the first, by which the claim is proved."""
+        found = self.ways.get(claim)
+        if found is None:
+            declared = self.program.relations[claim.relation]
+            every: list[tuple[Rule, dict[str, Value]] | None] = []
+            for rule in self.rules.get(claim.relation, ()) if declared.is_case else ():
+                begun = self.lookup.begin(rule, claim) if rule.possible is None else None
+                every += [(rule, way) for way in self.lookup.ways(begun[1], begun[0])] if begun is not None else []
+            found = self.ways[claim] = [None, *every[1:]]
+        return found
+
+    def _proof(self, claim: Claim, rule: Rule, environment: dict[str, Value]) -> Derived:
+        """A proof of a claim other than its first."""
+        key = claim, rule.number, bindings(environment)
+        node = self.proofs.get(key)
+        if node is None:
+            steps = self._holding(rule, enumerate(rule.body), environment, is_within=claim.is_of_a_row)
+            node = self.proofs[key] = Derived(claim, rule.number, bindings(environment), tuple(steps))
+        return node
 
     def _would_count(self, literal: tree.Literal, environment: Environment, claim: Claim) -> bool:
         """Whether the claim is met under the reading that a literal asks for, which is not in force."""

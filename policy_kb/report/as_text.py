@@ -291,9 +291,17 @@ class Tree:
             first, *further = together
             found.update(dict.fromkeys(self.step(first, rule)))
             shown = further[: MOST_ROWS - 1]
+            before: Step = first
             for step in shown:
                 for item in self.step(step, rule):
-                    found.setdefault(Item(item.answer, item.text, item.number, item.at) if first.is_negated else item)
+                    last = next(reversed(found), item)
+                    if is_another_way(before, step) and last.text == item.text:
+                        del found[last]  # one row in several ways
+                        found.setdefault(replace(last, below=(*last.below, *item.below)))
+                    else:
+                        is_like = first.is_negated and not is_another_way(before, step)
+                        found.setdefault(Item(item.answer, item.text, item.number, item.at) if is_like else item)
+                before = step
             left_out = sum(step.more for step in together)
             if len(shown) < len(further) or left_out:
                 found.setdefault(_fold(len(further) - len(shown) + left_out, in_json=not left_out))
@@ -695,6 +703,12 @@ def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
             isinstance(side, tree.Call | tree.Aggregate) for side in sides
         )
     return False
+
+
+def is_another_way(before: Step, step: Step) -> bool:
+    """Whether a step explains the row of the one before by another proof."""
+    nodes = before.node, step.node
+    return all(isinstance(node, Derived) for node in nodes) and nodes[0].claim == nodes[1].claim  # type: ignore[union-attr]
 
 
 _AGAINST = "against: "

@@ -226,7 +226,10 @@ class Walk:
             own = [child for child in children if child["literal"] == place and child not in rows]
             same = [part for part in ready if part.place == place]
             if fails:  # the values of what fails come from what is shown
-                assert all(part.needs & known.keys() <= values.keys() for part in same)
+                assert all(
+                    part.needs & known.keys() <= values.keys() for part in same
+                    if statuses.answer(part, known) == NOT_MET
+                )
             if len(same) == 1:
                 self.step(same[0], own, statuses.answer(same[0], known), known, rule, claim, is_within=is_within)
             else:  # an atom, and what of it is computed: the answers are told one by one
@@ -355,7 +358,17 @@ class Walk:
                 is_first_open = status.is_open and answer == NEEDS_INFORMATION
                 first, against = children[: int(is_first_open)], children[int(is_first_open) :]
                 shown = [self.row(child["node"], atom.relation) for child in against]
-                self.is_list_of(shown, rows, sum(child.get("more_beside", 0) for child in against), is_short=is_within)
+                more = sum(child.get("more_beside", 0) for child in against)
+                if answer == NOT_MET and self.program.relations[atom.relation].is_case and not self.program.relations[
+                    atom.relation].is_input:
+                    ways = sum(map(self.ways, (Claim(atom.relation, row) for row in rows)))
+                    # Of one row each way in which it holds; two heads of a rule may say the same.
+                    assert len(against) + more == ways
+                    assert more == 0 or (is_within and len(against) == MOST_WITHIN)
+                    assert set(shown) <= set(rows)
+                    assert more or set(shown) == set(rows)
+                else:
+                    self.is_list_of(shown, rows, more, is_short=is_within)
                 assert len(first) == int(is_first_open)
             else:
                 assert len(children) == 1
@@ -367,6 +380,27 @@ class Walk:
         if not any(child.get("more_beside") for child in children) and len(children) == 1:
             self.behind(literal, children[0], values)
         self.would_count(literal, children, answer, values, claim)
+
+    def ways(self, claim: Claim) -> int:
+        """In how many ways a row holds: by each rule, with each row of the first atom that leaves a choice."""
+        number = 0
+        for rule, start, body in self.fitting(claim):
+            if rule.possible is None:
+                values = self.values_of(start, body, [])
+                while given := next((one for part in body if (one := self.statuses.gives(part.literal, values))), None):
+                    value = self.statuses.value(given[1], values)
+                    if value is None:
+                        break
+                    values[given[0]] = value
+                chosen = self.statuses.next_atom(
+                    tuple(part for part in body if not part.needs <= values.keys()), values)
+                whole = self.statuses.solve(body, start, True)
+                if chosen is None:
+                    number += next(whole, None) is not None
+                else:
+                    own = sorted(names(chosen.literal))
+                    number += len({tuple(found[name] for name in own) for found in whole})
+        return number
 
     def would_count(
         self, literal: Literal, children: list[Json], answer: str, values: Values, claim: Claim | None

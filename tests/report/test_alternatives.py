@@ -169,3 +169,26 @@ decided(case) :- one_of_b(case).
     assert below[0].strip() == "not counted: q was taken, 2.9 mg"
     assert below[2].strip() == "not counted: p was taken, 9 mg"
     assert "class a" in below[3]
+
+
+def test_what_stands_against_a_criterion_in_several_ways_is_told_in_all_of_them() -> None:
+    unmet = lines(decide(
+        RULES[:RULES.index("/// the first visit")] + """
+/// {drug} is of class {class}
+.decl of(drug: symbol, class: symbol)
+of("p", "a"). of("q", "a"). of("r", "b").
+/// a drug of class {class} was taken
+.decl taken_of(case: Case, class: symbol)
+taken_of(case, class) :- taken(case, drug, _), of(drug, class).
+taken_of(case, "a") :- visit(case, 9).
+/// no drug of class a was taken
+@[criterion("first 1")]
+.decl free(case: Case)
+free(case) :- request(case, _, _, _), !taken_of(case, "a").
+decided(case) :- free(case).
+""", visit=[9], taken=[{"drug": drug, "mg": 1} for drug in ("p", "q", "r")],
+    ))
+    assert [line.strip("| ") for line in unmet if "was taken, 1 mg" in line or "took place" in line] == [
+        "+ p was taken, 1 mg", "+ q was taken, 1 mg", "+ a visit took place on day 9",
+    ]
+    assert sum("a drug of class a was taken" in line for line in unmet) == 1
