@@ -294,10 +294,10 @@ class Tree:
             before: Step = first
             for step in shown:
                 for item in self.step(step, rule):
-                    last = next(reversed(found), item)
-                    if is_another_way(before, step) and last.text == item.text:
+                    last = next(reversed(found), None)
+                    if last is not None and is_another_way(before, step) and last.text == item.text:
                         del found[last]  # one row in several ways
-                        found.setdefault(replace(last, below=(*last.below, *item.below)))
+                        found.setdefault(replace(last, below=tuple(dict.fromkeys((*last.below, *item.below)))))
                     else:
                         is_like = first.is_negated and not is_another_way(before, step)
                         found.setdefault(Item(item.answer, item.text, item.number, item.at) if is_like else item)
