@@ -83,13 +83,15 @@ class Unstated:
 
 @record
 class Side:
-    """One side of a comparison: how it is written, how a reader is told of it, its value, and the unit of that."""
+    """One side of a comparison: how it is written, how a reader is told of it, its value, its unit, and the text
+    that the case writes for it."""
 
     written: str
     value: Value
     is_date: bool = False
     spoken: str = ""
     unit: str = ""
+    text: str | None = None
 
 
 @entity
@@ -111,6 +113,8 @@ class Condition:
     operator: str
     right: Value
     is_date: bool = False
+    spoken: str = ""
+    """How a reader is told of the left side."""
 
 
 @entity

@@ -41,7 +41,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, called, is_date, saying, unit, written
+from policy_kb.explain.written import NO_VALUE, Sentences, called, is_date, saying, spoken, text_of, unit, written
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.source import Span
@@ -64,6 +64,7 @@ class Explainer:
     def __init__(self, lookup: Lookup, under: Callable[[str, str], Lookup | None] = lambda name, choice: None):
         self.lookup, self.under = lookup, cache(under)
         self.program = lookup.program
+        self.sentences = Sentences(self.program.relations, lookup.facts.written)
         self.nodes: dict[Claim, Node] = {}
         self.rows: dict[Claim, Given] = {}
         self.doubts: dict[str, Doubted] = {}
@@ -565,7 +566,7 @@ class Explainer:
         """The sentence of the rule, where it names what the comparison is about."""
         if not rule.says:
             return None
-        return saying(rule, literal, environment, self.program.relations)
+        return saying(rule, literal, environment, self.sentences)
 
     def _side(self, rule: Rule, expression: tree.Expression, environment: Environment) -> Side:
         value = self.lookup.value(expression, environment)
@@ -573,6 +574,7 @@ class Explainer:
         return Side(
             written(expression, environment), value, self._is_date(expression, rule.body),
             written(expression, environment, called(rule.body, relations)), unit(expression, rule.body, relations),
+            text_of(expression, value, rule.body, self.sentences),
         )
 
     def _is_date(self, expression: tree.Expression, body: tuple[tree.Literal, ...]) -> bool:
@@ -666,7 +668,8 @@ class Explainer:
         if tree.names(right) <= environment.keys():
             with suppress(NoValue):
                 value = self.lookup.value(right, environment)
-        return Condition(written(left), operator, value, self._is_date(left, body) or self._is_date(right, body))
+        is_day = self._is_date(left, body) or self._is_date(right, body)
+        return Condition(written(left), operator, value, is_day, spoken(left, body, self.program.relations))
 
     def _closing(
         self, atoms: list[tree.Atom], environment: Environment

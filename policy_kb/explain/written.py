@@ -246,8 +246,26 @@ def unit(expression: tree.Expression, body: Iterable[tree.Literal], relations: M
     return next(filter(None, units), "")
 
 
+def spoken(expression: tree.Expression, body: Iterable[tree.Literal], relations: Mapping[str, Relation]) -> str:
+    """An expression of what is counted, a variable by the name of its attribute."""
+    names = (in_words(attribute.name) for argument, attribute in _arguments(body, relations)
+             if isinstance(argument, tree.Variable) and argument == expression)
+    return next(names, written(expression))
+
+
+def text_of(
+    expression: tree.Expression, value: Value, body: Iterable[tree.Literal], sentences: Sentences
+) -> str | None:
+    """The text that the case writes for the value of a variable of a rule."""
+    if not isinstance(expression, tree.Variable):
+        return None
+    texts = (sentences.written.value(value, attribute)
+             for argument, attribute in _arguments(body, sentences.relations) if argument == expression)
+    return next((text for text in texts if text is not None), None)
+
+
 def saying(
-    rule: Rule, literal: tree.Comparison, environment: Mapping[str, Value], relations: Mapping[str, Relation]
+    rule: Rule, literal: tree.Comparison, environment: Mapping[str, Value], sentences: Sentences
 ) -> Saying | None:
     """The sentence of a rule with the values of its variables, for a comparison of which it names everything (of a
     pattern, the text; of a count, what it is compared with); None for others, and where a value is not known."""
@@ -260,12 +278,14 @@ def saying(
     named = set(places_of(rule.says))
     if not about or not about <= named or not named - {"count"} <= environment.keys():
         return None
-    values = {}
+    values, relations = {}, sentences.relations
     for name in named - {"count"}:
         variable = next(one for part in rule.body for one in tree.variables(part) if one.name == name)
         value = environment[name]
         is_day = is_date(variable, rule.body, relations)
-        text = format_date(value) if is_day and isinstance(value, int) else shown(value)
+        text = format_date(value) if is_day and isinstance(value, int) else shown(
+            value, text=text_of(variable, value, rule.body, sentences)
+        )
         values[name] = Place(text, in_words(name), not is_day and not isinstance(value, str), is_day,
                              _declared_unit(variable, rule.body, relations))
     return Saying(rule.says, values)

@@ -89,7 +89,7 @@ def compared(operator: str, left: Side, right: Side, holds: bool, *, is_needed: 
         return _compared_texts(truth, left, right)
     is_date = left.is_date or right.is_date
     unit = left.unit or right.unit
-    one, other = _values(left.value, right.value, is_date, unit)
+    one, other = _values(left, right, is_date, unit)
     if "" in (left.value, right.value) and truth in ("=", "!="):
         side = left if right.value == "" else right
         return f"there is no {_name(side)}" if truth == "=" else f"{_side(side, shown(side.value), is_date)} is stated"
@@ -115,16 +115,16 @@ def _wanted(operator: str, right: Side, value: str, otherwise: str) -> str:
 def equation(left: Side, right: Side) -> str:
     """A value and how it is computed: `due is 2026-03-01: 12 months after the last dose`."""
     is_date = left.is_date or right.is_date
-    one, _ = _values(left.value, right.value, is_date, left.unit or right.unit)
+    one, _ = _values(left, right, is_date, left.unit or right.unit)
     return f"{_called(left, is_date)} is {one}: {_called(right, is_date)}"
 
 
 def _compared_texts(truth: str, left: Side, right: Side) -> str:
     """`the code (H46) does not begin with G35`. The left side is what is looked for."""
     is_denied = truth.startswith("!")
-    what = _side(right, shown(right.value), False)
+    what = _side(right, shown(right.value, text=right.text), False)
     if truth.endswith("contains"):
-        wanted = _side(left, shown(left.value), False)
+        wanted = _side(left, shown(left.value, text=left.text), False)
         return f"{what} {'does not contain' if is_denied else 'contains'} {wanted}"
     return f"{what} {form(str(left.value), is_denied=is_denied)}"
 
@@ -148,16 +148,21 @@ def form(pattern: str, *, is_denied: bool) -> str:
     if either:
         texts = either[1].split("|")
         return f"differs from {joined(texts)}" if is_denied else f"is {' or '.join(texts)}"
+    parts = pattern.split("|")
+    if len(parts) > 1 and all(re.fullmatch(rf"(?:\.\*)?{_LETTERS}(?:\.\*)?", part) for part in parts):
+        return (" and " if is_denied else " or ").join(form(part, is_denied=is_denied) for part in parts)
     return f"{'does not have' if is_denied else 'has'} the form `{pattern}`"
 
 
-def _values(left: Value, right: Value, is_date: bool, unit: str = "") -> tuple[str, str]:
-    """Two values that are compared, numbers with as many digits as tell them apart."""
+def _values(left_side: Side, right_side: Side, is_date: bool, unit: str) -> tuple[str, str]:
+    """Two values that are compared, as they are written; numbers with as many digits as tell them apart."""
+    left, right = left_side.value, right_side.value
     if isinstance(left, str) or isinstance(right, str):
-        return shown(left), shown(right)
+        return shown(left, text=left_side.text), shown(right, text=right_side.text)
     if is_date and isinstance(left, int) and isinstance(right, int):
         return _day(left), _day(right)
     one, other = shown_apart(left, right)
+    one, other = left_side.text or one, right_side.text or other
     return (with_unit(one, unit), with_unit(other, unit)) if unit else (one, other)
 
 
@@ -183,7 +188,14 @@ def _called(side: Side, is_date: bool) -> str:
     name = _name(side)
     months = re.fullmatch(r"(\d+ months? (?:before|after)) (.+)", name)
     if months:
-        return f"{months[1]} {_called(Side(months[2], months[2]), is_date=True)}"
+        return f"{months[1]} {_day_called(months[2])}"
+    days = re.fullmatch(r"(.+) ([-+]) (\d+)", name) if is_date else None
+    if days:
+        number = f"{days[3]} {'day' if days[3] == '1' else 'days'}"
+        return f"{number} {'before' if days[2] == '-' else 'after'} {_day_called(days[1])}"
+    between = re.fullmatch(r"(the full (?:months|years) from) (.+) to (.+)", name)
+    if between:
+        return f"{between[1]} {_day_called(between[2])} to {_day_called(between[3])}"
     if not _NAME.fullmatch(name) or _WITH_ARTICLE.match(name):
         return name
     if len(name) == 1 or name in ("on", "at", "any"):
@@ -194,6 +206,10 @@ def _called(side: Side, is_date: bool) -> str:
         return f"the day {name}" if name.endswith("ed") and " " not in name else f"the {name}"
     is_plain = len(name) <= 3 or name.split()[0].endswith("s")
     return name if is_plain and not name.endswith((" needed", " allowed", " required")) else f"the {name}"
+
+
+def _day_called(name: str) -> str:
+    return _called(Side(name, name), is_date=True)
 
 
 def counted(node: Counted, sentences: Sentences) -> str:
@@ -320,7 +336,7 @@ def _day(value: Value) -> str:
 
 
 def _condition(condition: Condition) -> str:
-    left, operator, right = condition.left, condition.operator, shown(condition.right)
+    left, operator, right = condition.spoken or condition.left, condition.operator, shown(condition.right)
     if operator.lstrip("!") in ("contains", "match"):
         side = Side(right, right), Side(left, left)
         return f"{left} that {form(left, is_denied=operator.startswith('!'))}" if operator.endswith("match") else (
