@@ -133,7 +133,7 @@ class Explainer:
                 any_row = Claim(rule.head.relation, (case, *[None] * (len(rule.head.arguments) - 1)))
                 begun = self.lookup.begin(rule, any_row)
                 if begun is not None:
-                    found.append(self._attempt(rule, *begun, any_row))
+                    found.append(self._attempt(rule, *begun, any_row, is_whole=True))
         return found
 
     # leaves

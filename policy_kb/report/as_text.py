@@ -189,11 +189,13 @@ class Tree:
         whole = self.alternatives(explanation.parts)
         if criterion is None:
             return whole
-        found = _find(whole, criterion)
-        if not found:  # the decision does not rest on it
+        answer = self.determination.criteria.get(criterion, "")
+        found = [item for item in _find(whole, criterion) if item.answer == answer and (item.below or item.is_again)]
+        if not found:  # the decision does not rest on it, or only in passing
             self.shown.clear()
-            answer = self.determination.criteria.get(criterion, "")
             for node in explanation.stating(criterion):
+                if answer_of(node, answer) != answer:
+                    continue
                 found += self.attempt(node) if isinstance(node, Attempt) else self.node(node, answer)
         return found
 
@@ -379,14 +381,16 @@ class Tree:
         ]
         return f"{shown(row.claim.values[0], attributes[0])}: {', '.join(differences)}"
 
-    def numbers(self, criteria: tuple[Criterion, ...]) -> str:
-        return ", ".join(paragraphs(criteria, self.phase))
+    def numbers(self, criteria: tuple[Criterion, ...], answer: str) -> str:
+        """The criteria that have this answer: one row may fail of a criterion that is met by another."""
+        answers = self.determination.criteria
+        return ", ".join(number for number in paragraphs(criteria, self.phase) if answers.get(number, answer) == answer)
 
     # what holds
 
     def derived(self, node: Derived, answer: str, *, in_full: bool = False) -> list[Item]:
         relation, rule = self.relations[node.claim.relation], self.program.rules[node.rule]
-        number, within = self.numbers(relation.criteria), self.numbers(rule.criteria)
+        number, within = self.numbers(relation.criteria, MET), self.numbers(rule.criteria, MET)
         text = wording.of(node.claim, self.sentences)
         if id(node) in self.shown:
             return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
@@ -418,7 +422,8 @@ class Tree:
     # what does not hold, or is open
 
     def not_derived(self, node: Refuted | Doubted, answer: str, *, is_negated: bool) -> list[Item]:
-        number = self.numbers(self.relations[node.claim.relation].criteria)
+        own_answer = NEEDS_INFORMATION if isinstance(node, Doubted) else NOT_MET
+        number = self.numbers(self.relations[node.claim.relation].criteria, own_answer)
         claim = wording.of(node.claim, self.sentences)
         if isinstance(node, Doubted):
             text = claim if number else wording.is_open(node.claim, self.sentences)
@@ -427,14 +432,10 @@ class Tree:
         if id(node) in self.shown:
             return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
         below: dict[Item, None] = {}
-        for attempt in sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET):
-            rule = self.program.rules[attempt.rule]
-            states = stated_by(self.program, self.phase, rule)
-            is_aside = rule.possible is not None or (isinstance(node, Doubted) and not states)
-            if attempt.answer == NOT_MET and is_aside:
-                continue
-            below.update(dict.fromkeys(self.attempt(attempt)))
-        items = list(below)
+        in_order = sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET)
+        for attempt in [one for one in in_order if not self.is_aside(one, node)] or in_order:
+            below.update(dict.fromkeys(self.attempt(attempt, is_criterion=bool(number))))
+        items = list(below) if node.attempts else [Item(NOT_MET, "no rule of the policy says so")]
         if is_negated and answer == MET:
             items = [_signed(item, MET) for item in items]
         if not number and len(items) == 1:
@@ -442,18 +443,27 @@ class Tree:
         self.shown.add(id(node))
         return self.said_of(node, Item(answer, text, number, below=tuple(items), node=id(node)))
 
-    def rest(self, attempt: Attempt) -> list[Item]:
+    def is_aside(self, attempt: Attempt, node: Refuted | Doubted) -> bool:
+        """Whether a rule that does not give a claim may go unsaid beside others: a question that does not arise, or an
+        alternative without a number of what may hold by another."""
+        rule = self.program.rules[attempt.rule]
+        states = stated_by(self.program, self.phase, rule)
+        return attempt.answer == NOT_MET and (
+            rule.possible is not None or (isinstance(node, Doubted) and not states)
+        )
+
+    def rest(self, attempt: Attempt, *, is_criterion: bool = False) -> list[Item]:
         """What becomes of a body, without the line of its rule."""
-        items = self.steps(attempt.steps, self.program.rules[attempt.rule])
+        items = self.steps(attempt.steps, self.program.rules[attempt.rule], is_criterion=is_criterion)
         # While a record is open the question it would raise is not asked yet.
         if attempt.settles is not None and all(step.answer == MET for step in attempt.steps):
             items.append(Item(NEEDS_INFORMATION, f"{_JUDGED}{attempt.settles}"))
         return items
 
-    def attempt(self, attempt: Attempt) -> list[Item]:
+    def attempt(self, attempt: Attempt, *, is_criterion: bool = False) -> list[Item]:
         rule = self.program.rules[attempt.rule]
-        items = self.rest(attempt)
-        number = self.numbers(rule.criteria)
+        number = self.numbers(rule.criteria, attempt.answer)
+        items = self.rest(attempt, is_criterion=is_criterion or bool(number))
         if not number:
             return items
         text = f"not met: {rule.doc}" if attempt.answer == NOT_MET else rule.doc
@@ -496,7 +506,10 @@ class Tree:
         leaves = [leaf for item in _distinct(doubts) for leaf in _leaves(item)]
         # While a record is open the question it would raise is not asked yet.
         leaves = [leaf for leaf in leaves if not leaf.text.startswith(_JUDGED)] or leaves
-        return [*listed, *_first(leaves or list(settled), MOST_ROWS, 0 if items else left_out)]
+        told = [*listed, *_first(leaves or list(settled), MOST_ROWS, 0 if items else left_out)]
+        if told or not is_refuted:
+            return told
+        return [Item(NOT_MET, f"no row fits: {wording.of(node.claim, self.sentences)}")]
 
     def beside(self, relation: str, used: list[Node], says: str) -> list[Item]:
         """The rows on record of a relation, or of those it is derived from, that the claims `used` do not rest on."""
@@ -570,26 +583,23 @@ class Tree:
         match node:
             case Derived(rule=number, steps=steps):
                 rule = self.program.rules[number]
-                own = self.numbers(rule.criteria)
+                own = self.numbers(rule.criteria, MET)
                 text = rule.doc or wording.of(node.claim, self.sentences)
-                is_shown = id(node) in self.shown
-                below = () if is_shown or not own else self.steps(steps, rule, is_criterion=True)
                 if own:
-                    self.shown.add(id(node))
-                    return [Item(MET, f"{text}{_SHOWN}" if is_shown else text, own, below=tuple(below))]
+                    return [Item(MET, text, own, below=tuple(self.steps(steps, rule, is_criterion=True)))]
                 return self.node(node, MET) if self.states_criteria(steps) else []
             case Refuted(attempts=attempts) | Doubted(attempts=attempts):
-                return [
-                    item for attempt in attempts
-                    if self.numbers(self.program.rules[attempt.rule].criteria) or self.states_criteria(attempt.steps)
-                    for item in self.attempt(attempt)
-                ]
+                return [item for attempt in attempts if self.is_numbered(attempt) for item in self.attempt(attempt)]
         return []
+
+    def is_numbered(self, attempt: Attempt) -> bool:
+        own = self.numbers(self.program.rules[attempt.rule].criteria, attempt.answer)
+        return bool(own) or self.states_criteria(attempt.steps)
 
     def states_criteria(self, steps: Iterable[Step]) -> bool:
         """Whether a literal of these is a criterion."""
         claims = (step.node.claim for step in steps if isinstance(step.node, Derived | Refuted | Doubted))
-        return any(self.numbers(self.relations[claim.relation].criteria) for claim in claims)
+        return any(paragraphs(self.relations[claim.relation].criteria, self.phase) for claim in claims)
 
     def missed(self, one: Missed) -> list[Item]:
         """What comes near to being counted, with what it lacks."""
@@ -605,7 +615,7 @@ class Tree:
             if isinstance(node, Refuted):
                 lacking += self.node(node, NOT_MET)
             elif not isinstance(node, Given) or not node.is_known:
-                items += self.node(node, MET)
+                items += self.node(node, answer_of(node, MET))
         if not items:
             return lacking
         first, *others = items
@@ -703,6 +713,20 @@ def _goes_without_saying(literal: tree.Literal, step: Step) -> bool:
             isinstance(side, tree.Call | tree.Aggregate) for side in sides
         )
     return False
+
+
+def answer_of(node: Node | Attempt, otherwise: str) -> str:
+    """The answer that a node gives for what states a criterion."""
+    match node:
+        case Attempt(answer=answer):
+            return answer
+        case Derived():
+            return MET
+        case Refuted():
+            return NOT_MET
+        case Doubted():
+            return NEEDS_INFORMATION
+    return otherwise
 
 
 def is_another_way(before: Step, step: Step) -> bool:

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from policy_kb import Policy, load_policy, pipeline
+from policy_kb import Determination, Policy, load_policy, pipeline
 from policy_kb.audit.determination import check
 from policy_kb.audit.document import parse_json
 from policy_kb.audit.rules import RuleBook, read_rules
@@ -77,16 +77,29 @@ def as_json(value: Json) -> Json:
 
 def random_decided(seed: int) -> Audited | None:
     """A case of a random program; None where a value does not exist (a division by zero)."""
+    found = _random_decided(seed)
+    if found is None:
+        return None
+    policy, document, determination = found
+    said = as_json(as_dict(determination))
+    return Audited(RuleBook(policy.program, {}, policy.rules.digest), document, said)
+
+
+def random_determination(seed: int) -> Determination | None:
+    """As `random_decided`, the determination itself."""
+    found = _random_decided(seed)
+    return None if found is None else found[2]
+
+
+def _random_decided(seed: int) -> tuple[Policy, Document, Determination] | None:
     source = random.Random(f"audits {seed}")
     program = random_program(source, exotic=seed % 3 == 0)
     case: dict[str, Any] = random_case(source, program)
     case["request"] = {**case["request"], "phase": "treatment"}
     try:
         checked = check_text(program.text)
-        digest = digest_of_files(checked)
-        policy = Policy(pipeline.Rules(checked, {}, evaluate_known(checked, {}), digest))
+        policy = Policy(pipeline.Rules(checked, {}, evaluate_known(checked, {}), digest_of_files(checked)))
         document = parse_document(case)
-        said = as_json(as_dict(policy.decide(document)))
-        return Audited(RuleBook(checked, {}, digest), document, said)
+        return policy, document, policy.decide(document)
     except Refused:
         return None

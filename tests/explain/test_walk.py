@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from policy_kb import Policy
+from policy_kb import Determination, Policy
 from policy_kb.audit.rules import RuleBook
 from policy_kb.audit.statuses import Statuses, Table
 from policy_kb.diagnostics import Refused
@@ -22,7 +22,7 @@ from policy_kb.load.documents import Document, parse_document
 from policy_kb.report.as_json import Proofs, as_dict
 from policy_kb.report.as_text import Tree
 from tests.audit.mutations import Path, parts, with_change
-from tests.audit.running import book_of, policy_of
+from tests.audit.running import book_of, policy_of, random_determination
 from tests.audit.test_proofs import claims, random_explained
 from tests.explain.running import COMPARED, COMPARED_DAYS, Explained, explain_text, shorten_lists
 from tests.explain.walk import Json, Walk
@@ -134,14 +134,33 @@ def walk_policy(policy: Policy, book: RuleBook, document: Document, readings: di
         found.whole(Claim("not_applicable", (facts.case, None)), has_parts=False)
         return found
     found.whole(Claim(determination.phase.root, (facts.case,)))
+    assert determination.explanation is not None
     for number in determination.criteria:
-        assert determination.explanation is not None
-        (item, *_) = Tree(determination).items(number)
-        assert item.below, f"criterion {number} has no reason"
+        assert_reason(determination, number)
         part = Proofs(policy.program, determination.sentences).part(determination.explanation, number)
         stating = [part["nodes"][one["node"]] for one in part["parts"]]
         assert any(node.get("children") or node.get("attempts") for node in stating), number
     return found
+
+
+def assert_reason(determination: Determination, number: str) -> None:
+    """The text of a criterion has its answer, and something below it that says why."""
+    items = Tree(determination).items(number)
+    own = [item for item in items if number in item.number.split(", ")]
+    assert any(item.below for item in items), f"criterion {number} has no reason"
+    assert all(item.answer == determination.criteria[number] for item in own), number
+
+
+def test_every_criterion_of_a_random_program_has_a_reason_in_text(effort: int) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(150 * effort):
+        determination = random_determination(seed)
+        if determination is not None:
+            for number, answer in determination.criteria.items():
+                seen[answer] += 1
+                assert_reason(determination, number)
+            assert determination.to_text()
+    assert len(seen) == 3
 
 
 def test_rows_that_are_compared_with_each_other_are_left_out_by_number_alone() -> None:
