@@ -34,7 +34,7 @@ from policy_kb.explain.proof import (
     Step,
     Unstated,
 )
-from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, shown, so_asked
+from policy_kb.explain.written import NO_VALUE, in_words, is_noun, name_of, sentence, shown, so_asked
 from policy_kb.parse import tree
 from policy_kb.parse.tree import Value
 from policy_kb.record import record
@@ -371,7 +371,7 @@ class Tree:
         if claim.relation == "reading":
             name, choice = row.claim.values
             means = meanings(self.program).get((name, choice))
-            return f"as read here, {means}" if means else f"the reading `{name}` is `{choice}`"
+            return f"reading in force, `{name} = {choice}`{f': {means}' if means else ''}"
         attributes = self.relations[claim.relation].attributes
         differences = [
             f"{in_words(attribute.name)} {shown(actual, attribute)} "
@@ -466,7 +466,8 @@ class Tree:
         items = self.rest(attempt, is_criterion=is_criterion or bool(number))
         if not number:
             return items
-        text = f"not met: {rule.doc}" if attempt.answer == NOT_MET else rule.doc
+        says = rule.doc or sentence(self.relations[rule.head.relation], (None,) * len(rule.head.arguments))
+        text = f"not met: {says}" if attempt.answer == NOT_MET else says
         return [Item(attempt.answer, text, number, below=tuple(items))]
 
     def branches(self, node: Branches) -> list[Item]:

@@ -50,7 +50,8 @@ def header(determination: Determination) -> Iterator[str]:
     yield f"case {determination.case}, guideline {phase.policy}, revised {phase.revised}"
     asked = determination.record.get("request", ())
     declared = determination.program.relations.get("request")
-    yield from (f"request: {sentence(declared, row.values)}" for row in asked[:1] if declared is not None)
+    if asked and declared is not None and declared.sentence:
+        yield f"request: {sentence(declared, asked[0].values)}"
     yield determination.reason
     if determination.approval is not None:
         yield f"approval: {', '.join(map(str, determination.approval))}"
@@ -127,7 +128,7 @@ def criterion_sentences(program: CheckedProgram, phase: Phase) -> dict[str, str]
         says.update(dict.fromkeys(paragraphs(relation.criteria, phase.name), stated(relation)))
     for rule in program.rules:
         for number in paragraphs(rule.criteria, phase.name):
-            says.setdefault(number, rule.doc)
+            says.setdefault(number, rule.doc or stated(program.relations[rule.head.relation]))
     return says
 
 

@@ -286,8 +286,9 @@ def _noun(node: Counted, sentences: Sentences) -> str | None:
 
 def _clauses(node: Counted, sentences: Sentences) -> str:
     what = [of(claim, sentences) for claim in node.of]
+    what = [" and ".join(what)] if what else []
     what += [f"with {no_record(claim, sentences)}" for claim in node.without]
-    return " and ".join(what)
+    return ", ".join(what)
 
 
 def _with_conditions(text: str, node: Counted, sentences: Sentences) -> str:

@@ -16,6 +16,7 @@ from policy_kb.parse.grammar import parse_items
 from policy_kb.parse.tree import Call, Comparison, Constant, Expression, Rule
 from policy_kb.report.as_text import Tree, render
 from policy_kb.source import Span
+from tests.report.random_determinations import random_determination
 from tests.report.small_policies import decide, lines, policy_of
 from tests.report.test_as_text import POLICY
 from tests.strategies.cases import alemtuzumab_cases
@@ -283,3 +284,29 @@ def test_a_sentence_of_a_rule_stands_nowhere_else() -> None:
     _, problems = parse_items("r(1). //! a sentence\nr(x) :- r(x), //! another\n x = 1.", "rules.dl")
     assert [one.message for one in problems] == ["`//!` stands only directly after `:-` or `{`"] * len(problems)
     assert problems
+
+
+@settings(max_examples=20)
+@given(alemtuzumab_cases(), st.booleans(), st.integers(0, 40))
+def test_what_is_said_to_stand_above_stands_above(document: dict[str, object], why_not: bool, number: int) -> None:
+    determination = POLICY.decide(document)
+    numbers = [None, *determination.criteria]
+    items = Tree(determination).items(numbers[number % len(numbers)], why_not)
+    above: set[str] = set()
+    for line in render(items, 10_000):
+        text = re.sub(r"^[| ]*[-+?]? ?|  \[[^\]]*\]$", "", line)
+        if text.endswith(" (shown above)"):
+            assert text.removesuffix(" (shown above)") in above, line
+        above.add(text)
+
+
+def test_lines_of_random_programs_have_a_text_and_no_places(effort: int) -> None:
+    for seed in range(60 * effort):
+        determination = random_determination(seed)
+        if determination is None:
+            continue
+        for line in render(Tree(determination).items(), 10_000):
+            text = re.sub(r"^[| ]*[-+?]? ?|  \[[^\]]*\]$", "", line)
+            assert text.strip(), line
+            assert not text.endswith(("not met:", "open whether", "no record that", "no record of")), line
+            assert not re.search(r"[{}]|\bany any\b|\bNone\b|#\d", text), line
