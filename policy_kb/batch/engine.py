@@ -69,11 +69,12 @@ _NUMBER = "0"
 
 def open_batch(
     policies: Sequence[Policy], path: Path, complete: Complete, progress: Progress | None = None,
-    folder: Path | None = None, leave_names: bool = False,
+    folder: Path | None = None, leave_names: bool = False, outputs: Sequence[Path] | None = None,
 ) -> Batch:
     """Read and check the input: a folder of tables, a DuckDB database or an NDJSON file. Raises CaseRefused.
 
-    `folder` is for what the database does not hold in memory. `leave_names` as in `read_tables`.
+    `folder` is for what the database does not hold in memory. `leave_names` as in `read_tables`. `outputs` are the
+    files to be written: the database then reaches no other, but the input.
     """
     from policy_kb.batch.tables import connect, read_tables
 
@@ -93,8 +94,9 @@ def open_batch(
     if not path.exists():
         raise CaseRefused([Diagnostic(Kind.UNREADABLE, Span(str(path), 1), "there is no such file or folder",
                                       "a batch is a folder of tables, an NDJSON file or a DuckDB database")])
+    writes_to = None if outputs is None else [one for one in (folder, *(file.parent for file in outputs)) if one]
     return read_tables(first.program, first.rules.known, path, connection=connection, complete=complete,
-                       leave_names=leave_names)
+                       leave_names=leave_names, writes_to=writes_to)
 
 
 def decide_batch(
@@ -108,7 +110,8 @@ def decide_batch(
     Raises CaseRefused; then no file has been written.
     """
     def decided(leave_names: bool) -> tuple[Summary, int]:
-        batch = open_batch(policies, path, complete, progress, folder, leave_names)
+        outputs = [output] if rejects is None else [output, rejects]
+        batch = open_batch(policies, path, complete, progress, folder, leave_names, outputs)
         with batch.connection, batch.files.unchanged():
             return Run(policies, batch, path, readings, folder).decide(output, rejects, progress)
 

@@ -73,6 +73,11 @@ class Files:
         self._held.append((held, place, _state_of(state)))
         return held
 
+    @property
+    def names(self) -> list[str]:
+        """By which a database reads them."""
+        return [held.name for held, *_ in self._held]
+
     def check(self) -> None:
         """Raises CaseRefused if one of the files is no longer what it was when it was opened."""
         changed = [

@@ -6,7 +6,7 @@ refuses the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field, replace
 from functools import partial
@@ -46,7 +46,7 @@ from policy_kb.load.nodes import Mapping as MappingNode
 from policy_kb.load.nodes import Sequence as SequenceNode
 from policy_kb.load.values import Known
 from policy_kb.record import record
-from policy_kb.source import Span, display_name
+from policy_kb.source import Span, display_name, real_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -136,6 +136,7 @@ def read_tables(
     files: Files | None = None,
     complete: Complete = AS_STATED,
     leave_names: bool = False,
+    writes_to: Iterable[Path] | None = None,
 ) -> Batch:
     """The batch in a folder of tables `RELATION.parquet` or `RELATION.csv`, or in a DuckDB database file.
 
@@ -143,6 +144,8 @@ def read_tables(
     `policy_kb.batch.openness.Stating`. The prepared tables are made in `connection`, which is opened in memory if it is
     not given; they read the `files` anew. `leave_names`: where nothing else is wrong, it is left to who decides the
     cases to find rows of a case without a request and second rows of a case, which takes half of the reading.
+    `writes_to`: folders in which the connection may still write; it then reaches no other file, but those of the
+    tables.
 
     Raises CaseRefused with all problems of the tables: one that is missing, unreadable or of no case relation, a
     column that is missing, unknown or of a type that cannot hold its values. Rows are not refused but rejected with
@@ -150,7 +153,10 @@ def read_tables(
     """
     connection = connection if connection is not None else connect()
     with _in_order(connection):
-        reader = _Reader(program, known, connection, files or Files(), path, complete)
+        files = files or Files()
+        reader = _Reader(program, known, connection, files, path, complete)
+        if writes_to is not None:
+            enclose(connection, files, writes_to)
         return reader.batch(leave_names)
 
 
@@ -162,6 +168,7 @@ def read_case(
     connection, files = connect(), Files()
     with files.unchanged(), _in_order(connection):
         reader = _Reader(program, known, connection, files, path, complete, case)
+        enclose(connection, files, ())
         batch = reader.batch()
         if batch.problems:
             raise CaseRefused([
@@ -183,6 +190,14 @@ def connect(database: str = ":memory:") -> DuckDBPyConnection:
     connection = duckdb.connect(database, config=settings)
     connection.execute("SET enable_progress_bar = false")
     return connection
+
+
+def enclose(connection: DuckDBPyConnection, files: Files, writes_to: Iterable[Path]) -> None:
+    """From now on the database reaches no file but those held open, and what is in the folders `writes_to`."""
+    for setting, names in (("paths", files.names), ("directories", [str(real_path(one)) for one in writes_to])):
+        listed = ", ".join(map(DUCKDB.text, sorted(set(names))))
+        connection.execute(f"SET allowed_{setting} = [{listed}]")
+    connection.execute("SET enable_external_access = false")
 
 
 @contextmanager

@@ -773,6 +773,23 @@ def test_tables_of_a_database_are_the_relations_of_cases_and_no_views(tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("kind", ["parquet", "csv", "database"])
+def test_the_database_of_a_batch_reaches_its_input_and_the_folders_it_writes_to_alone(
+    tmp_path: Path, kind: str
+) -> None:
+    for name in ("in", "out", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "other/secret.csv").write_text("case\nA\n")
+    path = write(tmp_path / "in", kind, {"request": request("A"), "relapse": (("case", "on"), [("A", "2025-01-01")])})
+    batch = read(path, writes_to=[tmp_path / "out"])
+    assert rows_of(batch, "relapse") == {("A", 20089, False)}
+    batch.connection.execute(f"COPY (SELECT 1) TO '{tmp_path / 'out/result.parquet'}'")
+    for outside in (f"FROM read_csv('{tmp_path / 'other/secret.csv'}')", f"ATTACH '{tmp_path / 'other/new.db'}'",
+                    f"COPY (SELECT 1) TO '{tmp_path / 'other/result.csv'}'", "SET enable_external_access = true"):
+        with pytest.raises(duckdb.Error, match=r"disabled|Cannot"):
+            batch.connection.execute(outside)
+
+
 def test_a_database_that_was_not_closed_is_refused(tmp_path: Path) -> None:
     """What its log holds would be done as it is opened."""
     path = write(tmp_path, "database", {"request": request("A")})
