@@ -54,6 +54,7 @@ from policy_kb.report.summary import (
 )
 from policy_kb.source import Span
 
+_BESIDES, _NOT_COUNTED = "on record besides", "not counted"
 _SHOWN = " (shown above)"
 _JUDGED = "to be judged: "
 
@@ -435,7 +436,8 @@ class Tree:
         in_order = sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET)
         for attempt in [one for one in in_order if not self.is_aside(one, node)] or in_order:
             below.update(dict.fromkeys(self.attempt(attempt, is_criterion=bool(number))))
-        items = list(below) if node.attempts else [Item(NOT_MET, "no rule of the policy says so")]
+        nothing = Item(NOT_MET, "no rule of the policy says so")
+        items = _not_beside_themselves(list(below)) if node.attempts else [nothing]
         if is_negated and answer == MET:
             items = [_signed(item, MET) for item in items]
         if not number and len(items) == 1:
@@ -495,7 +497,7 @@ class Tree:
         left_out = node.more if is_refuted else node.more_possible
         listed = _first(list(items), MOST_ROWS, left_out if items else 0)
         if is_refuted and not is_table and not node.more:
-            listed += self.beside(node.claim.relation, [row for row, _ in node.rows], "on record besides")
+            listed += self.beside(node.claim.relation, [row for row, _ in node.rows], _BESIDES)
             listed += [self.no_further(node.closed)] if node.closed is not None and listed else []
         if node.unstated is not None and node.otherwise is not None and node.otherwise.answer != NOT_MET:
             doubts += self.node(node.unstated, NEEDS_INFORMATION)
@@ -564,7 +566,7 @@ class Tree:
             used += [part for one in node.missed for part in one.nodes]
             for claim in node.of:
                 if not node.missed or self.relations[claim.relation].is_input:
-                    below += self.beside(claim.relation, used, "not counted")
+                    below += self.beside(claim.relation, used, _NOT_COUNTED)
         if is_doubted:
             below += _first(doubts, MOST_ROWS, node.more)
         at = ", ".join(dict.fromkeys(filter(None, map(self.stated_at, node.closing))))
@@ -650,6 +652,19 @@ def _rows_below(node: Node) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
 def _rows_of(steps: Iterable[Step]) -> Iterator[tuple[str, tuple[Value | None, ...]]]:
     for step in steps:
         yield from _rows_below(step.node)
+
+
+def _not_beside_themselves(items: list[Item]) -> list[Item]:
+    """The items of several rules, without those by which a row is on record besides, where another one tells of it."""
+    def told(item: Item) -> Iterator[str]:
+        yield item.text.removeprefix("uncertain: ")
+        for part in item.below:
+            yield from told(part)
+
+    texts = {text for item in items for text in told(item)}
+    marks = (f"{_BESIDES}: ", f"{_NOT_COUNTED}: ")
+    return [item for item in items
+            if not (item.text.startswith(marks) and item.text.partition(": ")[2] in texts)]
 
 
 def _leaves(item: Item) -> Iterator[Item]:

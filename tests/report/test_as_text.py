@@ -133,6 +133,19 @@ def test_what_may_count_is_never_said_to_stand_beside(document):
         assert not beside & among, item
 
 
+def test_a_row_that_another_rule_tells_of_does_not_stand_beside():
+    text = POLICY.decide({
+        "case": "synthetic", "request": {"drug": "Lemtrada", "phase": "continuation", "received": "2025-07-15"},
+        "alemtuzumab_course": [{"number": 1, "first_dose": "2023-07-09", "last_dose": "2023-07-13"},
+                               {"number": 2, "first_dose": "2024-07-13", "last_dose": "2024-07-15"}],
+        "mri": [{"on": "2024-07-15", "finding": "gadolinium-enhancing lesion", "lesions": 1, "uncertain": True},
+                {"on": "2024-09-13", "finding": "new or enlarging T2 lesion", "lesions": 1, "uncertain": True}],
+        "relapse": ["2024-07-15"],
+    }).to_text()
+    assert "uncertain: an MRI of 2024-09-13" in text
+    assert "on record besides: an MRI" not in text
+
+
 def test_of_rows_that_are_left_out_only_those_are_counted_that_hold():
     days = [f"2025-07-{day:02}" for day in range(1, 31)] + [f"2025-08-{day:02}" for day in range(1, 31)]
     tests = [{"result": "negative", "on": day} for day in days[:40]]
