@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -389,7 +390,8 @@ class Run:
         places = self.batch.places
         found = (Problem(table, row, case, reason, None, places.get(table), self.diagnostics.get((case, reason)))
                  for case, table, row, reason in more)
-        return [*self.batch.problems, *found][:MOST_PROBLEMS]
+        told = [*self.batch.problems, *found][:MOST_PROBLEMS]
+        return with_lines(self.path, told) if is_lines(self.path) else told
 
     @property
     def all_problems(self) -> str:
@@ -578,6 +580,15 @@ def covered(policies: Sequence[Policy], dialect: DuckDB) -> str:
         among = f"{ITEM} IN ({items}) AND " if items else ""
         conditions.append(f"({among}{PHASE} IN ({phases}))")
     return " OR ".join(conditions)
+
+
+def with_lines(path: Path, problems: Sequence[Problem]) -> list[Problem]:
+    """The problems of an NDJSON file; those of a case as a whole with its line."""
+    from policy_kb.batch.one_case import lines_of
+
+    lines = lines_of(path, {one.case for one in problems if one.row is None and one.case is not None})
+    return [replace(one, row=lines.get(one.case)) if one.row is None and one.case is not None else one
+            for one in problems]
 
 
 def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed: int, path: Path) -> CaseRefused:

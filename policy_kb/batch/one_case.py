@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +50,25 @@ def _in_lines(path: Path, case: str, complete: Complete) -> Document | None:
         if document.is_readable and named(document)[0] == case:
             return _complete(document) if complete.record else document
     return None
+
+
+def lines_of(path: Path, cases: Collection[str]) -> dict[str, int]:
+    """The first line of each of some cases of an NDJSON file; without those whose names it writes in an odd way."""
+    from policy_kb.load.cases import named
+    from policy_kb.load.documents import LONGEST_LINE, document_at
+
+    spelled = {json.dumps(case, ensure_ascii=is_ascii)[1:-1].encode() for case in cases for is_ascii in (True, False)}
+    wanted = re.compile(b"|".join(map(re.escape, sorted(spelled))))
+    found: dict[str, int] = {}
+    with path.open("rb") as file:
+        number, offset = 1, 0
+        while len(found) < len(cases) and (part := file.readline(LONGEST_LINE)):
+            document = document_at(path, str(path), offset, number) if wanted.search(part) else None
+            name = named(document)[0] if document is not None and document.is_readable else None
+            if name is not None and name in cases:
+                found.setdefault(name, number)
+            number, offset = number + part.endswith(b"\n"), offset + len(part)
+    return found
 
 
 def _complete(document: Document) -> Document:

@@ -116,6 +116,21 @@ TABLES: dict[str, list[tuple[object, ...]]] = {
 BAD = {"A-3", "A-4", "A-5"}
 
 
+def test_each_refused_line_is_named_also_where_a_rule_refuses_its_case(tmp_path: Path) -> None:
+    request = {"drug": "Lemtrada", "phase": "initiation", "received": "2025-09-02"}
+    backwards = {"product": "Avonex", "started": "2025-01-02", "stopped": "2025-01-01"}
+    cases: list[dict[str, object]] = [
+        {"case": "a", "request": request}, {"case": "\u00e9", "request": request, "therapy": backwards},
+        {"case": "b", "request": request, "diagnosis": "b"}, {"case": "c\\", "request": request, "therapy": backwards},
+    ]
+    path = tmp_path / "cases.ndjson"
+    path.write_text("\n".join(["", *map(json.dumps, cases)]))
+    refused = call("batch", path, "-o", tmp_path / "out.csv", "--json")
+    assert refused.exit_code == 1
+    problems = json.loads(refused.stderr)
+    assert {one["case"]: one["line"] for one in problems if one["case"]} == {"\u00e9": 3, "b": 4, "c\\": 5}
+
+
 def test_a_bad_case_refuses_the_batch(tmp_path: Path) -> None:
     cases = folder(tmp_path / "cases", TABLES)
     refused = call("batch", cases, "-o", tmp_path / "out.csv")

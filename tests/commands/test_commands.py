@@ -37,6 +37,40 @@ def test_the_exit_code_of_one_case_is_its_decision(command, case, code):
     assert call(command, case).exit_code == code
 
 
+WRITTEN = """\
+case: A-1
+request: {drug: lemtrada, phase: initiation, received: 2025-09-02}
+diagnosis: rrms
+relapse: [2025-03-02, 2025-03-02]
+planned_dose: 12.50
+icd10: {code: G35.a, recorded: 2025-08-01}
+"""
+
+
+@pytest.mark.parametrize("engine", ["pydatalog", "compiled"])
+@pytest.mark.parametrize("command", [("decide",), ("explain",), ("query", "relapse(on)")])
+def test_what_is_read_in_another_spelling_or_given_twice_is_a_note(tmp_path, command, engine):
+    case = tmp_path / "case.yaml"
+    case.write_text(WRITTEN)
+    name, *query = command
+    result = call(name, case, *query, "--engine", engine)
+    for note in ("`lemtrada` is read as `Lemtrada`", "`rrms` is read as `RRMS`", "the same row as `relapse[0]`"):
+        assert note in result.stderr
+    assert "error" not in result.stderr
+    notes = json.loads(call(name, case, *query, "--engine", engine, "--json").stderr)
+    assert [(one["severity"], one["line"]) for one in notes] == [("note", 2), ("note", 3), ("note", 4)]
+
+
+def test_values_are_shown_as_the_case_writes_them(tmp_path):
+    case = tmp_path / "case.yaml"
+    case.write_text(WRITTEN)
+    assert "a dose of 12.50 mg a day is planned" in call("explain", case).stdout
+    assert call("query", case, "icd10(code, recorded)").stdout == "+ icd10(G35.a, 2025-08-01)\n"
+    assert call("query", case, "planned_dose(dose)").stdout == "+ planned_dose(12.50)\n"
+    said = json.loads(call("query", case, "icd10(code, recorded)", "--json").stdout)
+    assert said["rows"][0]["values"]["code"] == "G35.a"
+
+
 def test_several_cases_give_one_line_each_and_exit_with_0():
     result = call("decide", YES, NO, ASKS)
     assert result.exit_code == 0
