@@ -13,8 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET
-from policy_kb.check.cases import counts_case_rows
-from policy_kb.check.checked import CheckedProgram, Rule
+from policy_kb.audit.allowed import can_be, tests_of
+from policy_kb.check.cases import bound_without_counts, counts_case_rows
+from policy_kb.check.checked import Attribute, CheckedProgram, Rule
 from policy_kb.check.safety import bound_variables, outer_variables
 from policy_kb.explain.proof import HEAD, Claim
 from policy_kb.expressions import COMPARE, EvaluationStopped, aggregated, call
@@ -33,6 +34,7 @@ from policy_kb.parse.tree import (
     Variable,
     Wildcard,
     aggregates,
+    names,
 )
 
 Row = tuple[Value, ...]
@@ -96,15 +98,19 @@ class Bodies:
         self.insides: dict[int, Inside] = {}
         self.parts: dict[int, Parts] = {}
         self.rules: dict[str, list[Rule]] = {}
+        self.around: dict[int, tuple[tuple[Literal, ...], frozenset[str]]] = {}
+        """For each atom the body it stands in, and the variables bound outside of that."""
         for rule in program.rules:
             self.rules.setdefault(rule.head.relation, []).append(rule)
-            self.parts[rule.number] = self._parts(rule.body)
+            subject = frozenset(name for a in rule.head.arguments[:1] for name in names(a))
+            self.parts[rule.number] = self._parts(rule.body, subject)
 
-    def _parts(self, body: tuple[Literal, ...]) -> Parts:
+    def _parts(self, body: tuple[Literal, ...], outside: frozenset[str]) -> Parts:
+        self.around |= {id(literal): (body, outside) for literal in body if isinstance(literal, Atom)}
         for aggregate in (aggregate for literal in body for aggregate in aggregates(literal)):
             inner = with_all_named(aggregate.body)
             shared = outer_variables(aggregate, body)
-            self.insides[id(aggregate)] = Inside(self._parts(inner), shared, bound_variables(inner))
+            self.insides[id(aggregate)] = Inside(self._parts(inner, shared), shared, bound_variables(inner))
         return tuple(Part(place, literal, self.needs(literal)) for place, literal in enumerate(body))
 
     def needs(self, node: Expression | Literal) -> frozenset[str]:
@@ -135,7 +141,7 @@ class Statuses:
     def __init__(self, bodies: Bodies, known: Mapping[str, Table], facts: Facts | None):
         self.program, self.known, self.facts = bodies.program, known, facts
         self.rules, self.bodies, self.insides = bodies.rules, bodies.parts, bodies.insides
-        self.needs, self.count_in = bodies.needs, bodies.count_in
+        self.needs, self.count_in, self.around = bodies.needs, bodies.count_in, bodies.around
         self.found: dict[str, Status] = {}
         self.counts: dict[tuple[int, tuple[Any, ...]], tuple[set[Any], set[Any], bool]] = {}
 
@@ -242,7 +248,11 @@ class Statuses:
             case Atom() if lacks:
                 return NEEDS_INFORMATION if self.status(literal.relation).is_open else NOT_MET
             case Atom():
-                return self.answer_for(self.claim_of(literal, values))
+                claim = self.claim_of(literal, values)
+                answer = self.answer_for(claim)
+                if answer == NEEDS_INFORMATION and not self.status(claim.relation).possible.matching(claim):
+                    return answer if self.may_hold((literal,), values) else NOT_MET
+                return answer
             case Truth(value=value):
                 return MET if value else NOT_MET
             case Negation(atom=atom) if not lacks:
@@ -342,10 +352,11 @@ class Statuses:
 
     def solve(
         self, parts: Parts, start: Values, certain: bool, *, is_needed: bool = False,
-        stop: EvaluationStopped | None = None,
+        stop: EvaluationStopped | None = None, opened: tuple[Atom, ...] = (),
     ) -> Iterator[dict[str, Value]]:
         """The bindings under which literals hold: for certain, or in some world. In some world an open atom may leave
-        its variables unbound, and what needs them says nothing.
+        its variables unbound (as those in `opened` do), and what needs them says nothing, but that some value has to be
+        allowed that fulfils it.
 
         A literal does not hold where a value of it does not exist. Of a whole body (`is_needed`) that value refuses the
         case where all other literals hold: EvaluationStopped, which is also `stop`, found on the way."""
@@ -374,6 +385,8 @@ class Statuses:
                 break
         chosen = self.next_atom(parts, values)
         if chosen is None:
+            if opened and not self.may_hold(opened, values):
+                return
             if stop is not None:
                 raise stop
             yield values
@@ -388,9 +401,24 @@ class Statuses:
             key = tuple(v for a, v in zip(atom.arguments, row, strict=True) if not isinstance(a, Wildcard))
             if key not in tried:  # rows that differ in what `_` stands for alone say the same
                 tried.add(key)
-                yield from self.solve((*rest, *later), extended, certain, is_needed=is_needed, stop=stop or why)
+                yield from self.solve((*rest, *later), extended, certain, is_needed=is_needed, stop=stop or why,
+                                      opened=opened)
         if not certain and self.status(atom.relation).is_open:
-            yield from self.solve(rest, values, False, is_needed=is_needed, stop=stop)
+            yield from self.solve(rest, values, False, is_needed=is_needed, stop=stop, opened=(*opened, atom))
+
+    def may_hold(self, opened: tuple[Atom, ...], values: Values) -> bool:
+        """Whether open relations can have rows for these atoms of one body, by what their attributes allow."""
+        body, outside = self.around.get(id(opened[0]), ((), frozenset()))
+        rest = [literal for literal in body if not any(literal is one for one in opened)]
+        firm = bound_without_counts(rest, outside, body, self.program.relations)
+        asked: dict[str, list[Attribute]] = {}
+        for atom in opened if body else ():
+            declared = self.program.relations[atom.relation]
+            for argument, attribute in zip(atom.arguments, declared.attributes, strict=True):
+                if declared.is_input and isinstance(argument, Variable) and argument.name not in firm:
+                    asked.setdefault(argument.name, []).append(attribute)
+        known = {name: value for name, value in values.items() if name in firm}
+        return all(can_be(attributes, tests_of(name, body), known) for name, attributes in asked.items())
 
     def each_way(self, parts: Parts, start: Values) -> Iterator[Values]:
         """The first bindings under which literals surely hold; of the first atom that still leaves a choice, for each

@@ -103,7 +103,7 @@ class _Search:
         bound_terms = [a for a, bound in zip(rule.head.arguments[1:], mask, strict=True) if bound]
         outside = frozenset(a.name for a in bound_terms if isinstance(a, Variable))
         demanded = self.claim(rule.head.relation, rule.head.arguments, mask)
-        for version in doubling.versions(rule.body, outside):
+        for version in doubling.versions(rule.body, outside, outside):
             fits = all(needs(term, ()) <= version.bound for term in bound_terms)
             start: tuple[Literal, ...] = (demanded,) if fits else (
                 Atom(demanded.relation, (subject, *(

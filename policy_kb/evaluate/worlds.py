@@ -15,6 +15,7 @@ from policy_kb.check.cases import bound_without_counts, counts_case_rows, openab
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.safety import bound_variables, needs, outer_variables
 from policy_kb.check.strata import dependencies, reachable
+from policy_kb.evaluate.allowed import conditions
 from policy_kb.evaluate.plain import PlainProgram, PlainRule, named_wildcards, plain_program
 from policy_kb.parse.tree import (
     Aggregate,
@@ -192,16 +193,22 @@ class Doubling:
     # the possible versions
 
     def versions(
-        self, body: tuple[Literal, ...], outside: frozenset[str] = frozenset()
+        self, body: tuple[Literal, ...], outside: frozenset[str] = frozenset(), claimed: frozenset[str] = frozenset()
     ) -> Iterator[_Version]:
         """One version for every set of the positive atoms that may be open: those become "the relation is open", and
-        every other literal with an unbound value is dropped. The variables `outside` are bound from the start, as the
-        case is. Counts are left as they are, to be read afterwards."""
+        every other literal with an unbound value is dropped; but where no value that the relation allows fulfils those
+        of them that compare it, there is no such version. The variables `outside` are bound from the start, as the case
+        is; those of them that a claim gives (`claimed`) are asked for nothing. Counts are left as they are, to be read
+        afterwards."""
         candidates = [index for index, literal in enumerate(body) if self.may_be_open(literal)]
         for size in range(len(candidates) + 1):
             for taken in combinations(candidates, size):
                 kept = [literal for index, literal in enumerate(body) if index not in taken]
                 bound = bound_without_counts(kept, outside | {self.subject.name}, body, self.relations)
+                firm = bound_without_counts(kept, (outside - claimed) | {self.subject.name}, body, self.relations)
+                allowed = conditions(body, taken, firm, self.relations)
+                if allowed is None:
+                    continue
                 openness = (
                     Atom(open_(body[index].relation), (self.subject,), body[index].span)  # type: ignore[union-attr]
                     for index in taken
@@ -211,7 +218,7 @@ class Doubling:
                     for literal in kept
                     if isinstance(literal, Atom) or needs(literal, bound, body) <= bound
                 )
-                yield _Version((*dict.fromkeys(openness), *read), bound, bool(taken))
+                yield _Version((*dict.fromkeys(openness), *read, *allowed), bound, bool(taken))
 
     def possible_literal(self, literal: Literal, bound: frozenset[str], body: tuple[Literal, ...]) -> Literal:
         match literal:

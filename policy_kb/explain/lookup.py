@@ -10,9 +10,10 @@ from fractions import Fraction
 from itertools import islice
 
 from policy_kb.answers import MET, NEEDS_INFORMATION, NOT_MET, answered
-from policy_kb.check.cases import counts_case_rows
+from policy_kb.check.cases import bound_without_counts, counts_case_rows
 from policy_kb.check.checked import CheckedProgram, Rule
 from policy_kb.check.safety import bound_variables, outer_variables
+from policy_kb.evaluate.allowed import conditions
 from policy_kb.evaluate.model import Model
 from policy_kb.evaluate.plain import Rows, named_wildcards
 from policy_kb.explain.proof import HEAD, Bindings, Claim
@@ -37,7 +38,9 @@ class _Notes:
 
     `needs`: the variables that must be bound before it can be evaluated; `forms`: for each argument of an atom the
     variable it is, or else the constant; `computing`: the atoms with other arguments; `aggregates`: the literals one
-    reads, the variables it shares with its body, and those it binds; `entered`: the rules that notes were taken of.
+    reads, the variables it shares with its body, and those it binds; `entered`: the rules that notes were taken of;
+    `bodies`: for an atom the body it stands in, with the variables bound outside; `allowed`: for atoms that are
+    taken to be open, see `conditions`.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,8 @@ class _Notes:
         self.computing: set[int] = set()
         self.aggregates: dict[int, tuple[Body, frozenset[str], frozenset[str]]] = {}
         self.entered: set[int] = set()
+        self.bodies: dict[int, tuple[Body, frozenset[str]]] = {}
+        self.allowed: dict[tuple[int, ...], tuple[tree.Comparison, ...] | None] = {}
 
 
 _ALL_NOTES: dict[int, _Notes] = {}
@@ -246,13 +251,15 @@ class Lookup:
                 return self._notes.aggregates[id(node)][1]
         return _NOTHING.union(*map(self.needed, node.arguments))
 
-    def _enter(self, body: Body) -> None:
-        """Take notes of a body."""
+    def _enter(self, body: Body, outside: frozenset[str]) -> None:
+        """Take notes of a body, variables `outside` being bound from the start."""
         for literal in body:
+            if isinstance(literal, tree.Atom):
+                self._notes.bodies[id(literal)] = body, outside
             for aggregate in tree.aggregates(literal):
                 inner = named_wildcards(aggregate.body)
                 self._notes.aggregates[id(aggregate)] = inner, outer_variables(aggregate, body), bound_variables(inner)
-                self._enter(inner)
+                self._enter(inner, self._notes.aggregates[id(aggregate)][1])
         for literal in body:
             self._notes.needs[id(literal)] = self.needed(literal)
             for side in _sides(literal):
@@ -332,7 +339,10 @@ class Lookup:
                     claim = self.claim(literal, environment)
                     if self._computes(literal) and self.without_value(literal, environment) is not None:
                         return NEEDS_INFORMATION if self.is_open(literal.relation) else NOT_MET
-                    return self.answer(claim)
+                    answer = self.answer(claim)
+                    if answer == NEEDS_INFORMATION and not self.rows(claim, certain=False):
+                        return answer if self._may_hold((literal,), environment) else NOT_MET
+                    return answer
                 case tree.Negation(atom=atom):
                     claim = self.claim(atom, environment)
                     if self._computes(atom) and self.without_value(literal, environment) is not None:
@@ -355,12 +365,12 @@ class Lookup:
     # bodies
 
     def solutions(
-        self, parts: tuple[Part, ...], environment: Environment, *, certain: bool
+        self, parts: tuple[Part, ...], environment: Environment, *, certain: bool, opened: tuple[tree.Atom, ...] = ()
     ) -> Iterator[dict[str, Value]]:
         """The bindings under which all literals hold, atoms being taken in the order in which they are written.
 
-        Unless they are to be `certain`, an open atom may also leave its variables unbound, and then nothing is asked of
-        what depends on them.
+        Unless they are to be `certain`, an open atom may also leave its variables unbound (`opened` are those that do),
+        and then of what depends on them it is only asked that some allowed value fulfils it.
         """
         bound = dict(environment)
         waiting = self.tested(parts, bound, certain=certain)
@@ -368,7 +378,8 @@ class Lookup:
             return
         chosen = self.next_atom(waiting, bound)
         if chosen is None:
-            yield bound
+            if not opened or self._may_hold(opened, bound):
+                yield bound
             return
         place, atom = chosen
         rest = tuple(part for part in waiting if part is not chosen)
@@ -378,9 +389,27 @@ class Lookup:
             key = tuple([row[number] for number in named])
             if key not in seen:
                 seen.add(key)
-                yield from self.solutions((*rest, *((place, p) for p in pending)), extended, certain=certain)
+                later = (*rest, *((place, p) for p in pending))
+                yield from self.solutions(later, extended, certain=certain, opened=opened)
         if not certain and self.is_open(atom.relation):
-            yield from self.solutions(rest, bound, certain=False)
+            yield from self.solutions(rest, bound, certain=False, opened=(*opened, atom))
+
+    def _may_hold(self, opened: tuple[tree.Atom, ...], environment: Environment) -> bool:
+        """Whether open relations may hold what a body asks of them in these atoms."""
+        key = tuple(map(id, opened))
+        if key[0] not in self._notes.bodies:
+            return True
+        if key not in self._notes.allowed:
+            body, outside = self._notes.bodies[id(opened[0])]
+            places = [place for place, literal in enumerate(body) if id(literal) in key]
+            kept = [literal for place, literal in enumerate(body) if place not in places]
+            bound = bound_without_counts(kept, outside, body, self.program.relations)
+            self._notes.allowed[key] = conditions(body, places, bound, self.program.relations)
+        found = self._notes.allowed[key]
+        return found is not None and all(
+            COMPARE[one.operator](self.value(one.left, environment), self.value(one.right, environment))
+            for one in found if self.needed(one) <= environment.keys()
+        )
 
     def ways(self, parts: tuple[Part, ...], environment: Environment) -> Iterator[dict[str, Value]]:
         """Of the bindings under which all literals certainly hold the first for each row of the atom that comes first
@@ -488,7 +517,7 @@ class Lookup:
         equals the claim's value, and the body. None where the head cannot match."""
         if rule.number not in self._notes.entered:
             self._notes.entered.add(rule.number)
-            self._enter(rule.body)
+            self._enter(rule.body, tree.names(rule.head.arguments[0]) if rule.head.arguments else _NOTHING)
         result: dict[str, Value] = {}
         computed: list[Part] = []
         for argument, value in zip(rule.head.arguments, claim.values, strict=True):

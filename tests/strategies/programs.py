@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
 from types import MappingProxyType
@@ -81,6 +81,29 @@ class Input:
     """The names of these attributes, where they are not those that random programs give them."""
     texts_of_any_case: frozenset[int] = frozenset()
     """The places of those of these attributes whose letter case is ignored."""
+    limits: tuple[tuple[int, str, Value], ...] = ()
+    """The least (`at_least`) or the greatest value (`at_most`) that some of these attributes allow, by their places."""
+    listed: frozenset[int] = frozenset()
+    """The places of those of which no text is allowed but those that programs and cases mention."""
+
+    def allowed(self, place: int, values: Mapping[str, Sequence[Value]]) -> list[Value]:
+        """Those of some values that an attribute allows."""
+        kind = self.kinds[place]
+        return [
+            value for value in values[kind] if (place not in self.listed or value in VALUES[kind]) and all(
+                value >= limit if which == "at_least" else value <= limit  # type: ignore[operator]
+                for own, which, limit in self.limits if own == place
+            )
+        ]
+
+    def annotation(self, place: int) -> str:
+        """What stands before an attribute."""
+        kind = self.kinds[place]
+        said = [f"@[{which}({_constant(limit, kind)})] " for own, which, limit in self.limits if own == place]
+        said += ["@[any_case] "] if place in self.texts_of_any_case else []
+        listed = ", ".join(_constant(value, kind) for value in VALUES[kind])
+        said += [f"@[one_of({listed})] "] if place in self.listed else []
+        return "".join(said)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -88,7 +111,7 @@ class Input:
 
     def rows(self, values: Mapping[str, Sequence[Value]]) -> list[Row]:
         """Every row of these values, without the case."""
-        return list(product(*(values[kind] for kind in self.kinds)))
+        return list(product(*(self.allowed(place, values) for place in range(len(self.kinds)))))
 
 
 @dataclass(frozen=True)
@@ -372,7 +395,16 @@ def _input_relations(
             is_always_open=always_open and 65 <= sort < 80,
             named=tuple(_some_names(draw, len(kinds))) if name in ODD_NAMES else None,
             texts_of_any_case=frozenset(n for n, kind in enumerate(kinds) if kind == SYMBOL and draw.chance(20)),
+            limits=tuple(
+                (place, which, draw.pick(sorted(VALUES[kind])[1:] if which == "at_most" else sorted(VALUES[kind])[:-1]))
+                for place, kind in enumerate(kinds) if kind in (NUMBER, FLOAT)
+                for which in draw.pick((("at_least",), ("at_most",), (), ()))
+            ),
         )
+        relation = replace(relation, listed=frozenset(
+            place for place, kind in enumerate(kinds)
+            if kind == SYMBOL and place not in relation.texts_of_any_case and draw.chance(25)
+        ))
         if not kinds:
             relation = Input(relation.name, kinds, is_closed=relation.is_closed and not relation.is_single)
         inputs.append(relation)
@@ -382,7 +414,7 @@ def _input_relations(
         annotations += ["required"] if relation.is_required else []
         annotations += ['always_open("document")'] if relation.is_always_open else []
         attributes = [("case", "Case"), *(
-            (f"@[any_case] {name}" if place in relation.texts_of_any_case else name, kinds[place])
+            (f"{relation.annotation(place)}{name}", kinds[place])
             for place, name in enumerate(relation.attributes)
         )]
         items += [_declared(relation.name, attributes, *annotations), f".input {relation.name}"]
@@ -522,7 +554,8 @@ def _respelled(draw: Draw, relation: Input, entry: Document) -> None:
 
 def _rows(draw: Draw, relation: Input, values: Mapping[str, Sequence[Value]], most: int = 3) -> list[Row]:
     number = draw.integer(0 if most == 0 else 1, 1) if relation.is_single else draw.integer(0, most)
-    return [tuple(draw.pick(values[kind]) for kind in relation.kinds) for _ in range(number)]
+    return [tuple(draw.pick(relation.allowed(place, values)) for place in range(len(relation.kinds)))
+            for _ in range(number)]
 
 
 def build_case(draw: Draw, program: RandomProgram, name: str = CASE, sure: bool = False) -> Document:
