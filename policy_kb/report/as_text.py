@@ -434,8 +434,13 @@ class Tree:
             return [Item(answer, f"{text}{_SHOWN}", number, node=id(node), is_again=True)]
         below: dict[Item, None] = {}
         in_order = sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET)
-        for attempt in [one for one in in_order if not self.is_aside(one, node)] or in_order:
-            below.update(dict.fromkeys(self.attempt(attempt, is_criterion=bool(number))))
+        told = [one for one in in_order if not self.is_aside(one, node)] or in_order
+        for place, attempt in enumerate(told, 1):
+            inside = self.attempt(attempt, is_criterion=bool(number))
+            if len(told) > 1 and len(inside) > 1 and not is_negated:
+                # Lines of several alternatives that have no number are told apart.
+                inside = [Item(attempt.answer, f"way {place} of {len(told)}:", below=tuple(inside))]
+            below.update(dict.fromkeys(inside))
         nothing = Item(NOT_MET, "no rule of the policy says so")
         items = _not_beside_themselves(list(below)) if node.attempts else [nothing]
         if is_negated and answer == MET:

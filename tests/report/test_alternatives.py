@@ -192,3 +192,18 @@ decided(case) :- free(case).
         "+ p was taken, 1 mg", "+ q was taken, 1 mg", "+ a visit took place on day 9",
     ]
     assert sum("a drug of class a was taken" in line for line in unmet) == 1
+
+
+def test_alternatives_without_numbers_are_told_apart() -> None:
+    unmet = lines(decide(
+        RULES[:RULES.index("/// the first visit")] + """
+/// enough was done
+@[criterion("first 1")]
+.decl enough(case: Case)
+enough(case) :- visit(case, 1), taken(case, "p", _).
+enough(case) :- visit(case, 2), taken(case, "q", _).
+decided(case) :- enough(case).
+""", visit=[], taken=[],
+    ))
+    assert [line for line in unmet if "way" in line] == ["| - way 1 of 2:", "| - way 2 of 2:"]
+    assert sum(line.startswith("| | - no record that") for line in unmet) == 4
