@@ -435,14 +435,15 @@ class Tree:
         below: dict[Item, None] = {}
         in_order = sorted(node.attempts, key=lambda attempt: attempt.answer == NOT_MET)
         told = [one for one in in_order if not self.is_aside(one, node)] or in_order
-        for place, attempt in enumerate(told, 1):
-            inside = self.attempt(attempt, is_criterion=bool(number))
+        ways = [self.attempt(attempt, is_criterion=bool(number)) for attempt in told]
+        kept = _not_beside_themselves([item for way in ways for item in way])
+        for place, (attempt, way) in enumerate(zip(told, ways, strict=True), 1):
+            inside = [item for item in way if item in kept]
             if len(told) > 1 and len(inside) > 1 and not is_negated:
                 # Lines of several alternatives that have no number are told apart.
                 inside = [Item(attempt.answer, f"way {place} of {len(told)}:", below=tuple(inside))]
             below.update(dict.fromkeys(inside))
-        nothing = Item(NOT_MET, "no rule of the policy says so")
-        items = _not_beside_themselves(list(below)) if node.attempts else [nothing]
+        items = list(below) if node.attempts else [Item(NOT_MET, "no rule of the policy says so")]
         if is_negated and answer == MET:
             items = [_signed(item, MET) for item in items]
         if not number and len(items) == 1:
