@@ -9,6 +9,7 @@ the policy does not apply to it.
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -156,6 +157,8 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[Path]]:
 def _reason(problem: Exception) -> str:
     """What the database says, without the kind of error before it and its advice after it; of CSV, line and error."""
     text = str(problem).strip() or type(problem).__name__
+    if within := re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', text):
+        text = json.loads(within[1])  # of a write in the background: the error within the error
     in_csv = re.search(r"CSV Error on Line: (\d+)\n(?:.*\n)*?((?:Error|Expected|Value|Could|Invalid|Maximum).*)", text)
     if in_csv:
         return f"line {in_csv[1]}: {in_csv[2]}"

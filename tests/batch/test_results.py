@@ -22,6 +22,7 @@ from policy_kb.batch.results import (  # noqa: E402
     ANSWERS,
     DECISIONS,
     Written,
+    _reason,
     check_output,
     column_names,
     columns_of,
@@ -529,3 +530,10 @@ Most often to be asked for:
 def test_a_summary_says_how_many_cases_were_put_aside(tmp_path):
     lines = list(summary_lines(summary_of(tmp_path / "a.csv", [row("a")], rejected=2)))
     assert "read 3 = decided 1 + rejected 2" in lines
+
+
+def test_an_error_of_a_write_in_the_background_is_said_in_its_own_words():
+    within = 'Could not write file "a.csv": No space left on device'
+    problem = json.dumps({"exception_type": "IO", "exception_message": within, "errno": "28"}, separators=(",", ":"))
+    for text in (f"IO Error: Async write failed for range [offset=0, size=21]: {problem}", f"IO Error: {within}"):
+        assert _reason(RuntimeError(text)) == within
