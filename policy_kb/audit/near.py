@@ -65,7 +65,9 @@ class Nearness:
         if behind_the_case and all(isinstance(one, Constant) for one in behind_the_case):
             parts = ()
         for values in self.combinations(parts, start):
-            row = self.statuses.row(rule.head.arguments, values)
+            # What has no value comes near nothing: the case is not refused for it.
+            found = (self.statuses.value(argument, values) for argument in rule.head.arguments)
+            row = tuple(value for value in found if value is not None)
             if len(row) == len(claim.values) and unlike(row, claim)[0] == 0:
                 yield row
 

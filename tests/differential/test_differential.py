@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("duckdb")
 pytest.importorskip("clingo")
@@ -14,6 +17,8 @@ from bench.differential import run_trial, shown
 from policy_kb.answers import NEEDS_INFORMATION
 from tests.differential.comparing import ASKED, Subject
 from tests.differential.minimise import Example, minimised
+from tests.strategies.expressions import DECIMALS, WHOLE, expressions
+from tests.strategies.programs import ROUNDING
 
 REGRESSIONS = sorted(path.parent for path in Path(__file__).parents[1].glob("regressions/*/program.dl"))
 
@@ -33,6 +38,34 @@ def test_all_agree_on_random_programs(block: int, effort: int) -> None:
     for number in range(12 * effort * block, 12 * effort * (block + 1)):
         outcome = run_trial(2025, number)
         assert not outcome.disagreements, "\n".join(line for found in outcome.found for line in shown(found))
+
+
+@settings(max_examples=12)
+@given(st.data())
+def test_all_agree_on_comparisons_of_decimals(data: st.DataObject) -> None:
+    """What expressions are, `tests.test_numbers` says; here a batch, whose numbers are of another sort, decides by
+    them too, and by itself those cases whose numbers leave its range."""
+    rules = []
+    for number in range(3):
+        one, other = data.draw(expressions()), data.draw(expressions())
+        sign = data.draw(st.sampled_from(["<", "<=", "=", "!=", ">", ">="]))
+        rules += [f'@[criterion("treatment {number}")] .decl r{number}(case: Case)',
+                  f"r{number}(case) :- a(case, x, y, k), x = x, y = y, k = k, {one[0]} {sign} {other[0]}."]
+    body = ", ".join(data.draw(st.sampled_from((f"r{number}(case)", f"!r{number}(case)"))) for number in range(3))
+    text = "\n".join((
+        ".type Case <: symbol", ".decl request(case: Case, drug: symbol, phase: symbol, received: number)",
+        ".input request", ".decl a(case: Case, x: float, y: float, k: number)", ".input a", *ROUNDING, *rules,
+        '@[policy("T-1", phase = "treatment", title = "A test", revised = "2025-07-15")] .decl decided(case: Case)',
+        f"decided(case) :- request(case, _, _, _), {body}.",
+    ))
+    row = st.fixed_dictionaries({
+        "x": st.sampled_from(DECIMALS).map(Decimal), "y": st.sampled_from(DECIMALS).map(Decimal),
+        "k": st.sampled_from(WHOLE).map(int), "uncertain": st.just(True),
+    })
+    request = {"drug": "p", "phase": "q", "received": 1}
+    cases = data.draw(st.lists(st.lists(row, max_size=2), min_size=5, max_size=5))
+    documents = [{"case": f"A-{number}", "request": request, "a": rows} for number, rows in enumerate(cases)]
+    assert not Subject(text, documents).disagreements(), text
 
 
 PROGRAM = (

@@ -7,7 +7,8 @@ it fails, and then on many more examples with plain random numbers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +32,7 @@ from tests.strategies.programs import (
     CASE,
     DATE,
     NUMBER,
+    ODD_NAMES,
     SYMBOL,
     UNSEEN,
     VALUES,
@@ -215,6 +217,41 @@ def test_the_files_that_rules_stand_in_never_matter(try_out: Callable[[Law, int]
         assert said_by(policy, policy.model(document)) == said_by(other, other.model(document)), shown(program)
 
     try_out(law, 30)
+
+
+def test_what_relations_and_attributes_are_called_never_matters(try_out: Callable[[Law, int], None]) -> None:
+    def law(draw: Draw) -> None:
+        program = build_program(draw)
+        own = sorted({name for name in re.findall(r"[ad][0-9](?:_[0-9])?\b", program.text) if name not in ODD_NAMES})
+        names = dict(zip(own, shuffled(draw, ODD_NAMES), strict=False))
+
+        def renamed(text: str) -> str:
+            return re.sub(r"\b[ad][0-9](?:_[0-9])?\b(?![.\"])", lambda found: names.get(found[0], found[0]), text)
+
+        policy = policy_of(program)
+        other = Policy(check_text(renamed(program.text)), policy.roots)
+        document = build_case(draw, program)
+        written = renamed_document(document, names)
+        model, again = policy.model(document), other.model(written)
+        for ours, theirs in ((model.certain, again.certain), (model.possible, again.possible)):
+            assert {names.get(name, name): rows for name, rows in ours.items()} == theirs, shown(program, names)
+        assert {names.get(name, name) for name in model.open} == again.open, shown(program, names)
+        assert again == other.model(written, other.with_pydatalog), shown(program, names)
+
+    try_out(law, 40)
+
+
+def renamed_document(document: Document, names: Mapping[str, str]) -> Document:
+    def row(value: object) -> object:
+        return {names.get(name, name): one for name, one in value.items()} if isinstance(value, dict) else value
+
+    renamed = {
+        names.get(key, key): list(map(row, value)) if isinstance(value, list) and key != "incomplete" else row(value)
+        for key, value in document.items()
+    }
+    if "incomplete" in document:
+        renamed["incomplete"] = [names.get(str(name), name) for name in document["incomplete"]]  # type: ignore[attr-defined]
+    return renamed
 
 
 def test_the_order_of_keys_rows_and_attributes_and_repeated_rows_never_matter(
