@@ -181,8 +181,8 @@ def test_what_lists_leave_out_is_audited() -> None:
     one.check(said)
     shortened: Counter[str] = Counter()
     left_out = [(path, part) for path, part in parts(said) if path and path[-1] in ("more", "more_beside")]
-    for number, (path, part) in enumerate(left_out):
-        # Each place is changed in one of the ways there are, and each way tried at many places.
+    for number, (path, part) in enumerate(left_out[::3]):
+        # A third of the places, each changed in one of the ways there are, and each way tried at many places.
         kinds = list(changes(path, part))
         kind, change = kinds[number % len(kinds)]
         assert refuses(one, with_change(said, path, partial(change, source=source))), kind

@@ -105,7 +105,7 @@ def spoil(folder: Path) -> None:
     add("planned_dose", "NULL AS \"case\", 12.0 AS mg_per_day")
     for payload in PAYLOADS:  # a case may have any name
         add("request", f"{DIALECT.text(payload)} AS \"case\", {request}")
-        add("prior_approval", f"{DIALECT.text(payload)} AS \"case\", {DIALECT.text(payload)} AS payer")
+        add("prior_approval", f"{DIALECT.text(payload)} AS \"case\", {DIALECT.text(payload + ' (example)')} AS payer")
 
 
 def rows_of(path: Path) -> dict[str, dict[str, Any]]:

@@ -178,7 +178,7 @@ def test_no_text_of_a_table_a_column_or_a_file_name_is_code(payload: str, folder
         source.mkdir()
         tables = {
             "request": (["case", "drug", "phase", "received"], [text, "Lemtrada", "continuation", "2025-09-02"]),
-            FREE_TEXT: (["case", "payer"], [text, text]),
+            FREE_TEXT: (["case", "payer"], [text, f"{text} (example)"]),  # `None` alone would be no payer
         }
         for table, lines in tables.items():
             with (source / f"{table}.csv").open("w", newline="") as stream:
@@ -191,7 +191,7 @@ def test_no_text_of_a_table_a_column_or_a_file_name_is_code(payload: str, folder
     assert batch(payload, f"{name} in") == batch(harmless(payload), "harmless in")
     lines = folder / f"{name}.ndjson"
     request = {"drug": "Lemtrada", "phase": "continuation", "received": "2025-09-02"}
-    lines.write_text(json.dumps({"case": payload, "request": request, FREE_TEXT: [payload]}) + "\n")
+    lines.write_text(json.dumps({"case": payload, "request": request, FREE_TEXT: [f"{payload} (example)"]}) + "\n")
     result(folder, "batch", lines.name, "-o", f"{name}.parquet")
     result(folder, "compare", f"{name}.parquet", f"{name}.parquet")
     explained = result(folder, "explain", "--from", lines.name, "--case", payload, "--html", "page.html")
