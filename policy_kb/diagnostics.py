@@ -57,6 +57,7 @@ class Kind(StrEnum):
     UNKNOWN_PHASE = "unknown-phase"
     APPROVAL_TWICE = "approval-twice"
     COVERS_NOTHING = "covers-nothing"
+    CLAIMED_TWICE = "claimed-twice"
     NO_QUESTION = "no-question"
     NO_SENTENCE = "no-sentence"
     NO_PARENT = "no-parent"

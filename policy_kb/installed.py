@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from policy_kb.diagnostics import Diagnostic, Kind, RulesRefused
-from policy_kb.source import Span, real_path
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, quoted
+from policy_kb.source import NOWHERE, display_name, real_path
 
 
 def rules_folder() -> Path:
@@ -15,26 +17,30 @@ def rules_folder() -> Path:
     return beside if beside.is_dir() else here / "kb"
 
 
-def knowledge_base(entry: Path) -> Path:
-    """The knowledge base that a rule file belongs to: the one that comes with this program if it lies there, else its
-    own folder."""
-    folder = real_path(entry).parent
-    return rules_folder() if folder.is_relative_to(rules_folder()) else folder
-
-
-def policy_files(folder: Path | None = None) -> list[Path]:
-    """The entry file of every policy: the rule files directly in `kb/`, or in another folder.
-
-    Raises RulesRefused for a link that leads out of the folder: whatever the file is, messages about it would show it.
-    """
-    folder = folder or rules_folder()
-    files = sorted(folder.glob("*.dl"))
-    inside = real_path(folder)
-    leading_out = [file for file in files if not real_path(file).is_relative_to(inside)]
-    if leading_out:
-        hint = "put the file itself into the folder, or name it alone"
-        raise RulesRefused([
-            Diagnostic(Kind.UNREADABLE, Span(str(file), 1), "this link leads out of its folder", hint)
-            for file in leading_out
+def knowledge_bases(named: Sequence[Path] = ()) -> list[Path]:
+    """The folders that policies are looked for in: those named, those of `POLICY_KB_PATH`, and the one that comes with
+    this program. Raises CaseRefused for one that is no folder."""
+    listed = [Path(folder) for folder in os.environ.get("POLICY_KB_PATH", "").split(os.pathsep) if folder]
+    missing = [folder for folder in listed if not folder.is_dir()]
+    if missing:
+        hint = f"folders there are separated by `{os.pathsep}`"
+        raise CaseRefused([
+            Diagnostic(Kind.UNREADABLE, NOWHERE, f"`POLICY_KB_PATH` names {quoted(folder)}, which is no folder", hint)
+            for folder in missing
         ])
-    return files
+    return list(dict.fromkeys(map(real_path, (*named, *listed, rules_folder()))))
+
+
+def called(base: Path, named: Sequence[Path] = ()) -> str:
+    """How a knowledge base is named to a reader: as it was given, and never by where this program is installed."""
+    if base == rules_folder():
+        return "what comes with this program"
+    listed = map(Path, filter(None, os.environ.get("POLICY_KB_PATH", "").split(os.pathsep)))
+    return display_name(next((folder for folder in (*named, *listed) if real_path(folder) == base), base))
+
+
+def knowledge_base(entry: Path, named: Sequence[Path] = ()) -> Path:
+    """The knowledge base that a rule file belongs to: the innermost one it lies in, else its own folder."""
+    folder = real_path(entry).parent
+    around = [base for base in knowledge_bases(named) if folder.is_relative_to(base)]
+    return max(around, key=lambda base: len(base.parts), default=folder)

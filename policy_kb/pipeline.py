@@ -26,6 +26,7 @@ from policy_kb.record import field, record
 from policy_kb.source import Files, Span
 
 if TYPE_CHECKING:
+    from policy_kb.choose.editions import Edition
     from policy_kb.explain.proof import Attempt, Explanation, Node, OpenPoint
     from policy_kb.explain.why import Explainer
     from policy_kb.load.documents import Document
@@ -47,9 +48,9 @@ class Rules:
     worlds: dict[str, Worlds] = field(default_factory=dict)
 
 
-def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
+def parse_and_check(entry: Path, files: Files | None = None, base: Path | None = None) -> Rules:
     """Rule files, read and checked, with their tables and known relations. Raises RulesRefused with every problem.
-    `files` reads them."""
+    `files` reads them; `base` is their knowledge base, as of `parse_program`."""
     from policy_kb.check.constants import check_constants
     from policy_kb.check.fixed_names import check_fixed_facts
     from policy_kb.check.program import check_program
@@ -60,7 +61,7 @@ def parse_and_check(entry: Path, files: Files | None = None) -> Rules:
     from policy_kb.parse.includes import parse_program
 
     files = files or Files()
-    program = check_program(*parse_program(entry, files))
+    program = check_program(*parse_program(entry, files, base))
     tables, contents = read_known_tables(program, files)
     program = replace(program, read=tables)
     try:
@@ -244,9 +245,11 @@ def _stating(explainer: Explainer, phase: Phase, number: str) -> list[Node | Att
 
 
 def report(
-    rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model, explanation: Explanation | None
+    rules: Rules, known: Rows, worlds: Worlds, phase: Phase, facts: Facts, model: Model,
+    explanation: Explanation | None, edition: Edition, not_held_on: int | None = None,
 ) -> Determination:
-    """The determination of a case."""
+    """The determination of a case by an edition; `not_held_on`: the day of the request, where the edition does not hold
+    then."""
     from policy_kb.check.alternatives import alternatives
     from policy_kb.explain.readings import readings_asked
     from policy_kb.explain.written import sentence
@@ -259,10 +262,13 @@ def report(
     ) -> Determination:
         used = explanation.readings if explanation else readings_asked(rules.program, known, phase.root)
         return Determination(
-            facts.case, facts.source, phase, decision, why, criteria, approval, missing, notices, used, explanation,
-            rules.digest, facts.digest, rules.program, facts.rows, facts.notes,
+            facts.case, facts.source, phase, edition, decision, why, criteria, approval, missing, notices, used,
+            explanation, rules.digest, facts.digest, rules.program, facts.rows, facts.notes,
         )
 
+    notices: tuple[str, ...] = ()
+    if not_held_on is not None:
+        return determination(NOT_APPLICABLE, edition.not_held(not_held_on), {}, None, ())
     notices = tuple(sorted(str(row[1]) for row in model.certain.get("notice", ())))
     elsewhere = sorted(str(row[1]) for row in model.certain.get("not_applicable", ()))
     if elsewhere:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy_kb import cache, pipeline
 from policy_kb.answers import REFUSED
 from policy_kb.check.checked import Phase
+from policy_kb.choose.editions import Edition, editions_of, with_ends
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed, quoted
 from policy_kb.evaluate.plain import Engine, Rows
-from policy_kb.installed import policy_files
+from policy_kb.installed import called, knowledge_base, knowledge_bases
 from policy_kb.load.documents import Document, parse_document, read_documents
 from policy_kb.record import record
 from policy_kb.source import NOWHERE, Files, Span, are_unchanged, real_path
 from policy_kb.text import folded
 
 if TYPE_CHECKING:
+    from policy_kb.choose.editions import Asked, Choice, NoChoice
+    from policy_kb.choose.knowledge_base import Entry, KnowledgeBase
     from policy_kb.evaluate.model import Model
     from policy_kb.evaluate.worlds import Worlds
     from policy_kb.load.cases import CaseReader
@@ -50,11 +53,15 @@ class Policy:
     """A coverage policy, ready to decide cases. Made by `load_policy`; safe to use from several threads.
 
     `engine` is one of `ENGINES`; if none is named, a first case is decided by pyDatalog and all others by the compiled
-    engine.
+    engine. `editions` are those of the phases, where the policy was chosen among others: a case of another day is then
+    not decided by it.
     """
 
-    def __init__(self, rules: pipeline.Rules, engine: str | None = None):
+    def __init__(self, rules: pipeline.Rules, engine: str | None = None, editions: Mapping[str, Edition] | None = None):
         self.rules = rules
+        self._is_chosen = editions is not None
+        own = editions_of(rules.program, rules.known.get("covers", ()))
+        self.editions = editions or {one.phase: one for one in own}
         self.program = rules.program
         self._engine = engine
         self._cases = 0
@@ -88,8 +95,23 @@ class Policy:
         decided = self.evaluate(document, readings)
         stages = (self.rules, decided.known, pipeline.worlds_of(self.rules, decided.phase), decided.phase,
                   decided.facts, decided.model)
+        edition = self.editions[decided.phase.name]
+        if self._is_of_another_day(decided):
+            return pipeline.report(*stages, None, edition, not_held_on=self._day(decided))
         under = partial(self._under, document, readings)
-        return pipeline.report(*stages, pipeline.explain(*stages, under) if with_explanation else None)
+        return pipeline.report(*stages, pipeline.explain(*stages, under) if with_explanation else None, edition)
+
+    def _day(self, decided: Decided) -> int:
+        """The day of the request that chooses the edition, in days since 1970-01-01."""
+        (request,) = decided.facts.rows["request"]
+        attributes = self.program.relations["request"].attributes
+        return self.editions[decided.phase.name].day_asked(attributes, request.values)
+
+    def _is_of_another_day(self, decided: Decided) -> bool:
+        """Whether a case asks for a day on which this edition, the nearest, does not hold; unless its own rules say
+        already that it does not apply."""
+        is_held = not self._is_chosen or self.editions[decided.phase.name].holds_on(self._day(decided))
+        return not is_held and not decided.model.certain.get("not_applicable")
 
     def _under(self, document: Document, readings: Mapping[str, str], name: str, choice: str) -> Decided | None:
         """The case with another choice for a reading; None where there is none, or the case is refused then."""
@@ -130,8 +152,11 @@ class Policy:
         """Each reading with an alternative that would change the decision, and the decision it would give: `refused`
         where the case could not be decided then."""
         from policy_kb.check.constants import choices
+        from policy_kb.report.determination import NOT_APPLICABLE
 
-        changes = []
+        changes: list[tuple[str, str, str]] = []
+        if decision == NOT_APPLICABLE and self._is_of_another_day(self.evaluate(document, readings)):
+            return changes
         for name, allowed in choices(self.known_under(tuple(sorted(readings.items())))).items():
             for choice in allowed[1:]:
                 try:
@@ -226,88 +251,188 @@ def the_document(
     return first
 
 
-def load_policy(policy: str | os.PathLike[str], engine: str | None = None) -> Policy:
-    """The policy of a rule file (a path that ends in `.dl`), or the one with this number, such as `09-J2000-27`.
+def load_policy(policy: str | os.PathLike[str], engine: str | None = None, bases: Sequence[Path] = ()) -> Policy:
+    """The policy of a rule file (a path that ends in `.dl`), or the last edition of the one with this number, such as
+    `09-J2000-27`. `bases` are knowledge bases to look in before all others.
 
     `engine` as of `Policy`. Raises RulesRefused with everything wrong in its rule files, and CaseRefused where there is
     no such policy.
     """
-    if str(policy).endswith(".dl"):
-        loaded = Policy(_rules(Path(policy)), engine)
-        if not loaded.program.phases:
-            message = "the rule file declares no phase of a policy"
-            hint = 'annotate the root relation with `@[policy("...", phase = "...", ...)]`'
-            raise RulesRefused([Diagnostic(Kind.NO_POLICY, Span(str(policy), 1), message, hint)])
-        return loaded
-    numbers = []
-    for path in policy_files():
-        found = Policy(_rules(path), engine)
-        if found.program.phases and str(policy) in (found.number, path.stem):
-            return found
-        numbers += [found.number] if found.program.phases else []
-    hint = did_you_mean(str(policy), numbers) or f"there is {listed(numbers, 'and')}; or give a `.dl` file"
-    message = f"there is no policy of this number: {quoted(policy)}"
-    raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, hint)])
+    return Policies(str(policy), engine, bases).last()
+
+
+def _no_phase(file: Path | str) -> RulesRefused:
+    message, hint = "the rule file declares no phase of a policy", \
+        'annotate the root relation with `@[policy("...", phase = "...", ...)]`'
+    return RulesRefused([Diagnostic(Kind.NO_POLICY, Span(str(file), 1), message, hint)])
 
 
 class Policies:
-    """Chooses the policy of each case by the drug it asks for; every policy is loaded once. `engine` as of `Policy`."""
+    """The policies of all knowledge bases, of which the one is chosen that decides a case. `named` is the number of one
+    of them, whose day still chooses its edition, or a rule file (a path that ends in `.dl`), which decides all cases.
+    `bases` are knowledge bases to look in before all others; `engine` as of `Policy`; `progress` is given the entries
+    that have to be read before one can be chosen."""
 
-    def __init__(self, always: str | None = None, engine: str | None = None):
-        self._always = load_policy(always, engine) if always is not None else None
-        self._engine = engine
-        self._loaded: list[Policy] | None = None
+    def __init__(
+        self, named: str | None = None, engine: str | None = None, bases: Sequence[Path] = (),
+        progress: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+    ):
+        self._named, self._engine, self._named_bases, self._progress = named, engine, bases, progress
+        self._loaded: dict[str, Policy] = {}
+        self._file = Path(named) if named is not None and named.endswith(".dl") else None
+        if named is not None:
+            self.last()
+
+    @cached_property
+    def bases(self) -> list[KnowledgeBase]:
+        from policy_kb.choose.knowledge_base import KnowledgeBase
+
+        return [KnowledgeBase(folder, checked_rules, self._progress) for folder in knowledge_bases(self._named_bases)]
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        return [entry for base in self.bases for entry in base.entries]
+
+    @cached_property
+    def _every_edition(self) -> list[Edition]:
+        return with_ends(edition for entry in self.entries for edition in entry.editions)
+
+    @cached_property
+    def editions(self) -> list[Edition]:
+        """All editions there are, or those of the policy that was named."""
+        editions = self._every_edition
+        if self._named is None:
+            return editions
+        found = [one for one in editions if folded(one.policy) == folded(self._named)] or [
+            one for one in editions if Path(one.file).stem == self._named]
+        if found:
+            return found
+        broken = [entry for entry in self.entries if entry.is_broken and Path(entry.file).stem == self._named]
+        if broken:
+            self._load(broken[0].file)
+        numbers = sorted({one.policy for one in editions})
+        hint = did_you_mean(self._named, numbers) or f"there is {listed(numbers, 'and')}"
+        message = f"there is no policy of this number: {quoted(self._named)}"
+        raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, f"{hint}; {self._looked()}")])
 
     def all(self) -> list[Policy]:
-        if self._loaded is None:
-            always = self._always
-            self._loaded = [always] if always else [Policy(_rules(path), self._engine) for path in policy_files()]
-        return self._loaded
+        """Every policy, or those of the number that was named, each edition by itself; the file that was named.
+        Raises RulesRefused for one that does not check."""
+        if self._file is not None:
+            return [self.last()]
+        if self._named is None:
+            for entry in self.entries:
+                if entry.is_broken:
+                    self._load(entry.file)
+        return [self._load(file) for file in dict.fromkeys(one.file for one in self.editions)]
+
+    def last(self) -> Policy:
+        """The file that was named, or the last edition of the policy that was."""
+        if self._file is not None:
+            loaded = Policy(checked_rules(self._file, base=knowledge_base(self._file, self._named_bases)), self._engine)
+            if not loaded.program.phases:
+                raise _no_phase(self._file)
+            return self._loaded.setdefault(str(self._file), loaded)
+        return self._load(max(self.editions, key=lambda one: one.effective).file)
 
     def for_document(self, document: Document) -> Policy:
-        """The policy that covers the drug of a case's request. Raises CaseRefused where none does."""
-        from policy_kb.load.cases import drug_place, requested
+        """The policy that decides a case. Raises CaseRefused where none does, or several may, and RulesRefused where
+        one that does not check may."""
+        from policy_kb.choose.editions import NoChoice, choose
+        from policy_kb.load.cases import asked, place_of
 
-        if self._always is not None:
-            return self._always
-        drug, _ = requested(document)
-        policies = self.all()
-        found = next((policy for policy in policies if drug in policy.covers), None)
-        if found is None and drug is not None:  # letter case does not count where it is clear which is meant
-            found = next((one for one in policies if folded(drug) in map(folded, one.covers)), None)
-        if found is not None:
-            return found
-        if drug is None:
-            return policies[0]  # any policy's reading of the case says what is wrong with its request
-        # All problems at once: those that any policy finds in the case, and that none covers the drug.
-        problems: list[Diagnostic] = []
+        said = asked(document)
+        if self._file is not None:
+            return self._loaded.get(str(self._file)) or self.last()
+        editions = self.editions
         try:
-            policies[0].load(document)
-        except CaseRefused as refused:
-            problems = [problem for problem in refused.diagnostics if problem.path != "request.drug"]
-        place = drug_place(document)
-        covered = sorted({name for policy in policies for name in policy.covers})
-        hint = did_you_mean(drug, covered) or f"policies cover {listed(covered, 'and')}"
-        excerpt = document.line_text(place.line)
-        problem = Diagnostic(Kind.NO_POLICY, place, f"no policy covers `{drug}`", hint, "request.drug", excerpt)
+            choice: Choice | NoChoice = choose(editions, said)
+        except NoChoice as none:
+            choice = none
+        self._refuse_broken(said)
+        if not isinstance(choice, NoChoice):
+            return self._load(choice.edition.file)
+        problems: list[Diagnostic] = []
+        is_the_only_one = len({one.file for one in editions}) == 1
+        phases = {None, *(one.phase for one in editions)}
+        if is_the_only_one and (choice.editions or said.request.get("phase") in phases):
+            # The case seems to be written for the one policy there is: its reading says all that is wrong.
+            only = self._load(editions[0].file)
+            if editions[0].item not in said.request:
+                return only
+            try:
+                only.load(document)
+            except CaseRefused as refused:
+                problems = [problem for problem in refused.diagnostics if problem.path != choice.key]
+        place = place_of(document, choice.key)
+        hint = choice.hint if choice.editions else "; ".join(filter(None, [choice.hint, self._looked()]))
+        problem = Diagnostic(Kind.NO_POLICY, place, choice.message, hint, choice.key, document.line_text(place.line))
         raise CaseRefused([*problems, problem])
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What the knowledge bases hold, as plain data: one entry for each edition of a policy, and one with no
+        `policy` for a file that does not check."""
+        found: list[dict[str, Any]] = []
+        by_file: dict[str, list[Edition]] = {}
+        for edition in self._every_edition:
+            by_file.setdefault(edition.file, []).append(edition)
+        for base in self.bases:
+            for entry in base.entries:
+                place = {"knowledge_base": self._called(base), "file": base.name(entry)}
+                phases = by_file.get(entry.file, [])
+                if entry.is_broken:
+                    found.append({"policy": None, **place})
+                if phases:
+                    first = phases[0]
+                    found.append({"policy": first.policy, "title": first.title, "revised": first.revised,
+                                  **first.to_dict(),
+                                  "phases": [one.phase for one in phases], "covers": sorted(first.covers), **place})
+        return found
+
+    def _refuse_broken(self, said: Asked) -> None:
+        """Refuse a request that a policy may claim which does not check."""
+        from policy_kb.choose.knowledge_base import may_claim
+
+        broken = [entry for entry in self.entries if entry.is_broken]
+        if not broken or self._named is not None:
+            return
+        shared = {file for entry in self.entries if not entry.is_broken for file in entry.states}
+        items = {one.item for one in self.editions} or {"drug"}
+        for entry in broken:
+            if any(may_claim(entry, said.request[item], shared) for item in items if item in said.request):
+                self._load(entry.file)
+
+    def _looked(self) -> str:
+        return f"policies were looked for in {' and '.join(map(self._called, self.bases))}"
+
+    def _called(self, base: KnowledgeBase) -> str:
+        return called(base.folder, self._named_bases)
+
+    def _load(self, file: str) -> Policy:
+        if file not in self._loaded:
+            base = next((base.folder for base in self.bases if Path(file).is_relative_to(base.folder)), None)
+            editions = {one.phase: one for one in self._every_edition if one.file == file}
+            self._loaded[file] = Policy(checked_rules(Path(file), base=base), self._engine, editions)
+        return self._loaded[file]
 
 
 # the cache
 
 
-def _rules(path: Path) -> pipeline.Rules:
-    """The checked rules of an entry file, from the cache where none of its files has changed since."""
-    file = cache.place("rules", str(real_path(path)))
+def checked_rules(path: Path, files: Files | None = None, base: Path | None = None) -> pipeline.Rules:
+    """The checked rules of an entry file, from the cache where none of its files has changed since. `files` is told
+    which these are; `base` is their knowledge base."""
+    files = files or Files()
+    file = cache.place("rules", str(real_path(path)), str(base))
     cached = cache.read(file)
     seen = next(cached, None)
     if isinstance(seen, dict) and are_unchanged(seen):
         rules = next(cached, None)
         if isinstance(rules, pipeline.Rules):
+            files.seen.update(seen)
             return rules
-    files = Files()
     try:
-        rules = pipeline.parse_and_check(path, files)
+        rules = pipeline.parse_and_check(path, files, base)
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
     for phase in rules.program.phases:

@@ -18,6 +18,7 @@ from policy_kb.check.checked import CheckedProgram, Phase, Relation, Rule, const
 from policy_kb.check.constants import choices
 from policy_kb.check.declarations import atoms_in
 from policy_kb.check.strata import dependencies, reachable
+from policy_kb.choose.editions import Edition
 from policy_kb.diagnostics import Diagnostic, Kind, Refused, RulesRefused
 from policy_kb.explain.proof import Claim
 from policy_kb.explain.written import json_value, sentence
@@ -28,8 +29,8 @@ from policy_kb.parse.tree import Constant
 from policy_kb.report.wording import number_order, reason
 from policy_kb.source import Span
 
-FIELDS = ("case", "source", "policy", "title", "revised", "phase", "decision", "reason", "criteria", "approval",
-          "missing", "notices", "readings", "rules", "facts", "format")
+FIELDS = ("case", "source", "policy", "title", "revised", "phase", "edition", "decision", "reason", "criteria",
+          "approval", "missing", "notices", "readings", "rules", "facts", "format")
 FORMAT = 2
 EXPLANATION = "explanation"
 """Is left out by `--no-explanation`; then no more is known of the readings relied on than that they are in force."""
@@ -39,18 +40,25 @@ SENSITIVITY = "sensitivity"
 NOT_APPLICABLE = "not applicable"
 
 
-def check(book: RuleBook, document: Document, readings: Mapping[str, str], said: object) -> None:
+def check(
+    book: RuleBook, document: Document, readings: Mapping[str, str], said: object,
+    ended: Callable[[Phase], Edition] | None = None,
+) -> None:
     """Refuse a determination of a case that is not exactly what the rules give for it, under the readings of the rule
-    files but for those given here. Raises Unsound at the first wrong step, CaseRefused for a case that cannot be read.
+    files but for those given here. `ended` gives the edition of a phase as later editions end it; without it, it ends
+    where its own rules say. Raises Unsound at the first wrong step, CaseRefused for a case that cannot be read.
     """
     try:
-        _check(book, document, readings, said)
+        _check(book, document, readings, said, ended)
     except RecursionError:
         message = "the rules depend on each other too deeply to be audited"
         raise RulesRefused([Diagnostic(Kind.UNREADABLE, Span(book.program.entry, 1), message)]) from None
 
 
-def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said: object) -> None:
+def _check(
+    book: RuleBook, document: Document, readings: Mapping[str, str], said: object,
+    ended: Callable[[Phase], Edition] | None,
+) -> None:
     found = mapping(said, ROOT)
     if "format" not in found:
         raise Unsound((ROOT, "format"), "it has none, as what version 0.1 made", f"it has to be {shown(FORMAT)}",
@@ -74,6 +82,11 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
     compare(found["title"], phase.title, (ROOT, "title"))
     compare(found["revised"], phase.revised, (ROOT, "revised"))
     compare(found["phase"], phase.name, (ROOT, "phase"))
+    edition = _edition(book, phase, found["edition"], ended)
+    day = edition.day_asked(book.program.relations["request"].attributes, facts.rows["request"][0].values)
+    if EXPLANATION not in found and found["decision"] == NOT_APPLICABLE and not edition.holds_on(day):
+        _check_not_held(found, edition.not_held(day))
+        return
     compare(found["decision"], decision, (ROOT, "decision"))
     is_applicable = decision != NOT_APPLICABLE
     criteria = _criteria(statuses, phase, facts) if is_applicable else {}
@@ -96,6 +109,24 @@ def _check(book: RuleBook, document: Document, readings: Mapping[str, str], said
         compare(found["readings"], used, (ROOT, "readings"))
     if SENSITIVITY in found:
         compare(found[SENSITIVITY], _sensitivity(book, facts, phase, readings, decision), (ROOT, SENSITIVITY))
+
+
+def _edition(book: RuleBook, phase: Phase, said: object, ended: Callable[[Phase], Edition] | None) -> Edition:
+    """The edition that a determination names: as its rules say when it ends, or as later editions do."""
+    edition = book.edition(phase)
+    if said != edition.to_dict() and ended is not None:
+        edition = ended(phase)
+    compare(said, edition.to_dict(), (ROOT, "edition"))
+    return edition
+
+
+def _check_not_held(found: Mapping[str, Any], reason: str) -> None:
+    """Refuse anything but that the text of the day asked for is not held."""
+    wanted: dict[str, object] = {"decision": NOT_APPLICABLE, "reason": reason, "criteria": {}, "missing": [],
+                                 "approval": None, "notices": [], SENSITIVITY: []}
+    for name, value in wanted.items():
+        if name in found:
+            compare(found[name], value, (ROOT, name))
 
 
 def _explanation(

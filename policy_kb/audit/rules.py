@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from policy_kb.audit.known import known_tables
 from policy_kb.audit.statuses import Bodies, Table
-from policy_kb.check.checked import CheckedProgram
+from policy_kb.check.checked import CheckedProgram, Phase
 from policy_kb.check.constants import check_constants, checked_readings
 from policy_kb.check.fixed_names import check_fixed_facts
 from policy_kb.check.program import check_program
 from policy_kb.check.texts import check_letter_case, check_patterns
+from policy_kb.choose.editions import Edition, editions_of, with_ends
+from policy_kb.choose.knowledge_base import entry_files
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, Refused, RulesRefused, did_you_mean, listed, quoted
-from policy_kb.installed import policy_files
+from policy_kb.installed import knowledge_bases
 from policy_kb.load.cases import CaseReader
 from policy_kb.load.digest import digest_of_files
 from policy_kb.load.table_rows import TableRows
@@ -39,6 +42,15 @@ class RuleBook:
     @property
     def policy(self) -> str:
         return self.program.phases[0].policy
+
+    @cached_property
+    def editions(self) -> list[Edition]:
+        """The phases, each until the day on which its own rules say that it ends."""
+        known = self.known({})
+        return list(editions_of(self.program, known["covers"].rows if "covers" in known else ()))
+
+    def edition(self, phase: Phase) -> Edition:
+        return next(one for one in self.editions if one.phase == phase.name)
 
     def known(self, readings: Mapping[str, str]) -> dict[str, Table]:
         """The rows of every known relation under these readings. CaseRefused: one that the policy does not have."""
@@ -68,30 +80,58 @@ def read_rules(entry: Path) -> RuleBook:
 
 
 class Shelf:
-    """The policies that determinations may name. `rules` is a policy's entry file, or a folder with several; None
-    stands for the policies that come with this program."""
+    """The policies that determinations may name. `rules` is a policy's entry file, or a knowledge base with several;
+    None stands for all knowledge bases there are."""
 
     def __init__(self, rules: Path | None = None):
         self.rules = rules
         self.is_one = rules is not None and not rules.is_dir()
-        self._unread: Iterator[Path] = iter(policy_files(rules) if rules is None or rules.is_dir() else [rules])
-        self._books: dict[str, RuleBook] = {}
+        folders = knowledge_bases() if rules is None else [rules]
+        self._unread: Iterator[Path] = iter([rules]) if rules is not None and self.is_one else (
+            entry for folder in folders for entry in entry_files(folder))
+        self._books: list[RuleBook] = []
+        self._broken: RulesRefused | None = None
 
-    def book(self, policy: str) -> RuleBook:
-        """The rules of the policy with this number, or those of the one entry file whatever its number. Raises
-        CaseRefused where there is none, RulesRefused for what is wrong in the files read on the way."""
-        while policy not in self._books and not (self.is_one and self._books):
-            entry = next(self._unread, None)
-            if entry is None:
-                hint = did_you_mean(policy, self._books) or "give the policy's rules with --rules"
-                if self._books:
-                    hint += f"; there is {listed(self._books, 'and')}"
-                message = f"there is no policy of this number: {quoted(policy)}"
-                raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, hint)])
+    def book(self, policy: str, digest: object = None) -> RuleBook:
+        """The rules of the policy with this number, those with this digest if there are several editions; or those of
+        the one entry file whatever its number. Raises CaseRefused where there is none, RulesRefused where that may
+        be because one does not check."""
+        while not any(book.policy == policy and book.digest == digest for book in self._books):
+            if not self._read_on():
+                break
+        named = [book for book in self._books if book.policy == policy] or (self._books if self.is_one else [])
+        if named:
+            return next((book for book in named if book.digest == digest), named[-1])
+        if self._broken is not None:
+            raise self._broken
+        hint = did_you_mean(policy, [book.policy for book in self._books]) or "give the policy's rules with --rules"
+        if self._books:
+            hint += f"; there is {listed(dict.fromkeys(book.policy for book in self._books), 'and')}"
+        message = f"there is no policy of this number: {quoted(policy)}"
+        raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, hint)])
+
+    def ended(self, book: RuleBook, phase: Phase) -> Edition:
+        """The edition of a phase, until the next one of its number and payer begins."""
+        while self._read_on():
+            pass
+        editions = with_ends(edition for one in self._books for edition in one.editions)
+        return next(one for one in editions if one.phase == phase.name and one.file == book.edition(phase).file)
+
+    def _read_on(self) -> bool:
+        """Read the next policy; whether there was one."""
+        entry = next(self._unread, None)
+        if entry is None:
+            return False
+        try:
             book = read_rules(entry)
-            if book.program.phases:
-                self._books[book.policy] = book
-            elif self.is_one:
-                message = "the rule file declares no phase of a policy"
-                raise RulesRefused([Diagnostic(Kind.NO_POLICY, Span(str(entry), 1), message, "give a policy's entry")])
-        return self._books[policy] if policy in self._books else next(iter(self._books.values()))
+        except RulesRefused as refused:
+            if self.is_one:
+                raise
+            self._broken = self._broken or refused
+            return True
+        if book.program.phases:
+            self._books.append(book)
+        elif self.is_one:
+            message = "the rule file declares no phase of a policy"
+            raise RulesRefused([Diagnostic(Kind.NO_POLICY, Span(str(entry), 1), message, "give a policy's entry")])
+        return True

@@ -16,6 +16,7 @@ from policy_kb.batch.dialect import FLOAT, DuckDB
 from policy_kb.batch.functions import fraction
 from policy_kb.batch.shape import CASE, OPEN_TABLE, UNCERTAIN, Openness, Shape, given_column
 from policy_kb.check.checked import Phase
+from policy_kb.choose.editions import editions_of
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
 from policy_kb.evaluate.bottom_up import BottomUp
 from policy_kb.evaluate.plain import Rows
@@ -49,13 +50,15 @@ def decided_alone(
 ) -> Iterator[tuple[str, Determination | list[Diagnostic]]]:
     """The determination of each case, or why it is refused."""
     worlds = pipeline.worlds_of(rules, phase)
+    editions = editions_of(rules.program, rules.known.get("covers", ()))
+    edition = next(one for one in editions if one.phase == phase.name)
     engine = BottomUp(worlds.program, known)
     for start in range(0, len(cases), AT_A_TIME):
         for facts in facts_of(rules, prepared, cases[start : start + AT_A_TIME]):
             try:
                 model = pipeline.evaluate(worlds, engine, facts)
                 pipeline.check_refusals(rules, known, worlds, engine, facts, model)
-                yield facts.case, pipeline.report(rules, known, worlds, phase, facts, model, None)
+                yield facts.case, pipeline.report(rules, known, worlds, phase, facts, model, None, edition)
             except CaseRefused as refused:
                 yield facts.case, [replace(problem, case=facts.case) for problem in refused.diagnostics]
 

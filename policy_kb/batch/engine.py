@@ -26,10 +26,10 @@ from policy_kb.batch.shape import (
 )
 from policy_kb.batch.values import DUCKDB as VALUES
 from policy_kb.check.checked import Phase, Relation
-from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind
+from policy_kb.diagnostics import CaseRefused, Diagnostic, Kind, quoted
 from policy_kb.load.cases import REQUEST, is_single
 from policy_kb.policies import Policies, Policy
-from policy_kb.source import Span
+from policy_kb.source import NOWHERE, Span
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -607,7 +607,17 @@ def refuse_batch(problems: Sequence[Problem], cases: int, rejected: int, unnamed
 
 
 def policies_of(chosen: Policies) -> list[Policy]:
-    """The policies that the cases of a batch may ask for."""
-    return [policy for policy in chosen.all() if policy.program.phases]
-
-
+    """The policies that the cases of a batch may ask for. Raises CaseRefused where two of them cover the same: a batch
+    does not choose among payers and days."""
+    policies = [policy for policy in chosen.all() if policy.program.phases]
+    by_item: dict[tuple[str, str], Policy] = {}
+    for policy in policies:
+        for edition in policy.editions.values():
+            for item in sorted(edition.covers):
+                other = by_item.setdefault((item, edition.phase), policy)
+                if other is not policy:
+                    files = f"{other.program.entry} and {policy.program.entry}"
+                    message = f"{files} both cover {quoted(item)} in the phase {quoted(edition.phase)}"
+                    hint = "a batch does not choose among payers and days: name the file with `--policy FILE.dl`"
+                    raise CaseRefused([Diagnostic(Kind.NO_POLICY, NOWHERE, message, hint)])
+    return policies

@@ -60,7 +60,12 @@ form = click.option(
 )
 policy = click.option(
     "--policy", metavar="POLICY", help="The number or the rule file of the policy that decides; default: the one that "
-    "covers what is asked for.",
+    "covers what is asked for, in its edition of that day.",
+)
+bases = click.option(
+    "--kb", "bases", metavar="FOLDER", multiple=True, type=FOLDER,
+    help="A knowledge base to look in, beside those of POLICY_KB_PATH and the one that comes with this program; may be "
+    "repeated.",
 )
 engine = click.option(
     "--engine", type=click.Choice(_ENGINES),

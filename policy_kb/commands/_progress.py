@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -57,3 +58,8 @@ def counted(items: Iterable[T], what: str, *, is_silent: bool = False) -> Iterat
 def _say(text: str) -> None:
     """Write over what was said before; what comes next is written over this."""
     click.echo(f"\r{text:{_WIDTH}}\r", nl=False, err=True)
+
+
+def read_rules(entries: Sequence[Path]) -> Iterator[Path]:
+    """For `Policies`: the rule files that are read before a policy can be chosen."""
+    return counted(entries, "policies read", is_silent=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from policy_kb.commands._options import as_json, print_json, width
+from policy_kb.commands._options import as_json, bases, print_json, width
+from policy_kb.commands._progress import read_rules
 
 
 @click.command(short_help="A policy: phases, criteria, approvals, codes, readings, revisions.")
 @click.argument("policy", required=False)
+@bases
 @as_json
-def command(policy: str | None, with_json: bool) -> None:
-    """Print POLICY (a number or a `.dl` file) from its rules and facts; without it, the list of policies.
+def command(policy: str | None, bases: tuple[Path, ...], with_json: bool) -> None:
+    """Print POLICY from its rules and facts: a `.dl` file, or a number, which stands for its last edition. Without it,
+    the list of policies; `policy-kb policies` says more of each.
 
     Exit code: 0 done, 1 there is no such policy, 2 wrong usage, 3 the rules were refused.
 
@@ -21,13 +26,10 @@ def command(policy: str | None, with_json: bool) -> None:
     """
     from policy_kb.policies import Policies
 
+    policies = Policies(policy, bases=bases, progress=read_rules)
     if policy is None:
-        listed = [
-            {"policy": found.number, "title": found.program.phases[0].title, "revised": found.program.phases[0].revised,
-             "covers": sorted(found.covers)}
-            for found in Policies().all()
-            if found.program.phases
-        ]
+        shown = ("policy", "title", "revised", "covers")
+        listed = [{key: entry[key] for key in shown} for entry in policies.listed() if entry["policy"] is not None]
         if with_json:
             print_json(listed)
         for entry in listed if not with_json else ():
@@ -36,7 +38,7 @@ def command(policy: str | None, with_json: bool) -> None:
         return
     from policy_kb.report.about import about
 
-    sections = about(Policies(policy).all()[0])
+    sections = about(policies.last())
     if with_json:
         print_json([{"heading": heading, "lines": [line.strip() for line in lines]} for heading, lines in sections])
         return

@@ -106,8 +106,9 @@ def _audited(
             if not isinstance(said.get(key), str):
                 what = f"it says {shown(said[key])}" if key in said else "it is not there"
                 raise Unsound((ROOT, key), what, "it has to be text")
-        book = shelf.book(said["policy"])
-        check(book, files.find(said["case"], said["source"], book), chosen, said)
+        book = shelf.book(said["policy"], said.get("rules"))
+        document = files.find(said["case"], said["source"], book)
+        check(book, document, chosen, said, lambda phase: shelf.ended(book, phase))
     except Unsound as wrong:
         result |= {"sound": False, "where": wrong.where, "says": wrong.said, "expected": wrong.expected,
                    "hint": wrong.hint}

@@ -12,6 +12,7 @@ from policy_kb.commands._options import (
     NAMED,
     all_stated,
     as_json,
+    bases,
     complete,
     complete_of,
     policy,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from policy_kb.batch.engine import Progress
     from policy_kb.batch.shape import Complete
     from policy_kb.batch.summary import Summary
+    from policy_kb.policies import Policies
 
 
 @click.command(short_help="Decide many cases at once.")
@@ -37,11 +39,12 @@ if TYPE_CHECKING:
 @complete
 @all_stated
 @policy
+@bases
 @readings
 @as_json
 def command(
     source: str, output: str, engine: str, rejects: str | None, record: str | None, stated: str | None,
-    policy: str | None, reading: dict[str, str], with_json: bool,
+    policy: str | None, bases: tuple[Path, ...], reading: dict[str, str], with_json: bool,
 ) -> None:
     """Decide all cases of INPUT and write one row for each to FILE.
 
@@ -62,7 +65,8 @@ def command(
     """
     from policy_kb.batch.results import interruptible
     from policy_kb.batch.summary import summary_dict, summary_lines
-    from policy_kb.commands._progress import bar
+    from policy_kb.commands._progress import bar, read_rules
+    from policy_kb.policies import Policies
     from policy_kb.report.summary import wrapped
     from policy_kb.report.wording import DISCLAIMER
 
@@ -73,7 +77,8 @@ def command(
     whole = complete_of(record, stated, source)
     with interruptible(), bar() as progress:
         decide = _with_spark if engine == "spark" else _with_duckdb
-        summary, unnamed = decide(policy, source, output, rejects, whole, reading, progress)
+        policies = Policies(policy, None, bases, read_rules)
+        summary, unnamed = decide(policies, source, output, rejects, whole, reading, progress)
     if with_json:
         print_json(summary_dict(summary))
         return
@@ -86,7 +91,7 @@ def command(
 
 
 def _with_duckdb(
-    policy: str | None, source: str, output: str, rejects: str | None, complete: Complete,
+    policies: Policies, source: str, output: str, rejects: str | None, complete: Complete,
     readings: Mapping[str, str], progress: Progress | None,
 ) -> tuple[Summary, int]:
     from policy_kb.batch import needs_duckdb
@@ -95,7 +100,6 @@ def _with_duckdb(
     from policy_kb.batch.engine import decide_batch, policies_of
     from policy_kb.batch.results import check_output
     from policy_kb.outputs import refused, temporary_folder
-    from policy_kb.policies import Policies
     from policy_kb.source import real_path
 
     path, target, aside = Path(source), Path(output), None if rejects is None else Path(rejects)
@@ -104,14 +108,13 @@ def _with_duckdb(
         check_output(aside, [path])
         if real_path(aside) == real_path(target):
             raise refused(aside, "the decisions are written to the same file", "give a file of its own")
-    policies = policies_of(Policies(policy))
     with temporary_folder() as folder:
-        return decide_batch(policies, path, readings, target, folder, complete=complete, rejects=aside,
+        return decide_batch(policies_of(policies), path, readings, target, folder, complete=complete, rejects=aside,
                             progress=progress)
 
 
 def _with_spark(
-    policy: str | None, source: str, output: str, rejects: str | None, complete: Complete,
+    policies: Policies, source: str, output: str, rejects: str | None, complete: Complete,
     readings: Mapping[str, str], progress: Progress | None,
 ) -> tuple[Summary, int]:
     from policy_kb.batch.spark.session import needs_spark
@@ -119,4 +122,4 @@ def _with_spark(
     needs_spark()
     from policy_kb.batch.spark.run import batch
 
-    return batch(policy, source, output, rejects, complete, readings, progress)
+    return batch(policies, source, output, rejects, complete, readings, progress)

@@ -16,10 +16,11 @@ from policy_kb.commands._progress import counted
 @as_json
 @click.pass_context
 def command(context: click.Context, paths: tuple[Path, ...], with_json: bool) -> None:
-    """Check rule files: a PATH is a rule file, or a folder whose rule files are the entries of policies.
+    """Check rule files: a PATH is a rule file, or a knowledge base, of which every policy is checked, and whether two
+    of them can claim one request. Without a PATH, all knowledge bases there are.
 
-    Without a PATH, the policies that come with this program. Prints every error and warning, with place and hint, in
-    file order; with --json a list of them.
+    Prints every error and warning, with place and hint, in file order;
+    with --json a list of them.
 
     Exit code: 0 no error (there may be warnings), 2 wrong usage, 3 an error.
 
@@ -27,34 +28,42 @@ def command(context: click.Context, paths: tuple[Path, ...], with_json: bool) ->
     Example:
       policy-kb check kb/alemtuzumab.dl
     """
+    from policy_kb.choose.editions import Edition, editions_of
+    from policy_kb.choose.knowledge_base import claimed_twice, entry_files
     from policy_kb.diagnostics import Diagnostic, Refused
-    from policy_kb.installed import policy_files, rules_folder
-    from policy_kb.pipeline import parse_and_check
-    from policy_kb.source import display_name
+    from policy_kb.installed import knowledge_bases
+    from policy_kb.policies import checked_rules
+    from policy_kb.source import display_name, real_path
 
     found: list[Diagnostic] = []
-    entries: list[Path] = []
-    for path in paths or (rules_folder(),):
+    entries: list[tuple[Path, Path | None]] = []
+    for path in paths or knowledge_bases():
         try:
-            inside = policy_files(path) if path.is_dir() else [path]
+            inside = entry_files(path) if path.is_dir() else [path]
         except Refused as refused:
             found += refused.diagnostics
             continue
         if not inside:
             raise click.UsageError(f"no rule file (`.dl`) stands in {path}")
-        entries += inside
+        entries += [(entry, real_path(path) if path.is_dir() else None) for entry in inside]
     summaries = []
-    for entry in counted(entries, "checked", is_silent=True):
+    editions: list[Edition] = []
+    for entry, base in counted(entries, "checked", is_silent=True):
         try:
-            rules = parse_and_check(entry)
+            rules = checked_rules(entry, base=base)
         except Refused as refused:
             found += refused.diagnostics
         else:
-            found += rules.program.warnings
             program = rules.program
-            name = display_name(entry if paths else entry.name)
+            found += program.warnings
+            if base is not None:
+                editions += editions_of(program, rules.known.get("covers", ()))
+            name = display_name(entry if base is None else entry.relative_to(base))
+            if base is not None and not program.phases:
+                continue  # a part that no policy needs
             summaries.append(f"{name}: {len(program.relations)} relations, {len(program.rules)} rules, "
                              f"{len(program.facts)} facts")
+    found += claimed_twice(editions)
     problems = list(dict.fromkeys(found))
     errors = sum(not problem.is_warning for problem in problems)
     if with_json:

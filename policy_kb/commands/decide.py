@@ -13,6 +13,7 @@ from policy_kb.commands import EXIT_CODES, INPUT_REFUSED, TOO_DEEP, show_diagnos
 from policy_kb.commands._options import (
     PATH,
     as_json,
+    bases,
     cases,
     engine,
     form,
@@ -23,7 +24,7 @@ from policy_kb.commands._options import (
     styled,
     width,
 )
-from policy_kb.commands._progress import counted
+from policy_kb.commands._progress import counted, read_rules
 
 if TYPE_CHECKING:
     from policy_kb.diagnostics import CaseRefused, Diagnostic
@@ -38,6 +39,7 @@ Changes = list[tuple[str, str, str]]
 @cases
 @form
 @policy
+@bases
 @readings
 @sensitivity
 @click.option("--record", "log", metavar="LOG", type=PATH,
@@ -48,7 +50,8 @@ Changes = list[tuple[str, str, str]]
 @as_json
 @click.pass_context
 def command(
-    context: click.Context, cases: tuple[Path, ...], form: str | None, policy: str | None, reading: dict[str, str],
+    context: click.Context, cases: tuple[Path, ...], form: str | None, policy: str | None, bases: tuple[Path, ...],
+    reading: dict[str, str],
     with_sensitivity: bool, log: Path | None, no_explanation: bool, engine: str | None, with_json: bool,
 ) -> None:
     """Decide each CASE: whether the criteria of its guideline are met, not met, or need information.
@@ -79,7 +82,7 @@ def command(
     if cases.count(STANDARD_INPUT) > 1:
         raise click.UsageError("the standard input (`-`) can be read once")
     is_single = len(cases) == 1 and format_of(cases[0], form) != "ndjson"
-    policies = Policies(policy, engine or (None if is_single else COMPILED))
+    policies = Policies(policy, engine or (None if is_single else COMPILED), bases, read_rules)
     is_explained = log is not None or (with_json and not no_explanation)
     recorded = _Recorded()
     if log is not None:

@@ -12,6 +12,7 @@ from policy_kb.commands._options import (
     PATH,
     all_stated,
     as_json,
+    bases,
     complete,
     complete_of,
     engine,
@@ -24,6 +25,7 @@ from policy_kb.commands._options import (
     width,
     words,
 )
+from policy_kb.commands._progress import read_rules
 
 if TYPE_CHECKING:
     from policy_kb.batch.shape import Complete
@@ -44,6 +46,7 @@ STANDARD_OUTPUT = Path("-")
 @all_stated
 @form
 @policy
+@bases
 @readings
 @sensitivity
 @click.option("--why-not", is_flag=True, help="Show only what is not met or open.")
@@ -54,8 +57,9 @@ STANDARD_OUTPUT = Path("-")
 @click.pass_context
 def command(
     context: click.Context, case: str | None, criterion: str | None, source: Path | None, name: str | None,
-    record: str | None, stated: str | None, form: str | None, policy: str | None, reading: dict[str, str],
-    with_sensitivity: bool, why_not: bool, html: Path | None, engine: str | None, with_json: bool,
+    record: str | None, stated: str | None, form: str | None, policy: str | None, bases: tuple[Path, ...],
+    reading: dict[str, str], with_sensitivity: bool, why_not: bool, html: Path | None, engine: str | None,
+    with_json: bool,
 ) -> None:
     """Explain the decision for CASE, a file or `-` for the standard input: the tree of its criteria down to the rows
     and numbers they rest on. `+` is met, `-` not met, `?` needs information.
@@ -82,7 +86,7 @@ def command(
 
     if html is not None:
         _check_page(html, source if source is not None else Path(case or "-"), with_json)
-    policies = Policies(policy, engine)
+    policies = Policies(policy, engine, bases, read_rules)
     if source is not None:
         # There is no file of the case: what is named is the criterion.
         if name is None or criterion is not None or form is not None:

@@ -10,6 +10,7 @@ import click
 from policy_kb.commands import show_diagnostics
 from policy_kb.commands._options import (
     as_json,
+    bases,
     case,
     engine,
     form,
@@ -19,6 +20,7 @@ from policy_kb.commands._options import (
     styled,
     words,
 )
+from policy_kb.commands._progress import read_rules
 
 
 @click.command(short_help="The rows of any relation for a case.")
@@ -26,12 +28,13 @@ from policy_kb.commands._options import (
 @click.argument("query", metavar="'relation(a, _)'", callback=words)
 @form
 @policy
+@bases
 @readings
 @engine
 @as_json
 def command(
-    case: Path, query: str, form: str | None, policy: str | None, reading: dict[str, str], engine: str | None,
-    with_json: bool,
+    case: Path, query: str, form: str | None, policy: str | None, bases: tuple[Path, ...],
+    reading: dict[str, str], engine: str | None, with_json: bool,
 ) -> None:
     """Print the rows of a relation of the policy for CASE (a file, or `-` for the standard input), each marked certain
     (+) or possible (?).
@@ -53,7 +56,7 @@ def command(
     from policy_kb.policies import Policies, the_document
 
     document = the_document(case, form)
-    found = Policies(policy, engine).for_document(document)
+    found = Policies(policy, engine, bases, read_rules).for_document(document)
     atom = parse_query(query, found.program, found.rules.known)
     decided = found.evaluate(document, reading, [atom.relation])
     if decided.facts.notes:

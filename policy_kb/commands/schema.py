@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from policy_kb.commands._options import as_json, print_json
+from policy_kb.commands._options import as_json, bases, print_json
+from policy_kb.commands._progress import read_rules
 
 
 @click.command(short_help="The JSON Schema of cases, or of determinations.")
 @click.argument("policy", required=False)
+@bases
 @click.option("--determination", is_flag=True, help="The schema of a determination instead of a case.")
 @as_json
-def command(policy: str | None, determination: bool, with_json: bool) -> None:
-    """Print the JSON Schema of the cases that POLICY reads (a number or a `.dl` file; default: the first policy).
+def command(policy: str | None, bases: tuple[Path, ...], determination: bool, with_json: bool) -> None:
+    """Print the JSON Schema of the cases that POLICY reads (a number, which stands for its last edition,
+    or a `.dl` file; it may be left out where there is one policy).
 
     The schema comes from the policy's declarations. What it cannot say is checked when a case is loaded: days of the
     calendar, dates out of order, names that the drug table has.
@@ -32,5 +37,8 @@ def command(policy: str | None, determination: bool, with_json: bool) -> None:
     from policy_kb.load.schema import case_schema
     from policy_kb.policies import Policies
 
-    found = Policies(policy).all()[0]
+    policies = Policies(policy, bases=bases, progress=read_rules)
+    if policy is None and len({edition.policy for edition in policies.editions}) != 1:
+        raise click.UsageError("name a policy: `policy-kb policies` lists them")
+    found = policies.last()
     print_json(case_schema(found.program, found.rules.known))

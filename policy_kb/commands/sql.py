@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from policy_kb.commands._options import as_json, print_json, readings
+from policy_kb.commands._options import as_json, bases, print_json, readings
 
 
 @click.command(short_help="The SQL that a batch is decided with.")
 @click.argument("policy")
 @click.argument("phase")
+@bases
 @click.option("--open", "are_open", is_flag=True,
               help="For input where every relation may be open or uncertain, instead of stated for every case.")
 @click.option("--engine", type=click.Choice(["duckdb", "spark"]), default="duckdb", show_default=True,
@@ -17,7 +20,8 @@ from policy_kb.commands._options import as_json, print_json, readings
 @readings
 @as_json
 def command(
-    policy: str, phase: str, are_open: bool, engine: str, reading: dict[str, str], with_json: bool
+    policy: str, phase: str, bases: tuple[Path, ...], are_open: bool, engine: str, reading: dict[str, str],
+    with_json: bool,
 ) -> None:
     """Print the SQL that decides the cases of one PHASE of a POLICY (a number or a .dl file).
 
@@ -40,7 +44,7 @@ def command(
     from policy_kb.load.cases import is_single
     from policy_kb.policies import load_policy
 
-    loaded = load_policy(policy)
+    loaded = load_policy(policy, bases=bases)
     found = next((one for one in loaded.program.phases if one.name == phase), None)
     if found is None:
         names = [one.name for one in loaded.program.phases]

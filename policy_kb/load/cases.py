@@ -6,11 +6,11 @@ Everything wrong with a case is found before it is refused, once; nothing is par
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 
 from policy_kb import nothing
 from policy_kb.check.checked import Attribute, CheckedProgram, Relation
+from policy_kb.choose.editions import Asked
 from policy_kb.diagnostics import CaseRefused, Diagnostic, Hint, Kind, did_you_mean, listed, quoted
 from policy_kb.load.digest import digest_of
 from policy_kb.load.documents import Document, Entry, Form, Mapping, Node, Scalar, Sequence
@@ -29,7 +29,9 @@ MOST_ROWS = 1_000_000
 NOT_STATED = "not stated"
 INCOMPLETE = "incomplete"
 REQUEST = "request"
-TOP_KEYS = ("case", "record", "incomplete")
+CHOOSING = ("payer", "policy")
+"""Keys of a case that choose among policies."""
+TOP_KEYS = ("case", "record", "incomplete", *CHOOSING)
 """Keys of a case that are not relations."""
 
 _NAME = Attribute("case", "Case", "symbol")
@@ -52,30 +54,47 @@ def load_case(program: CheckedProgram, known: Known, document: Document) -> Fact
     return CaseReader(program, known).read(document)
 
 
-def requested(document: Document) -> tuple[str | None, str | None]:
-    """The drug and the phase of the case's `request`, as written, each None where it cannot be read.
+def asked(document: Document) -> Asked:
+    """What a case says of the policy it is to be decided by, as texts in normal form; what is no text is left out: the
+    policy that reads the case says so.
 
-    They choose the policy before the case is loaded by it. A document that cannot be read at all raises CaseRefused.
+    A document that cannot be read at all raises CaseRefused, and so does a payer or a policy that is no name.
     """
     if not document.is_readable:
         raise CaseRefused(document.problems)
+    node = _request(document)
+    texts = {} if node is None else {entry.key: _text_at(node, entry.key) for entry in node.entries}
+    problems = Problems(document.line_text)
+    chosen: dict[str, str] = {}
+    for key in CHOOSING:
+        entry = document.case.find(key)
+        text = _text_at(document.case, key)
+        if entry is not None and text is None:
+            problems.add(Kind.NO_VALUE, entry.node.span, f"`{key}` names nothing", f"write `{key}: NAME`", key)
+        elif text is not None:
+            chosen[key] = text
+    problems.refuse()
+    request = {key: text for key, text in texts.items() if text is not None}
+    return Asked(request, chosen.get("payer"), chosen.get("policy"))
+
+
+def place_of(document: Document, path: str) -> Span:
+    """Where `request.drug`, `request` or `payer` stands in a case, or would."""
+    key, _, attribute = path.partition(".")
+    entry = document.case.find(key)
+    if entry is None:
+        return document.case.span
+    node = _request(document) if attribute else None
+    found = node.find(attribute) if node is not None else None
+    return found.node.span if found else entry.node.span
+
+
+def _request(document: Document) -> Mapping | None:
     entry = document.case.find(REQUEST)
     node = entry.node if entry else None
     if isinstance(node, Sequence) and node.items:
         node = node.items[0]
-    if not isinstance(node, Mapping):
-        return None, None
-    return _text_at(node, "drug"), _text_at(node, "phase")
-
-
-def drug_place(document: Document) -> Span:
-    """Where the case's `request` names its drug, or would."""
-    entry = document.case.find(REQUEST)
-    if entry is None:
-        return document.case.span
-    node = entry.node.items[0] if isinstance(entry.node, Sequence) and entry.node.items else entry.node
-    drug = node.find("drug") if isinstance(node, Mapping) else None
-    return drug.node.span if drug else node.span
+    return node if isinstance(node, Mapping) else None
 
 
 def named(document: Document) -> tuple[str | None, Span]:
@@ -83,10 +102,7 @@ def named(document: Document) -> tuple[str | None, Span]:
     entry = document.case.find("case")
     if entry is None:
         return None, document.case.span
-    name = _text_at(document.case, "case")
-    with suppress(UnseenCharacterError):
-        name = None if name is None else normal(name)
-    return name, entry.node.span
+    return _text_at(document.case, "case"), entry.node.span
 
 
 def check_distinct(names: Iterable[tuple[str, Span]], seen: dict[str, Span] | None = None) -> None:
@@ -447,6 +463,7 @@ def _text_in_quotes(node: Mapping) -> str | None:
 
 
 def _text_at(mapping: Mapping, key: str) -> str | None:
+    """The text at a key, in its normal form where it has one; None where there is none."""
     entry = mapping.find(key)
     if entry is None or not isinstance(entry.node, Scalar) or entry.node.form not in _TEXT_FORMS:
         return None

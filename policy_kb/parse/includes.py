@@ -13,12 +13,15 @@ from policy_kb.source import LONGEST_RULES, Files, Span, display_name, real_path
 _DEEPEST = 50
 
 
-def parse_program(entry: Path, files: Files | None = None) -> tuple[Program, list[Diagnostic]]:
+def parse_program(
+    entry: Path, files: Files | None = None, base: Path | None = None
+) -> tuple[Program, list[Diagnostic]]:
     """The program of a rule file, and everything wrong with the text of its files.
 
     An included file is looked for beside the one that includes it, then in its knowledge base, then in the one that
     comes with this program. Files are named as the reader knows them, wherever they are installed: relative to their
-    knowledge base. `files` reads them. Refused altogether: an entry that cannot be read.
+    knowledge base: `base`, or if none is given the one that the entry lies in. `files` reads them. Refused altogether:
+    an entry that cannot be read.
     """
     files = files or Files()
     try:
@@ -26,7 +29,7 @@ def parse_program(entry: Path, files: Files | None = None) -> tuple[Program, lis
     except Refused as refused:
         raise RulesRefused(refused.diagnostics) from None
     path = real_path(entry)
-    reader = _Reader(knowledge_base(entry), files)
+    reader = _Reader(base or knowledge_base(entry), files)
     reader.read(path, reader.name(path), text, ())
     return Program(reader.name(path), tuple(reader.items), reader.texts, reader.paths), reader.problems
 

@@ -81,6 +81,7 @@ def as_dict(determination: Determination, criterion: str | None = None, why_not:
         "title": phase.title,
         "revised": phase.revised,
         "phase": phase.name,
+        "edition": determination.edition.to_dict(),
         "decision": determination.decision,
         "reason": determination.reason,
         "criteria": dict(determination.criteria),
@@ -283,6 +284,7 @@ def place(span: Span | None) -> str | None:
 def determination_schema() -> Mapping[str, Any]:
     """The JSON Schema of a determination."""
     text = {"type": "string"}
+    day = {"type": "string", "format": "date"}
     answer = {"enum": ["met", "not met", "needs information"]}
     fields: dict[str, Any] = {
         "format": {"const": FORMAT},
@@ -290,8 +292,15 @@ def determination_schema() -> Mapping[str, Any]:
         "source": text,
         "policy": text,
         "title": text,
-        "revised": {"type": "string", "format": "date"},
+        "revised": day,
         "phase": text,
+        "edition": {
+            "type": "object",
+            "properties": {"effective": day, "until": {**day, "type": ["string", "null"]},
+                           "payer": {"type": ["string", "null"]}},
+            "required": ["effective", "until", "payer"],
+            "additionalProperties": False,
+        },
         "decision": {"enum": [*answer["enum"], "not applicable"]},
         "reason": text,
         "criteria": {"type": "object", "additionalProperties": answer},

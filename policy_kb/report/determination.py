@@ -12,6 +12,7 @@ from policy_kb.parse.tree import Value
 from policy_kb.record import record
 
 if TYPE_CHECKING:
+    from policy_kb.choose.editions import Edition
     from policy_kb.diagnostics import Diagnostic
     from policy_kb.explain.proof import Explanation, OpenPoint
     from policy_kb.explain.written import Sentences
@@ -41,7 +42,7 @@ def approvals(program: CheckedProgram, known: Rows, phase: Phase) -> tuple[Appro
 
 @record
 class Determination:
-    """One case, decided by one phase of a policy.
+    """One case, decided by one phase of an edition of a policy.
 
     `decision` is `met`, `not met`, `needs information` or `not applicable`; `reason` is one sentence. `criteria` maps
     every paragraph of the phase to its answer, in the order of the guideline; it is empty when not applicable.
@@ -53,6 +54,7 @@ class Determination:
     case: str
     source: str
     phase: Phase
+    edition: Edition
     decision: str
     reason: str
     criteria: Mapping[str, str]

@@ -23,6 +23,8 @@ NOT_OF_RULES = {
     Kind.WRONG_TYPE, Kind.BELOW_LEAST, Kind.ABOVE_MOST, Kind.SECOND_ROW, Kind.NOT_UNCERTAIN, Kind.REFUSED_ROW,
     Kind.DUPLICATE_CASE,
     Kind.NO_POLICY, Kind.BAD_TABLE, Kind.BAD_QUERY, Kind.ROW_TWICE, Kind.READ_AS,
+    # of a knowledge base: see `tests/choose`
+    Kind.CLAIMED_TWICE,
     # of command lines
     Kind.USAGE, Kind.NOT_INSTALLED, Kind.ENDED,
 }  # fmt: skip

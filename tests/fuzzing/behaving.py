@@ -24,10 +24,11 @@ from unittest.mock import patch
 
 from policy_kb import commands, policies
 from policy_kb.audit import rules as audit_rules
+from policy_kb.choose.knowledge_base import entry_files
 from policy_kb.commands import INPUT_REFUSED, RULES_REFUSED, asks_for_json
 from policy_kb.evaluate import bottom_up
-from policy_kb.installed import policy_files, rules_folder
-from policy_kb.source import real_path
+from policy_kb.installed import rules_folder
+from policy_kb.source import Files, real_path
 
 T = TypeVar("T")
 
@@ -244,19 +245,29 @@ def attempted(action: Callable[[], T], seconds: float = MOST_SECONDS) -> str | N
 def policies_loaded_once() -> Iterator[None]:
     """The policies that come with the program are loaded once in this process, and not for each command: a hundred
     times as many commands can be tried."""
-    read, make = policies._rules, policies.Policy
-    own = cache(read)
-    made: dict[tuple[int, str | None], policies.Policy] = {}
+    read, make = policies.checked_rules, policies.Policy
+    shipped = set(map(str, entry_files(rules_folder())))
+    made: dict[tuple[int, str | None, bool], policies.Policy] = {}
 
-    def rules(path: Path) -> Any:
+    @cache
+    def own(path: Path) -> tuple[Any, dict[str, Any]]:
+        files = Files()
+        return read(path, files, rules_folder()), files.seen
+
+    def rules(path: Path, files: Files | None = None, base: Path | None = None) -> Any:
         real = real_path(path)
-        return own(real) if real.parent == rules_folder() else read(path)
+        if real.parent != rules_folder():
+            return read(path, files, base)
+        found, seen = own(real)
+        if files is not None:
+            files.seen.update(seen)
+        return found
 
-    def policy(found: Any, engine: str | None = None) -> policies.Policy:
-        key = id(found), engine
-        if key not in made and found.program.paths[found.program.entry] not in map(str, policy_files()):
-            return make(found, engine)
-        return made.setdefault(key, made.get(key) or make(found, engine))
+    def policy(found: Any, engine: str | None = None, editions: Any = None) -> policies.Policy:
+        key = id(found), engine, editions is None
+        if key not in made and found.program.paths[found.program.entry] not in shipped:
+            return make(found, engine, editions)
+        return made.setdefault(key, made.get(key) or make(found, engine, editions))
 
     read_book = audit_rules.read_rules
     own_books = cache(read_book)
@@ -265,7 +276,7 @@ def policies_loaded_once() -> Iterator[None]:
         real = real_path(entry)
         return own_books(real) if real.parent == rules_folder() else read_book(entry)
 
-    with patch.object(policies, "_rules", rules), patch.object(policies, "Policy", policy), \
+    with patch.object(policies, "checked_rules", rules), patch.object(policies, "Policy", policy), \
             patch.object(audit_rules, "read_rules", book):
         yield
 

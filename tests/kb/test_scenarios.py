@@ -14,7 +14,7 @@ import yaml
 
 import policy_kb
 from policy_kb import Policy
-from policy_kb.load.cases import requested
+from policy_kb.load.cases import asked
 from policy_kb.load.documents import Document, read_documents
 
 KB = Path(__file__).resolve().parents[2] / "kb"
@@ -88,7 +88,7 @@ def test_every_criterion_has_each_of_its_answers_in_some_scenario() -> None:
             seen[policy, criterion.phase, criterion.number] = set()
     for path in SCENARIOS:
         expected, document, _ = read_scenario(path)
-        _, phase = requested(document)
+        phase = asked(document).request["phase"]
         for number, answer in expected.get("criteria", {}).items():
             seen[policy_of(path), str(phase), number].add(answer)
     assert {key[1:]: wanted - answers for key, answers in seen.items() if wanted - answers} == {}

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy_kb.choose.editions import Asked
 from policy_kb.diagnostics import CaseRefused
-from policy_kb.load.cases import CaseReader, check_distinct, load_case, named, requested
+from policy_kb.load.cases import CaseReader, asked, check_distinct, load_case, named
 from policy_kb.load.documents import parse_document
 from policy_kb.load.problems import MOST_PROBLEMS
 from policy_kb.source import Span
@@ -373,19 +374,24 @@ def test_a_refused_value_cannot_write_to_the_terminal_or_break_its_line() -> Non
 # --- what chooses the policy; names ---
 
 
-def test_the_drug_and_phase_requested_are_read_before_the_case() -> None:
-    assert requested(documents_of(BASE)[0]) == ("Lemtrada", "initiation")
-    assert requested(documents_of(f"request: [{REQUEST}]")[0]) == ("Lemtrada", "initiation")
-    assert requested(documents_of("request: {drug: , phase: [initiation]}")[0]) == (None, None)
-    assert requested(documents_of("request: Lemtrada")[0]) == (None, None)
-    assert requested(documents_of("case: A-1")[0]) == (None, None)
-    assert requested(parse_document({"request": {"drug": "Lemtrada", "phase": 3}})) == ("Lemtrada", None)
+def test_what_is_asked_for_is_read_before_the_case() -> None:
+    both = {"drug": "Lemtrada", "phase": "initiation"}
+    assert both.items() <= asked(documents_of(BASE)[0]).request.items()
+    assert both.items() <= asked(documents_of(f"request: [{REQUEST}]")[0]).request.items()
+    assert asked(documents_of("request: {drug: , phase: [initiation]}")[0]) == Asked({})
+    assert asked(documents_of("request: Lemtrada")[0]) == Asked({})
+    assert asked(documents_of("case: A-1")[0]) == Asked({})
+    assert asked(parse_document({"request": {"drug": " Lemtrada", "phase": 3}})) == Asked({"drug": "Lemtrada"})
+    said = asked(documents_of(f"payer: Florida  Blue\npolicy: 09-J2000-27\nrequest: {REQUEST}")[0])
+    assert (said.payer, said.policy) == ("Florida  Blue", "09-J2000-27")
+    with pytest.raises(CaseRefused, match="`payer` names nothing"):
+        asked(documents_of("payer: []")[0])
 
 
 def test_a_document_that_cannot_be_read_says_so_before_the_policy_is_chosen() -> None:
     [document] = documents_of("case: 'A-1")
     with pytest.raises(CaseRefused, match="a quote is not closed"):
-        requested(document)
+        asked(document)
     with pytest.raises(CaseRefused, match="a quote is not closed"):
         load_case(PROGRAM, KNOWN, document)
 

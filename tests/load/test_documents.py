@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from policy_kb.diagnostics import CaseRefused, Kind
 from policy_kb.load import documents
-from policy_kb.load.cases import load_case, requested
+from policy_kb.load.cases import asked, load_case
 from policy_kb.load.documents import (
     DEEPEST_NESTING,
     Document,
@@ -357,7 +357,7 @@ def test_a_scenario_holds_a_case_with_its_places() -> None:
     facts = load_case(PROGRAM, KNOWN, document)
     assert facts.rows["relapse"][0].span == Span("case.yaml", 5, 13, 23)
     assert facts.rows["relapse"][0].path == "relapse[0]"
-    assert requested(document) == ("Lemtrada", "initiation")
+    assert asked(document).request["drug"] == "Lemtrada"
     assert only(BASE).scenario is None
 
 
@@ -523,7 +523,7 @@ def test_anything_at_all_is_a_document_or_refused(raw: bytes, ending: str) -> No
         return
     for document in found:
         try:
-            requested(document)
+            asked(document)
             load_case(PROGRAM, KNOWN, document)
         except CaseRefused as caught:
             str(caught).encode()

@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def least(folder: Path) -> set[Any]:
-    return set(policies._rules(folder / "p.dl").known["least"])
+    return set(policies.checked_rules(folder / "p.dl").known["least"])
 
 
 def entry(folder: Path) -> Path:
@@ -62,7 +62,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The entries that were read and checked, instead of being taken from the cache."""
     found: list[Path] = []
     read = pipeline.parse_and_check
-    monkeypatch.setattr(pipeline, "parse_and_check", lambda path, files: found.append(path) or read(path, files))
+    monkeypatch.setattr(pipeline, "parse_and_check", lambda path, *rest: found.append(path) or read(path, *rest))
     return found
 
 
@@ -189,7 +189,7 @@ def test_the_entry_of_something_else_is_none(folder: Path) -> None:
     least(folder)
     mine = entry(folder)
     (folder / "q.dl").write_text(".decl least(x: number)\nleast(7).\n")
-    assert set(policies._rules(folder / "q.dl").known["least"]) == {(7,)}
+    assert set(policies.checked_rules(folder / "q.dl").known["least"]) == {(7,)}
     [other] = {*(folder.parent / "cache").iterdir()} - {mine}
     shutil.copy(other, mine)
     assert least(folder) == {(12,)}

@@ -55,7 +55,7 @@ def test_a_knowledge_base_of_any_name_answers_the_same(folder: Path, odd: str) -
     expected = json.loads(run("decide", "--json", CASE)[1])
     code, said, _ = run("decide", "--json", CASE, "--policy", f"{odd}/alemtuzumab.dl")
     assert json.loads(said) == expected
-    shutil.copy(f"{odd}/alemtuzumab.dl", f"{odd}/{odd}.dl")
+    shutil.move(f"{odd}/alemtuzumab.dl", f"{odd}/{odd}.dl")
     for command in (("check", odd), ("sql", f"{odd}/{odd}.dl", "initiation"),
                     ("explain", CASE, "--policy", f"{odd}/{odd}.dl")):
         assert run(*command)[0] == code == 0

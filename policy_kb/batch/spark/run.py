@@ -52,7 +52,7 @@ _LAST_COLUMNS = {"missing": "ARRAY<STRUCT<relation: STRING, why: STRING>>", "not
 
 
 def batch(
-    policy: str | None, source: str, output: str, rejects: str | None, complete: Complete,
+    asked: Policies, source: str, output: str, rejects: str | None, complete: Complete,
     readings: Mapping[str, str], progress: Progress | None = None,
 ) -> tuple[Summary, int]:
     """Decide all cases of a folder of Parquet tables and write one row for each to the folder `output`; the paths are
@@ -60,7 +60,7 @@ def batch(
 
     Raises CaseRefused for an input or an output that is refused, and for cases that are if there is no `rejects`.
     """
-    policies = policies_of(Policies(policy))
+    policies = policies_of(asked)
     for other in policies[1:]:
         same_vocabulary(policies[0], other)
     chosen = {one.number: chosen_readings(one, readings) for one in policies}
