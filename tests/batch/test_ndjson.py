@@ -229,7 +229,7 @@ def files(draw: st.DrawFn) -> bytes:
     return start + content + source.choice([b"", b"\n", b"\n\n", b"\r\n"])
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(content=files(), block=st.sampled_from([1, 700, 1 << 20]))
 def test_a_line_says_in_a_batch_what_it_says_alone(
     connection: Any, folder: Path, content: bytes, block: int

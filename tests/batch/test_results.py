@@ -165,7 +165,7 @@ def by_case(rows: list[Row]) -> list[Row]:
 # --- what is written reads back ---
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(rows_of_results())
 def test_parquet_reads_back_equal(tmp_path_factory, rows):
     path = write(tmp_path_factory.mktemp("out") / "a.parquet", rows)
@@ -175,7 +175,7 @@ def test_parquet_reads_back_equal(tmp_path_factory, rows):
         assert sorted(map(list, found.fetchall()), key=lambda one: one[0]) == [one.values() for one in by_case(rows)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(rows_of_results())
 def test_every_line_of_ndjson_is_a_determination_of_one_case(tmp_path_factory, rows):
     path = write(tmp_path_factory.mktemp("out") / "a.ndjson", rows)
@@ -188,7 +188,7 @@ def test_every_line_of_ndjson_is_a_determination_of_one_case(tmp_path_factory, r
         one.case: [(criterion.split()[1], answer) for criterion, answer in one.criteria] for one in rows}
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(rows_of_results())
 def test_csv_reads_back_equal_with_lists_as_text(tmp_path_factory, rows):
     path = write(tmp_path_factory.mktemp("out") / "a.csv", rows)
@@ -202,7 +202,7 @@ def test_csv_reads_back_equal_with_lists_as_text(tmp_path_factory, rows):
         for one in rows)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(rows_of_results())
 def test_all_formats_are_read_back_alike(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("out")

@@ -207,7 +207,7 @@ def _open(batch: Batch, case: str) -> dict[str, str]:
     return opened
 
 
-@settings(max_examples=1000 if THOROUGH else 40)
+@settings(max_examples=1000 if THOROUGH else 20)
 @given(_tables(), st.sampled_from(["csv", "parquet", "database"]), st.booleans(), st.booleans())
 def test_a_batch_equals_its_cases_one_by_one(
     tables: Given, kind: str, record_complete: bool, all_stated: bool
