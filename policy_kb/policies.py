@@ -23,7 +23,7 @@ from policy_kb.source import NOWHERE, Files, Span, are_unchanged, real_path
 from policy_kb.text import folded
 
 if TYPE_CHECKING:
-    from policy_kb.choose.editions import Asked, Choice, NoChoice
+    from policy_kb.choose.editions import Asked, NoChoice
     from policy_kb.choose.knowledge_base import Entry, KnowledgeBase
     from policy_kb.evaluate.model import Model
     from policy_kb.evaluate.worlds import Worlds
@@ -60,8 +60,7 @@ class Policy:
     def __init__(self, rules: pipeline.Rules, engine: str | None = None, editions: Mapping[str, Edition] | None = None):
         self.rules = rules
         self._is_chosen = editions is not None
-        own = editions_of(rules.program, rules.known.get("covers", ()))
-        self.editions = editions or {one.phase: one for one in own}
+        self.editions = editions or editions_of(rules.program, rules.known.get("covers", ()))
         self.program = rules.program
         self._engine = engine
         self._cases = 0
@@ -262,8 +261,8 @@ def load_policy(policy: str | os.PathLike[str], engine: str | None = None, bases
 
 
 def _no_phase(file: Path | str) -> RulesRefused:
-    message, hint = "the rule file declares no phase of a policy", \
-        'annotate the root relation with `@[policy("...", phase = "...", ...)]`'
+    message = "the rule file declares no phase of a policy"
+    hint = 'annotate the root relation with `@[policy("...", phase = "...", ...)]`'
     return RulesRefused([Diagnostic(Kind.NO_POLICY, Span(str(file), 1), message, hint)])
 
 
@@ -280,8 +279,11 @@ class Policies:
         self._named, self._engine, self._named_bases, self._progress = named, engine, bases, progress
         self._loaded: dict[str, Policy] = {}
         self._file = Path(named) if named is not None and named.endswith(".dl") else None
-        if named is not None:
+        self._claimed: dict[str, list[Entry]] = {}
+        if self._file is not None:
             self.last()
+        elif named is not None:
+            self._named_editions()
 
     @cached_property
     def bases(self) -> list[KnowledgeBase]:
@@ -300,9 +302,11 @@ class Policies:
     @cached_property
     def editions(self) -> list[Edition]:
         """All editions there are, or those of the policy that was named."""
+        return self._every_edition if self._named is None else self._named_editions()
+
+    def _named_editions(self) -> list[Edition]:
+        assert self._named is not None
         editions = self._every_edition
-        if self._named is None:
-            return editions
         found = [one for one in editions if folded(one.policy) == folded(self._named)] or [
             one for one in editions if Path(one.file).stem == self._named]
         if found:
@@ -346,12 +350,12 @@ class Policies:
             return self._loaded.get(str(self._file)) or self.last()
         editions = self.editions
         try:
-            choice: Choice | NoChoice = choose(editions, said)
+            choice: Edition | NoChoice = choose(editions, said)
         except NoChoice as none:
             choice = none
         self._refuse_broken(said)
         if not isinstance(choice, NoChoice):
-            return self._load(choice.edition.file)
+            return self._load(choice.file)
         problems: list[Diagnostic] = []
         is_the_only_one = len({one.file for one in editions}) == 1
         phases = {None, *(one.phase for one in editions)}
@@ -391,16 +395,25 @@ class Policies:
 
     def _refuse_broken(self, said: Asked) -> None:
         """Refuse a request that a policy may claim which does not check."""
+        if self._named is not None or not self._broken:
+            return
+        for item in {one.item for one in self.editions} or {"drug"}:
+            if item in said.request:
+                for entry in self._claiming(said.request[item]):
+                    self._load(entry.file)
+
+    @cached_property
+    def _broken(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.is_broken]
+
+    def _claiming(self, item: str) -> list[Entry]:
+        """The policies that do not check and may cover an item; found out once, since each is read for it."""
         from policy_kb.choose.knowledge_base import may_claim
 
-        broken = [entry for entry in self.entries if entry.is_broken]
-        if not broken or self._named is not None:
-            return
-        shared = {file for entry in self.entries if not entry.is_broken for file in entry.states}
-        items = {one.item for one in self.editions} or {"drug"}
-        for entry in broken:
-            if any(may_claim(entry, said.request[item], shared) for item in items if item in said.request):
-                self._load(entry.file)
+        if item not in self._claimed:
+            shared = {file for entry in self.entries if not entry.is_broken for file in entry.states}
+            self._claimed[item] = [entry for entry in self._broken if may_claim(entry, item, shared)]
+        return self._claimed[item]
 
     def _looked(self) -> str:
         return f"policies were looked for in {' and '.join(map(self._called, self.bases))}"

@@ -113,7 +113,7 @@ def _check(
 
 def _edition(book: RuleBook, phase: Phase, said: object, ended: Callable[[Phase], Edition] | None) -> Edition:
     """The edition that a determination names: as its rules say when it ends, or as later editions do."""
-    edition = book.edition(phase)
+    edition = book.editions[phase.name]
     if said != edition.to_dict() and ended is not None:
         edition = ended(phase)
     compare(said, edition.to_dict(), (ROOT, "edition"))

@@ -44,13 +44,10 @@ class RuleBook:
         return self.program.phases[0].policy
 
     @cached_property
-    def editions(self) -> list[Edition]:
-        """The phases, each until the day on which its own rules say that it ends."""
+    def editions(self) -> dict[str, Edition]:
+        """The phases by their names, each until the day on which its own rules say that it ends."""
         known = self.known({})
-        return list(editions_of(self.program, known["covers"].rows if "covers" in known else ()))
-
-    def edition(self, phase: Phase) -> Edition:
-        return next(one for one in self.editions if one.phase == phase.name)
+        return editions_of(self.program, known["covers"].rows if "covers" in known else ())
 
     def known(self, readings: Mapping[str, str]) -> dict[str, Table]:
         """The rows of every known relation under these readings. CaseRefused: one that the policy does not have."""
@@ -114,8 +111,9 @@ class Shelf:
         """The edition of a phase, until the next one of its number and payer begins."""
         while self._read_on():
             pass
-        editions = with_ends(edition for one in self._books for edition in one.editions)
-        return next(one for one in editions if one.phase == phase.name and one.file == book.edition(phase).file)
+        editions = with_ends(edition for one in self._books for edition in one.editions.values())
+        file = book.editions[phase.name].file
+        return next(one for one in editions if one.phase == phase.name and one.file == file)
 
     def _read_on(self) -> bool:
         """Read the next policy; whether there was one."""

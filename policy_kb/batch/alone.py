@@ -50,8 +50,7 @@ def decided_alone(
 ) -> Iterator[tuple[str, Determination | list[Diagnostic]]]:
     """The determination of each case, or why it is refused."""
     worlds = pipeline.worlds_of(rules, phase)
-    editions = editions_of(rules.program, rules.known.get("covers", ()))
-    edition = next(one for one in editions if one.phase == phase.name)
+    edition = editions_of(rules.program, rules.known.get("covers", ()))[phase.name]
     engine = BottomUp(worlds.program, known)
     for start in range(0, len(cases), AT_A_TIME):
         for facts in facts_of(rules, prepared, cases[start : start + AT_A_TIME]):

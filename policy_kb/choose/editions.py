@@ -12,11 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from policy_kb import dates
 from policy_kb.diagnostics import did_you_mean, listed, quoted
-from policy_kb.record import field, record
+from policy_kb.record import record
 from policy_kb.text import folded
 
 if TYPE_CHECKING:
@@ -69,17 +69,17 @@ class Edition:
     def not_held(self, day: int) -> str:
         """Why it does not decide a request of a day, this being the nearest edition."""
         what = f"the text of policy {self.policy} for {dates.format_date(day)}"
-        return f"{what} is not held here; the nearest holds {self.span_of_days}"
-
-    @property
-    def span_of_days(self) -> str:
-        """`since 2025-07-15`, or `from 2023-01-01 to 2024-12-31`."""
-        first = dates.format_date(self.effective)
-        return f"since {first}" if self.until is None else f"from {first} to {dates.format_date(self.until)}"
+        return f"{what} is not held here; the nearest holds {days_held(self.to_dict())}"
 
     def __str__(self) -> str:
         payer = f" of {self.payer}" if self.payer else ""
-        return f"{self.policy}{payer}, {self.span_of_days} ({self.name})"
+        return f"{self.policy}{payer}, {days_held(self.to_dict())} ({self.name})"
+
+
+def days_held(edition: Mapping[str, Any]) -> str:
+    """`since 2025-07-15`, or `from 2023-01-01 to 2024-12-31`, of an edition as plain data."""
+    first, last = edition["effective"], edition["until"]
+    return f"since {first}" if last is None else f"from {first} to {last}"
 
 
 @record
@@ -101,22 +101,14 @@ class NoChoice(Exception):  # noqa: N818
         self.message, self.hint, self.key, self.editions = message, hint, key, tuple(editions)
 
 
-@record
-class Choice:
-    """The edition that decides a request; not `is_held`: the text of the day asked for is not held, and this is the
-    nearest edition."""
-
-    edition: Edition
-    is_held: bool = field(default=True)
-
-
-def editions_of(program: CheckedProgram, covers: Iterable[tuple[Value, ...]]) -> Iterator[Edition]:
-    """The phases of a policy's rules, each as an edition; `covers` are the rows of that relation."""
+def editions_of(program: CheckedProgram, covers: Iterable[tuple[Value, ...]]) -> dict[str, Edition]:
+    """The phases of a policy's rules by their names, each as an edition; `covers` are the rows of that relation."""
     items = frozenset(str(row[0]) for row in covers)
     request = program.relations.get("request")
+    found = {}
     for phase in program.phases:
         root = program.relations[phase.root].span
-        yield Edition(
+        found[phase.name] = Edition(
             phase.policy, phase.name, phase.title, phase.revised, phase.payer,
             request.attributes[1].name if request is not None and request.arity > 1 else "",
             phase.day, dates.parse_date(phase.effective or phase.revised),
@@ -124,6 +116,7 @@ def editions_of(program: CheckedProgram, covers: Iterable[tuple[Value, ...]]) ->
             items,
             program.paths.get(program.entry, program.entry), program.entry, (root.file, root.line),
         )
+    return found
 
 
 def with_ends(editions: Iterable[Edition]) -> list[Edition]:
@@ -159,8 +152,9 @@ def overlaps(editions: Sequence[Edition]) -> Iterator[tuple[Edition, Edition, st
                 yield one, other, min(one.covers & other.covers or one.covers)
 
 
-def choose(editions: Sequence[Edition], asked: Asked) -> Choice:
-    """The edition that decides a request. Raises NoChoice."""
+def choose(editions: Sequence[Edition], asked: Asked) -> Edition:
+    """The edition that decides a request; where the text of the day asked for is not held, the nearest. Raises
+    NoChoice."""
     fitting = _of_policy(editions, asked)
     fitting = _covering(fitting, asked)
     fitting = _in_phase(fitting, asked)
@@ -168,13 +162,13 @@ def choose(editions: Sequence[Edition], asked: Asked) -> Choice:
     days = {one.day: _day(asked.request.get(one.day)) for one in fitting}
     held = [one for one in fitting if (day := days[one.day]) is not None and one.holds_on(day)]
     if len(held) == 1:
-        return Choice(held[0])
+        return held[0]
     if held:
         raise _several(held, asked)
     if len({one.policy for one in fitting}) > 1:
         raise NoChoice(f"no policy that covers {_item(fitting, asked)} is held for that day", _candidates(fitting),
                        f"request.{fitting[0].day}", fitting)
-    return Choice(min(fitting, key=lambda one: _distance(one, days[one.day])), is_held=False)
+    return min(fitting, key=lambda one: _distance(one, days[one.day]))
 
 
 def _of_policy(editions: Sequence[Edition], asked: Asked) -> Sequence[Edition]:

@@ -85,7 +85,7 @@ class KnowledgeBase:
         files = Files()
         try:
             rules = self._check(path, files, self.folder)
-            editions, is_broken = tuple(editions_of(rules.program, rules.known.get(COVERS, ()))), False
+            editions, is_broken = tuple(editions_of(rules.program, rules.known.get(COVERS, ())).values()), False
         except Refused:
             editions, is_broken = (), True
         return Entry(str(path), {file: _state(file) for file in sorted({str(path), *files.seen})}, editions, is_broken)

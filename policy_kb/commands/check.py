@@ -19,8 +19,7 @@ def command(context: click.Context, paths: tuple[Path, ...], with_json: bool) ->
     """Check rule files: a PATH is a rule file, or a knowledge base, of which every policy is checked, and whether two
     of them can claim one request. Without a PATH, all knowledge bases there are.
 
-    Prints every error and warning, with place and hint, in file order;
-    with --json a list of them.
+    Prints every error and warning, with place and hint, in file order; with --json a list of them.
 
     Exit code: 0 no error (there may be warnings), 2 wrong usage, 3 an error.
 
@@ -57,7 +56,7 @@ def command(context: click.Context, paths: tuple[Path, ...], with_json: bool) ->
             program = rules.program
             found += program.warnings
             if base is not None:
-                editions += editions_of(program, rules.known.get("covers", ()))
+                editions += editions_of(program, rules.known.get("covers", ())).values()
             name = display_name(entry if base is None else entry.relative_to(base))
             if base is not None and not program.phases:
                 continue  # a part that no policy needs

@@ -48,11 +48,11 @@ def command(context: click.Context, bases: tuple[Path, ...], with_json: bool) ->
 
 
 def _lines(entry: dict[str, Any]) -> Iterator[str]:
+    from policy_kb.choose.editions import days_held
+
     if entry["policy"] is None:
         yield f"{entry['file']}: does not check"
         return
-    until = f" to {entry['until']}" if entry["until"] else ""
-    since = f"from {entry['effective']}{until}" if until else f"since {entry['effective']}"
     payer = f", {entry['payer']}" if entry["payer"] else ""
-    yield f"{entry['policy']}{payer}, {since}: {entry['title']} ({entry['file']})"
+    yield f"{entry['policy']}{payer}, {days_held(entry)}: {entry['title']} ({entry['file']})"
     yield f"  {', '.join(entry['phases'])}; covers {', '.join(entry['covers'])}"

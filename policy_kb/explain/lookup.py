@@ -381,17 +381,11 @@ class Lookup:
             if not opened or self._may_hold(opened, bound):
                 yield bound
             return
-        place, atom = chosen
-        rest = tuple(part for part in waiting if part is not chosen)
-        named = [number for number, argument in enumerate(atom.arguments) if not isinstance(argument, tree.Wildcard)]
-        seen = set()
-        for row, extended, pending in self.matching(atom, bound, certain=certain):
-            key = tuple([row[number] for number in named])
-            if key not in seen:
-                seen.add(key)
-                later = (*rest, *((place, p) for p in pending))
-                yield from self.solutions(later, extended, certain=certain, opened=opened)
+        for later, extended in self._branches(waiting, chosen, bound, certain=certain):
+            yield from self.solutions(later, extended, certain=certain, opened=opened)
+        atom = chosen[1]
         if not certain and self.is_open(atom.relation):
+            rest = tuple(part for part in waiting if part is not chosen)
             yield from self.solutions(rest, bound, certain=False, opened=(*opened, atom))
 
     def _may_hold(self, opened: tuple[tree.Atom, ...], environment: Environment) -> bool:
@@ -420,16 +414,23 @@ class Lookup:
         if waiting is None or chosen is None:
             yield from [] if waiting is None else [bound]
             return
+        for later, extended in self._branches(waiting, chosen, bound, certain=True):
+            yield from islice(self.solutions(later, extended, certain=True), 1)
+
+    def _branches(
+        self, waiting: tuple[Part, ...], chosen: tuple[int, tree.Atom], bound: Environment, *, certain: bool
+    ) -> Iterator[tuple[tuple[Part, ...], dict[str, Value]]]:
+        """For each row of an atom that differs in what the atom asks for: the literals that then wait, and the
+        bindings."""
         place, atom = chosen
         rest = tuple(part for part in waiting if part is not chosen)
         named = [number for number, argument in enumerate(atom.arguments) if not isinstance(argument, tree.Wildcard)]
         seen = set()
-        for row, extended, pending in self.matching(atom, bound, certain=True):
+        for row, extended, pending in self.matching(atom, bound, certain=certain):
             key = tuple([row[number] for number in named])
             if key not in seen:
                 seen.add(key)
-                yield from islice(self.solutions(
-                    (*rest, *((place, p) for p in pending)), extended, certain=True), 1)
+                yield (*rest, *((place, p) for p in pending)), extended
 
     def tested(
         self, parts: tuple[Part, ...], environment: dict[str, Value], *, certain: bool

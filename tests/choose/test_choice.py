@@ -215,7 +215,7 @@ def chosen(found: list[Edition], asked: Asked) -> tuple[str, bool] | None:
         choice = choose(found, asked)
     except NoChoice:
         return None
-    return choice.edition.file, choice.is_held
+    return choice.file, choice.holds_on(parse_date(asked.request["received"]))
 
 
 @given(editions())
