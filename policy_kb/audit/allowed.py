@@ -9,21 +9,20 @@ from fractions import Fraction
 from policy_kb.check.checked import Attribute
 from policy_kb.dates import EARLIEST, LATEST, ONGOING
 from policy_kb.expressions import COMPARE
-from policy_kb.parse.tree import Call, Comparison, Constant, Expression, Literal, Value, Variable
+from policy_kb.parse.tree import MIRRORED, Call, Comparison, Constant, Expression, Literal, Value, Variable
 
 Test = tuple[str, Expression, bool]
 """How a value is compared with another side, and whether it is turned into a float for that."""
 
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 Number = int | Fraction
 
 
 def tests_of(name: str, body: tuple[Literal, ...]) -> Iterator[Test]:
     """The comparisons of a variable in a body."""
     for literal in body:
-        if not isinstance(literal, Comparison) or literal.operator not in _TURNED:
+        if not isinstance(literal, Comparison) or literal.operator not in MIRRORED:
             continue
-        turned = literal.right, _TURNED[literal.operator], literal.left
+        turned = literal.right, MIRRORED[literal.operator], literal.left
         for own, operator, other in ((literal.left, literal.operator, literal.right), turned):
             is_cast = isinstance(own, Call) and own.function == "to_float"
             inner = own.arguments[0] if isinstance(own, Call) and is_cast else own
@@ -66,7 +65,7 @@ def can_be(attributes: list[Attribute], tests: Iterator[Test], known: Mapping[st
         COMPARE["<" if one == ">" or other == "<" else "<="](low, high)
         for one, low in above for other, high in below
     ) and all(
-        most is None or COMPARE[_TURNED[one]](low, most) for one, low in above
+        most is None or COMPARE[MIRRORED[one]](low, most) for one, low in above
     ) and all(least is None or COMPARE[other](least, high) for other, high in below)
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 from policy_kb.check.checked import Rule
+from policy_kb.expressions import COMPARE
 from policy_kb.parse import tree
 
 Fails = Callable[[tree.Literal], bool]
-
-_COMPARED: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
 
 
 def empty_where(
@@ -44,14 +39,14 @@ def _lacks(literal: tree.Literal, empty: AbstractSet[str]) -> bool:
     match literal:
         case tree.Atom(relation=relation):
             return relation in empty
-        case tree.Comparison(left=left, right=right, operator=sign) if sign in _COMPARED:
-            sides = [_number_where(side, empty) for side in (left, right)]
+        case tree.Comparison(left=left, right=right, operator=sign) if sign in COMPARE:
+            one, other = _number_where(left, empty), _number_where(right, empty)
             counts = isinstance(left, tree.Aggregate) or isinstance(right, tree.Aggregate)
-            return counts and None not in sides and not _COMPARED[sign](*sides)
+            return counts and one is not None and other is not None and not COMPARE[sign](one, other)
     return False
 
 
-def _number_where(side: tree.Expression, empty: AbstractSet[str]) -> object:
+def _number_where(side: tree.Expression, empty: AbstractSet[str]) -> tree.Value | None:
     """A number that is written, or that of a count of what never is."""
     match side:
         case tree.Constant(value=value):
