@@ -43,6 +43,11 @@ def place(*key: object) -> Path | None:
     return folder / f"{name}.json" if folder is not None else None
 
 
+def is_there() -> bool:
+    """Whether there is a folder to keep anything in."""
+    return _folder() is not None
+
+
 def _folder() -> Path | None:
     named = os.environ.get("POLICY_KB_CACHE")
     if not named and os.environ.get("HOME") == "":

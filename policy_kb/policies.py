@@ -280,6 +280,7 @@ class Policies:
         self._loaded: dict[str, Policy] = {}
         self._file = Path(named) if named is not None and named.endswith(".dl") else None
         self._claimed: dict[str, list[Entry]] = {}
+        self._held: dict[str, pipeline.Rules] = {}
         if self._file is not None:
             self.last()
         elif named is not None:
@@ -289,7 +290,14 @@ class Policies:
     def bases(self) -> list[KnowledgeBase]:
         from policy_kb.choose.knowledge_base import KnowledgeBase
 
-        return [KnowledgeBase(folder, checked_rules, self._progress) for folder in knowledge_bases(self._named_bases)]
+        return [KnowledgeBase(folder, self._check, self._progress) for folder in knowledge_bases(self._named_bases)]
+
+    def _check(self, path: Path, files: Files, base: Path) -> pipeline.Rules:
+        """The rules of an entry, for the index; held where nothing is kept in files, since one of them will decide."""
+        rules = checked_rules(path, files, base)
+        if not cache.is_there():
+            self._held[str(path)] = rules
+        return rules
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -425,7 +433,8 @@ class Policies:
         if file not in self._loaded:
             base = next((base.folder for base in self.bases if Path(file).is_relative_to(base.folder)), None)
             editions = {one.phase: one for one in self._every_edition if one.file == file}
-            self._loaded[file] = Policy(checked_rules(Path(file), base=base), self._engine, editions)
+            rules = self._held.get(file) or checked_rules(Path(file), base=base)
+            self._loaded[file] = Policy(rules, self._engine, editions)
         return self._loaded[file]
 
 
