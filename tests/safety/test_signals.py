@@ -36,6 +36,13 @@ commands.main(["run", "p.dl"])
 """
 
 
+def _as_from_a_terminal() -> None:
+    """These tests may run where signals are ignored, as behind `nohup`: the program would leave them so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_signal_is_an_end_in_words_that_leaves_nothing(tmp_path: Path, name: str) -> None:
     for folder in ("work", "tmp"):
@@ -44,7 +51,7 @@ def test_a_signal_is_an_end_in_words_that_leaves_nothing(tmp_path: Path, name: s
     with subprocess.Popen(
         [sys.executable, "-c", _COMMAND], cwd=tmp_path / "work", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, env={**os.environ, "TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_as_from_a_terminal,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
